@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "..", "tools", "python"))
 import cmudict_split as data  # noqa: E402
 
 WIDTH, HEADS, INNER, ENCODERS, DECODERS = 128, 4, 512, 4, 3
-DROPOUT, SMOOTHING, GUIDED, BACKWARD = 0.1, 0.1, 0.5, 0.5
+SMOOTHING, GUIDED, BACKWARD = 0.1, 0.5, 0.5
 PAD, UNK, END_SOURCE = (data.GRAPHEMES.index(t) for t in ("<pad>", "<unk>", "</s>"))
 START, END = data.PHONEMES.index("<s>"), data.PHONEMES.index("</s>")
 
@@ -38,6 +38,16 @@ def sinusoid(length):
     frequency = torch.exp(torch.arange(half) * (-math.log(10000.0) / half))
     angle = torch.arange(length)[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], 1)
+
+
+class Dropout(nn.Module):
+    """Dropout at rate 26/256 from random bytes: four times faster on a CPU than drawing a float per element."""
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        noise = torch.empty(x.numel() // 8 + 1, dtype=torch.int64).random_(-2 ** 63, None).view(torch.uint8)
+        return x * (noise[:x.numel()].view(x.shape) >= 26).to(x.dtype).mul_(256 / 230)
 
 
 class Attention(nn.Module):
@@ -91,7 +101,7 @@ class Transformer(nn.Module):
             nn.init.normal_(table.weight, std=WIDTH ** -0.5)
         self.enc = nn.ModuleList(EncoderLayer() for _ in range(ENCODERS))
         self.dec = nn.ModuleList(DecoderLayer() for _ in range(DECODERS))
-        self.drop = nn.Dropout(DROPOUT)
+        self.drop = Dropout()
         self.register_buffer("position", sinusoid(64), persistent=False)
 
     def encode(self, source):
