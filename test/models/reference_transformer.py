@@ -1,0 +1,226 @@
+"""The letters-to-phonemes Transformer in plain PyTorch: the truth for g2p_transformer and its peer in speed.
+
+It shares no code with the training script nor with the compiler: it reads the safetensors file and the .vocab files of a folder and
+works with functions on tensors. All arithmetic is f32.
+
+    reference_transformer.py --model DIR greedy [--maps] < WORDS    one line of phonemes a word (--maps: whether its map is monotone)
+    reference_transformer.py --model DIR beam --beam 4 < WORDS       N lines a word: index TAB phonemes TAB log-probability
+    reference_transformer.py --model DIR logits OUT.safetensors < WORDS    logits of every greedy step, see dump_logits
+
+The contract of the search, which the program's search must equal:
+  - A hypothesis is a sequence of tokens after <s>; its score is the sum of the log-probabilities (log softmax of the logits) of its
+    tokens, </s> included. No length normalisation.
+  - One step: every hypothesis in the beam that has not ended is extended by every token; one that has ended stays as it is and
+    competes with its score. The best N of all of them, ended or not, are the next beam: higher score first; of equals the one whose
+    parent stands earlier in the beam, then the one with the lower token id.
+  - It stops when all N have ended (then nothing better can come, as scores only fall) or after `LIMIT` steps; what has not ended by
+    then is kept as it is. The answers are the beam in its order, without </s>.
+  - Greedy is the argmax of the logits (first of equals) until </s>, at most `LIMIT` tokens. It equals a beam of 1.
+"""
+import argparse
+import math
+import os
+import sys
+
+import torch
+from safetensors.torch import load_file, save_file
+
+HEADS = 4
+LIMIT = 40          # `at most 40` in model.attn: steps, </s> included
+
+
+class Reference:
+    def __init__(self, folder):
+        self.weights = load_file(os.path.join(folder, "weights.safetensors"))
+        read = lambda name: open(os.path.join(folder, name), encoding="utf-8").read().split("\n")[:-1]
+        self.graphemes, self.phonemes = read("graphemes.vocab"), read("phonemes.vocab")
+        self.letter = {c: i for i, c in enumerate(self.graphemes) if len(c) == 1}
+        self.start, self.end = self.phonemes.index("<s>"), self.phonemes.index("</s>")
+        self.encoders = 1 + max(int(k.split(".")[1]) for k in self.weights if k.startswith("enc."))
+        self.decoders = 1 + max(int(k.split(".")[1]) for k in self.weights if k.startswith("dec."))
+        self.width = self.weights["src.weight"].shape[1]
+        self.waves = self.sinusoid(2048)
+
+    # Pieces
+
+    def sinusoid(self, length):
+        """[length, m]: sines in the first half of m, cosines in the second."""
+        half = self.width // 2
+        angle = torch.arange(length)[:, None] * torch.exp(torch.arange(half) * (-math.log(10000.0) / half))
+        return torch.cat([angle.sin(), angle.cos()], 1)
+
+    def norm(self, name, x):
+        return torch.nn.functional.layer_norm(x, x.shape[-1:], self.weights[name + ".weight"], self.weights[name + ".bias"], 1e-5)
+
+    def linear(self, name, x):
+        return torch.nn.functional.linear(x, self.weights[name + ".weight"], self.weights.get(name + ".bias"))
+
+    def heads(self, name, x):
+        """[b,t,m] -> [b,h,t,d]."""
+        return self.linear(name, x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+
+    def attend(self, q, k, v, hidden=None):
+        """q [b,h,t,d], k and v [b,h,i,d], hidden bool [b,1,1,i] -> [b,t,m] and the map [b,h,t,i]."""
+        s = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
+        if hidden is not None:
+            s = s.masked_fill(hidden, -torch.inf)
+        p = torch.softmax(s, -1)
+        return (p @ v).transpose(1, 2).flatten(2), p
+
+    def feed_forward(self, name, x):
+        return self.linear(name + ".down", torch.relu(self.linear(name + ".up", x)))
+
+    # Encode and step
+
+    def tokens(self, word):
+        return [self.letter.get(c, self.graphemes.index("<unk>")) for c in word] + [self.graphemes.index("</s>")]
+
+    def encode(self, words):
+        """Words -> what all steps share: per decoder layer the keys and values [b,h,i,d] of the source, and `hidden` [b,1,1,i]."""
+        rows = [self.tokens(w) for w in words]
+        length = torch.tensor([len(r) for r in rows])
+        source = torch.tensor([r + [0] * (int(length.max()) - len(r)) for r in rows])
+        hidden = (torch.arange(source.shape[1]) >= length[:, None])[:, None, None]
+        x = self.weights["src.weight"][source] * math.sqrt(self.width) + self.waves[:source.shape[1]]
+        for n in range(self.encoders):
+            name = f"enc.{n}"
+            y, _ = self.attend(*(self.heads(f"{name}.self_attn.{c}_proj", x) for c in "qkv"), hidden)
+            x = self.norm(name + ".norm1", x + self.linear(name + ".self_attn.o_proj", y))
+            x = self.norm(name + ".norm2", x + self.feed_forward(name, x))
+        return [(self.heads(f"dec.{n}.cross_attn.k_proj", x), self.heads(f"dec.{n}.cross_attn.v_proj", x))
+                for n in range(self.decoders)], hidden
+
+    def step(self, y, t, source, hidden, cache):
+        """Tokens y [b] at position t -> logits [b,W] and per layer the map [b,h,i]. cache: per layer keys, values [b,h,t,d], replaced."""
+        x = (self.weights["tgt.weight"][y] * math.sqrt(self.width) + self.waves[t])[:, None]
+        maps = []
+        for n in range(self.decoders):
+            name = f"dec.{n}"
+            q, k, v = (self.heads(f"{name}.self_attn.{c}_proj", x) for c in "qkv")
+            if cache[n] is not None:
+                k, v = torch.cat([cache[n][0], k], 2), torch.cat([cache[n][1], v], 2)
+            cache[n] = (k, v)
+            a, _ = self.attend(q, k, v)
+            x = self.norm(name + ".norm1", x + self.linear(name + ".self_attn.o_proj", a))
+            a, p = self.attend(self.heads(name + ".cross_attn.q_proj", x), *source[n], hidden)
+            maps.append(p[:, :, 0])
+            x = self.norm(name + ".norm2", x + self.linear(name + ".cross_attn.o_proj", a))
+            x = self.norm(name + ".norm3", x + self.feed_forward(name, x))
+        return torch.nn.functional.linear(x[:, 0], self.weights["tgt.weight"]), maps
+
+    # Searches
+
+    @torch.no_grad()
+    def greedy(self, words, batch=64, collect=None):
+        """Words -> lists of phonemes, in order; batches of like length. collect(word number, step, logits [W], maps per layer [h,i])
+        is called for every step of every word, the one that gives </s> included. A line that has ended leaves its batch's arithmetic."""
+        answers = [None] * len(words)
+        order = sorted(range(len(words)), key=lambda n: len(words[n]))
+        for first in range(0, len(order), batch):
+            numbers = order[first:first + batch]
+            source, hidden = self.encode([words[n] for n in numbers])
+            cache = [None] * self.decoders
+            y = torch.full((len(numbers),), self.start)
+            out = [[] for _ in numbers]
+            live = list(range(len(numbers)))
+            for t in range(LIMIT):
+                logits, maps = self.step(y, t, source, hidden, cache)
+                y = logits.argmax(-1)
+                tokens = y.tolist()
+                if collect:
+                    for row, place in enumerate(live):
+                        length = len(words[numbers[place]]) + 1
+                        collect(numbers[place], t, logits[row], [p[row, :, :length] for p in maps])
+                stay = [row for row, token in enumerate(tokens) if token != self.end]
+                for row in stay:
+                    out[live[row]].append(tokens[row])
+                if not stay:
+                    break
+                if len(stay) < len(live):
+                    keep = torch.tensor(stay)
+                    live = [live[row] for row in stay]
+                    y, hidden = y[keep], hidden[keep]
+                    source = [(k[keep], v[keep]) for k, v in source]
+                    cache = [(k[keep], v[keep]) for k, v in cache]
+            for place, n in enumerate(numbers):
+                answers[n] = [self.phonemes[token] for token in out[place]]
+        return answers
+
+    @torch.no_grad()
+    def beam(self, word, size):
+        """One word -> at most `size` answers (phonemes, score), best first: the header says how."""
+        source, hidden = self.encode([word])
+        beam = [((), 0.0, [None] * self.decoders)]                                  # tokens, score, cache
+        for t in range(LIMIT):
+            candidates = []                                                         # cost, parent's rank, token, tokens, cache
+            for rank, (tokens, score, cache) in enumerate(beam):
+                if tokens and tokens[-1] == self.end:
+                    candidates.append((-score, rank, -1, tokens, cache))
+                    continue
+                cache = list(cache)
+                logits, _ = self.step(torch.tensor([tokens[-1] if tokens else self.start]), t, source, hidden, cache)
+                gain = torch.log_softmax(logits[0].double(), 0).tolist()
+                candidates += [(-(score + g), rank, y, tokens + (y,), cache) for y, g in enumerate(gain)]
+            candidates.sort(key=lambda c: c[:3])
+            beam = [(tokens, -cost, cache) for cost, _, _, tokens, cache in candidates[:size]]
+            if all(tokens[-1] == self.end for tokens, _, _ in beam):
+                break
+        return [([self.phonemes[y] for y in tokens if y != self.end], score) for tokens, score, _ in beam]
+
+
+def is_monotone(rows):
+    """Whether the argmax (first of equals) of each row of an alignment [target, source] never moves back."""
+    best = torch.stack(list(rows)).argmax(1).tolist()
+    return all(a <= b for a, b in zip(best, best[1:]))
+
+
+def alignments(model, words, batch=256):
+    """Greedy answers, and per word the alignment [t,i]: the last layer's cross-attention, mean over heads, </s> included."""
+    maps = [[] for _ in words]
+    answers = model.greedy(words, batch, lambda n, t, logits, p: maps[n].append(p[-1].mean(0)))
+    return answers, maps
+
+
+def dump_logits(model, words, path):
+    """Writes, for step-by-step comparison, per word number n: `n.source` i32[i], `n.tokens` i32[t] (fed to step t, <s> first) and
+    `n.logits` f32[t,W] along the greedy path, the step that gives </s> included. One word at a time: no padding takes part."""
+    tensors = {}
+    for n, word in enumerate(words):
+        rows = []
+        model.greedy([word], 1, lambda _, t, logits, p: rows.append(logits.clone()))
+        chosen = [int(row.argmax()) for row in rows]
+        tensors[f"{n}.source"] = torch.tensor(model.tokens(word), dtype=torch.int32)
+        tensors[f"{n}.tokens"] = torch.tensor([model.start] + chosen[:-1], dtype=torch.int32)
+        tensors[f"{n}.logits"] = torch.stack(rows)
+    save_file(tensors, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=os.path.join(os.path.dirname(__file__), "..", "..", "examples", "models", "g2p_transformer"))
+    parser.add_argument("--threads", type=int, default=2)
+    commands = parser.add_subparsers(dest="command", required=True)
+    greedy = commands.add_parser("greedy")
+    greedy.add_argument("--maps", action="store_true")
+    commands.add_parser("beam").add_argument("--beam", type=int, default=4)
+    commands.add_parser("logits").add_argument("out")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    model = Reference(args.model)
+    words = [line.rstrip("\n") for line in sys.stdin]
+    if args.command == "greedy" and args.maps:
+        for answer, rows in zip(*alignments(model, words)):
+            print(" ".join(answer), "monotone" if is_monotone(rows) else "not monotone", sep="\t")
+    elif args.command == "greedy":
+        for answer in model.greedy(words):
+            print(" ".join(answer))
+    elif args.command == "beam":
+        for word in words:
+            for index, (answer, score) in enumerate(model.beam(word, args.beam)):
+                print(index, " ".join(answer), f"{score:.6f}", sep="\t")
+    else:
+        dump_logits(model, words, args.out)
+
+
+if __name__ == "__main__":
+    main()
