@@ -1,0 +1,52 @@
+// Memory for one tensor: 64-byte aligned, uninitialised, never null, and kept when a smaller one will do.
+#ifndef FOVEA_RUNTIME_PROGRAM_BUFFER_H
+#define FOVEA_RUNTIME_PROGRAM_BUFFER_H
+
+#include <cstddef>
+#include <new>
+#include <utility>
+
+namespace fovea::program {
+
+class Buffer {
+public:
+  Buffer() = default;
+  explicit Buffer(size_t bytes) { reserve(bytes); }
+  Buffer(Buffer &&other) noexcept : memory(std::exchange(other.memory, nullptr)), capacity(std::exchange(other.capacity, 0)) {}
+  Buffer &operator=(Buffer &&other) noexcept {
+    std::swap(memory, other.memory);
+    std::swap(capacity, other.capacity);
+    return *this;
+  }
+  ~Buffer() { release(); }
+
+  // What was stored is lost if it grows. Throws std::bad_alloc.
+  void reserve(size_t bytes) {
+    if (memory && bytes <= capacity)
+      return;
+    release();
+    if (bytes > ~size_t(0) / 2)
+      throw std::bad_alloc();
+    memory = ::operator new(bytes + alignment, std::align_val_t(alignment));
+    capacity = bytes;
+  }
+
+  void *data() const { return memory; }
+  size_t bytes() const { return capacity; }
+
+private:
+  static constexpr size_t alignment = 64;
+  void *memory = nullptr;
+  size_t capacity = 0;
+
+  void release() {
+    if (memory)
+      ::operator delete(memory, std::align_val_t(alignment));
+    memory = nullptr;
+    capacity = 0;
+  }
+};
+
+}  // namespace fovea::program
+
+#endif  // FOVEA_RUNTIME_PROGRAM_BUFFER_H

@@ -1,0 +1,61 @@
+#include "runtime/program/Model.h"
+
+#include "runtime/program/Error.h"
+
+namespace fovea::program {
+
+const File &Model::embedded(const std::string &name) const {
+  const File *file = table.file(name);
+  if (!file)
+    throw InternalError("the model's table: file `" + name + "` is not in the program");
+  return *file;
+}
+
+Model::Model(Table given, const std::string &path, const std::string &folder)
+    : table(std::move(given)), source(embedded(table.reads.vocabulary), table.reads), target(embedded(table.writes.vocabulary), table.writes) {
+  for (const Argument &argument : table.step.arguments)
+    if (int64_t scored = argument.what == What::Logits ? argument.shape[1].evaluate({}) : target.size(); scored != target.size())
+      throw Error("vocabulary `" + table.writes.vocabulary + "` has " + std::to_string(target.size()) + " tokens, and the model scores " + std::to_string(scored));
+  const File *inside = table.file(table.weights);
+  if (!path.empty())
+    weights = Weights::open(path);
+  else if (inside)
+    weights = Weights::embedded(inside->name, inside->bytes);
+  else if (!table.weights.empty())
+    weights = Weights::open(folder + "/" + table.weights);
+  else if (!table.parameters.empty())
+    throw Error("the program has no weights inside; give a file with --weights");
+  for (const Parameter &parameter : table.parameters)
+    parameters[parameter.name].data = weights->find(parameter);
+  load();
+}
+
+void Model::load() {
+  if (!table.load)
+    return;
+  std::vector<const Value *> values;
+  for (const Argument &argument : table.load->arguments) {
+    if (argument.what == What::Parameter) {
+      values.push_back(&parameters.at(argument.name));
+      continue;
+    }
+    Buffer &buffer = buffers[argument.name];
+    buffer.reserve(size_t(product(elements(argument.shape, {}), int64_t(bytesOf(argument.type)))));
+    Value &value = packedValues[argument.name];
+    value.data = buffer.data();
+    values.push_back(&value);
+  }
+  StageCall(*table.load, "load", table, values).run({});
+}
+
+const Value *Model::parameter(const std::string &name) const {
+  auto found = parameters.find(name);
+  return found == parameters.end() ? nullptr : &found->second;
+}
+
+const Value *Model::packed(const std::string &name) const {
+  auto found = packedValues.find(name);
+  return found == packedValues.end() ? nullptr : &found->second;
+}
+
+}  // namespace fovea::program

@@ -1,0 +1,41 @@
+// A model ready to run: its table, vocabularies, weights, and what its load stage made of them. Never changes afterwards.
+#ifndef FOVEA_RUNTIME_PROGRAM_MODEL_H
+#define FOVEA_RUNTIME_PROGRAM_MODEL_H
+
+#include "runtime/program/Buffer.h"
+#include "runtime/program/StageCall.h"
+#include "runtime/program/Vocabulary.h"
+#include "runtime/program/Weights.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace fovea::program {
+
+class Model {
+public:
+  // `weights` is a file given by the user; empty: the file the table names, embedded or in `folder`.
+  // Throws Error for files that do not fit the model, InternalError for a broken table.
+  Model(Table table, const std::string &weights, const std::string &folder);
+
+  const Table table;
+  const Vocabulary source, target;
+
+  // Null if there is no such parameter.
+  const Value *parameter(const std::string &name) const;
+  // What the load stage packed under this name; null if it did not.
+  const Value *packed(const std::string &name) const;
+
+private:
+  std::unique_ptr<Weights> weights;
+  std::map<std::string, Value> parameters, packedValues;
+  std::map<std::string, Buffer> buffers;
+
+  const File &embedded(const std::string &name) const;
+  void load();
+};
+
+}  // namespace fovea::program
+
+#endif  // FOVEA_RUNTIME_PROGRAM_MODEL_H

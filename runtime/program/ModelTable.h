@@ -1,0 +1,95 @@
+// A model's table, read and checked: what docs/program-table.md describes, as structs.
+#ifndef FOVEA_RUNTIME_PROGRAM_MODELTABLE_H
+#define FOVEA_RUNTIME_PROGRAM_MODELTABLE_H
+
+#include "runtime/program/Extent.h"
+#include "runtime/program/table.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fovea::program {
+
+enum class Type : uint8_t { F32, F16, BF16, I32, I8, U8, Bool };
+
+size_t bytesOf(Type type);
+const char *nameOf(Type type);
+
+// How text is cut into tokens and put together again.
+struct TextFormat {
+  enum Unit : uint8_t { Characters, Words } unit = Words;
+  std::string vocabulary;           // an embedded file
+  std::string start, end, unknown;  // tokens; empty when not declared
+  int64_t atMost = 0;               // writes: most steps of one output
+};
+
+struct Parameter {
+  std::string name;                          // its path in the model
+  std::string foreign;                       // its name in the weight file; empty: `name`
+  Type type{};
+  std::vector<int64_t> shape;
+  std::vector<std::vector<uint32_t>> layout; // the axes that make up each dimension of the file's tensor
+};
+
+enum class What : uint8_t {
+  Parameter,  // all stages: a weight
+  Packed,     // made by the first stage that lists it (load, encode), read by later ones
+  Tokens,     // encode: i32[b,i]; step: i32[b]
+  Length,     // encode: i32[b]
+  Position,   // step: scalar i32, steps done
+  Map,        // step: i32[b], hypothesis -> source
+  Encoded,    // made by encode (or its tokens or length), read by step; by source
+  Init,       // encode: first value of the state of this name; by source
+  State,      // step: in
+  Next,       // step: out, the value of the state of this name after the step
+  Cache,      // step: grows along its axis `t`
+  Logits,     // step: f32[b,V]
+  Trace,      // step: collected for --maps
+};
+
+struct Argument {
+  What what{};
+  std::string name;
+  Type type{};
+  Shape shape;
+};
+
+struct Stage {
+  fovea_stage function = nullptr;
+  std::vector<Argument> arguments;
+};
+
+struct Trace {
+  std::string name;
+  std::vector<int64_t> grid;  // `as grid(14, 14)`; empty when not said
+};
+
+struct File {
+  std::string name;
+  std::string_view bytes;
+};
+
+struct Table {
+  std::string name;
+  std::string compiler;                  // version of Fovea that made it
+  TextFormat reads, writes;
+  std::vector<File> files;
+  std::string weights;                   // file embedded or beside the program; may be empty
+  std::vector<Parameter> parameters;
+  std::optional<Stage> load;
+  Stage encode, step;
+  std::vector<Trace> traces;
+  int (*setThreads)(int) = nullptr;
+  const char *(*lastError)() = nullptr;
+
+  const File *file(std::string_view name) const;
+};
+
+// Throws InternalError, saying what is wrong, for a table that breaks the schema.
+Table readTable(const fovea_model &model);
+
+}  // namespace fovea::program
+
+#endif  // FOVEA_RUNTIME_PROGRAM_MODELTABLE_H

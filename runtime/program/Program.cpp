@@ -1,0 +1,350 @@
+#include "runtime/program/Program.h"
+
+#include "runtime/program/Batches.h"
+#include "runtime/program/Error.h"
+#include "runtime/program/Lines.h"
+#include "runtime/program/Maps.h"
+#include "runtime/program/Options.h"
+#include "runtime/program/Workers.h"
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <unistd.h>
+
+namespace fovea::program {
+
+namespace {
+
+std::atomic<bool> interrupted = false;
+int wakePipe[2] = {-1, -1};
+
+// The first interrupt lets finished lines out, the second ends the program.
+void interrupt(int) {
+  int error = errno;
+  interrupted = true;
+  [[maybe_unused]] ssize_t count = ::write(wakePipe[1], "", 1);
+  errno = error;
+}
+
+void installSignals() {
+  if (wakePipe[0] < 0 && ::pipe2(wakePipe, O_CLOEXEC | O_NONBLOCK) != 0)
+    throw Error(std::string("cannot make a pipe: ") + std::strerror(errno));
+  struct sigaction action {};
+  action.sa_handler = interrupt;
+  action.sa_flags = int(SA_RESETHAND) | SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  action.sa_flags = 0;
+  sigaction(SIGPIPE, &action, nullptr);
+}
+
+std::string programFolder() {
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "." : path.parent_path().string();
+}
+
+int64_t memoryForBatches(int64_t workers) {
+  int64_t pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  int64_t physical = pages > 0 && size > 0 ? product(pages, size) : int64_t(4) << 30;
+  return physical / 4 / workers;
+}
+
+// A line and its way to the output.
+struct Entry {
+  std::string text;     // kept for maps only
+  Job job;
+  std::string output;   // with line ends
+  bool done = false;
+};
+
+class Shell {
+public:
+  Shell(const Model &model, const Options &options, const std::string &name)
+      : model(model), options(options), name(name), writer(options.output), workers(options.threads), searches(size_t(options.threads)) {
+    if (!options.maps.empty())
+      maps = std::make_unique<Maps>(options.maps, model);
+  }
+
+  int run() {
+    int descriptor = 0;
+    if (!options.input.empty()) {
+      descriptor = ::open(options.input.c_str(), O_RDONLY | O_CLOEXEC);
+      if (descriptor < 0)
+        throw Error("cannot read `" + options.input + "`: " + std::strerror(errno));
+    }
+    // Room for any character and for long words; what is cut is over the limit or no sensible word.
+    size_t longest = size_t(options.maxInput) * (model.table.reads.unit == TextFormat::Characters ? 4 : 64) + 4096;
+    LineReader reader(descriptor, wakePipe[0], longest);
+    int64_t blockLines = 4 * options.batch;
+    for (bool more = true; more && !interrupted && !broken;) {
+      more = readBlock(reader, blockLines);
+      answerBlock();
+      // Blocks grow, so that the first results come soon and many lines of like length come together later.
+      blockLines = std::min(2 * blockLines, 64 * options.batch);
+    }
+    if (descriptor > 0)
+      ::close(descriptor);
+    if (!interrupted && !broken)
+      writer.complete();
+    else
+      writer.flush();
+    progress(true);
+    if (broken)
+      return leave(SIGPIPE);
+    if (interrupted)
+      return leave(SIGINT);
+    return failed ? 1 : 0;
+  }
+
+private:
+  const Model &model;
+  const Options &options;
+  const std::string &name;
+  LineWriter writer;
+  Workers workers;
+  std::vector<std::unique_ptr<Search>> searches;  // by worker
+  std::unique_ptr<Maps> maps;
+  std::mutex mutex;                               // for all below
+  std::vector<Entry> entries;
+  size_t written = 0;
+  uint64_t first = 1;                             // line of entries[0]
+  uint64_t lines = 0, answered = 0;
+  bool failed = false, shown = false;
+  std::atomic<bool> broken = false;
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now(), lastShown = began;
+
+  // Ends as the signal would have ended the program; `--output`'s file is not left behind half.
+  int leave(int signal) {
+    std::signal(signal, SIG_DFL);
+    leavingSignal = signal;
+    return 128 + signal;
+  }
+
+public:
+  int leavingSignal = 0;
+
+private:
+  void message(const std::string &sentence) {
+    if (shown)
+      std::fputs("\r\033[K", stderr);
+    std::fprintf(stderr, "%s: %s\n", name.c_str(), sentence.c_str());
+  }
+
+  // Reads lines until the block is full or nothing more waits. False at the end of the input.
+  bool readBlock(LineReader &reader, int64_t most) {
+    entries.clear();
+    written = 0;
+    first = lines + 1;
+    int64_t tokens = 0;
+    std::string line;
+    while (int64_t(entries.size()) < most && tokens < (1 << 22)) {
+      bool cut = false;
+      LineReader::Status status = reader.next(line, cut, entries.empty());
+      if (status == LineReader::End)
+        return false;
+      if (status == LineReader::Waiting)
+        break;
+      Entry &entry = entries.emplace_back();
+      Job &job = entry.job;
+      job.line = ++lines;
+      if (lines == 1 && line.rfind("\xEF\xBB\xBF", 0) == 0)
+        line.erase(0, 3);
+      try {
+        encodeLine(line, cut, job);
+        if (maps && !job.source.empty())
+          entry.text = line;
+      } catch (const Error &error) {
+        job.source.clear();
+        job.error = error.what();
+      }
+      tokens += int64_t(job.source.size());
+      entry.done = job.source.empty();
+      if (entry.done)
+        entry.output = "\n";
+    }
+    return true;
+  }
+
+  // Leaves `source` empty for a line without tokens.
+  void encodeLine(const std::string &line, bool cut, Job &job) {
+    if (cut)
+      throw Error("the line has more than " + std::to_string(line.size()) + " bytes, too many for " + std::to_string(options.maxInput) +
+                  " tokens; --max-input sets the limit");
+    const Vocabulary &vocabulary = model.source;
+    if (vocabulary.start() >= 0)
+      job.source.push_back(vocabulary.start());
+    size_t before = job.source.size();
+    vocabulary.encode(line, options.maxInput, job.source);
+    if (job.source.size() == before)
+      job.source.clear();
+    else if (vocabulary.end() >= 0)
+      job.source.push_back(vocabulary.end());
+  }
+
+  void answerBlock() {
+    std::vector<Job *> jobs;
+    for (Entry &entry : entries)
+      if (!entry.done)
+        jobs.push_back(&entry.job);
+    std::vector<Job *> all = jobs;
+    int64_t rows = options.search.sample ? options.search.nbest : options.search.beam;
+    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads});
+    for (Job *job : all)
+      if (!job->error.empty())
+        finish(*job);
+    deliver();
+    if (batches.empty())
+      return;
+    int64_t active = std::min<int64_t>(options.threads, int64_t(batches.size()));
+    if (model.table.setThreads)
+      model.table.setThreads(int32_t(std::max<int64_t>(1, options.threads / active)));
+    workers.run(int64_t(batches.size()), [&](int64_t worker, int64_t piece) {
+      if (interrupted || broken)
+        return;
+      std::unique_ptr<Search> &search = searches[size_t(worker)];
+      if (!search)
+        search = std::make_unique<Search>(model, options.search);
+      answer(*search, batches[size_t(piece)]);
+      std::lock_guard lock(mutex);
+      deliver();
+      progress(false);
+    });
+  }
+
+  // A batch that fails is tried again in halves, so that only the lines that cannot be processed are lost.
+  void answer(Search &search, const std::vector<Job *> &batch) {
+    std::string error;
+    try {
+      search.run(batch);
+    } catch (const std::bad_alloc &) {
+      error = "not enough memory";
+    } catch (const Error &failure) {
+      error = failure.what();
+    }
+    if (!error.empty() && batch.size() > 1) {
+      auto middle = batch.begin() + int64_t(batch.size() / 2);
+      answer(search, {batch.begin(), middle});
+      answer(search, {middle, batch.end()});
+      return;
+    }
+    for (Job *job : batch) {
+      if (!error.empty())
+        job->error = error;
+      finish(*job);
+    }
+  }
+
+  Entry &entryOf(const Job &job) { return entries[size_t(job.line - first)]; }
+
+  void finish(Job &job) {
+    Entry &entry = entryOf(job);
+    if (maps && job.error.empty()) {
+      try {
+        maps->write(entry.text, job);
+      } catch (const Error &error) {
+        job.error = error.what();
+      }
+    }
+    std::string output;
+    if (job.error.empty())
+      for (const Hypothesis &hypothesis : job.best) {
+        if (options.nbestGiven)
+          output += std::to_string(job.line) + "\t";
+        output += model.target.decode(hypothesis.tokens);
+        if (options.search.scores) {
+          char number[64];
+          std::snprintf(number, sizeof number, "\t%.6f", hypothesis.score);
+          output += number;
+        }
+        output += "\n";
+      }
+    if (output.empty())
+      output = "\n";
+    std::lock_guard lock(mutex);
+    entry.output = std::move(output);
+    entry.done = true;
+  }
+
+  // Writes what is done, in order.
+  void deliver() {
+    for (; written < entries.size() && entries[written].done; ++written) {
+      Entry &entry = entries[written];
+      writer.write(entry.output);
+      if (!entry.job.error.empty()) {
+        failed = true;
+        message("line " + std::to_string(entry.job.line) + ": " + entry.job.error);
+      }
+      ++answered;
+      entry = {};
+    }
+    if (!broken && !writer.flush())
+      broken = true;
+  }
+
+  void progress(bool last) {
+    using namespace std::chrono;
+    auto now = steady_clock::now();
+    double seconds = duration<double>(now - began).count();
+    if (seconds < 2 || (!last && now - lastShown < milliseconds(250)) || !isatty(2))
+      return;
+    lastShown = now;
+    shown = !last;
+    std::fprintf(stderr, "\r\033[K%llu lines, %.0f lines/s%s", static_cast<unsigned long long>(answered), double(answered) / seconds, last ? "\n" : "");
+    std::fflush(stderr);
+  }
+};
+
+int guarded(const fovea_model &model, int argc, const char *const *argv, const std::string &name, int &signal) {
+  auto complain = [&](const std::string &sentence) { std::fprintf(stderr, "%s: error: %s\n", name.c_str(), sentence.c_str()); };
+  try {
+    Table table = readTable(model);
+    int code = 0;
+    std::optional<Options> options = readOptions(table, argc, argv, code);
+    if (!options)
+      return code;
+    installSignals();
+    if (table.setThreads)
+      table.setThreads(int32_t(options->threads));
+    Model ready(std::move(table), options->weights, programFolder());
+    Shell shell(ready, *options, name);
+    code = shell.run();
+    signal = shell.leavingSignal;
+    return code;
+  } catch (const InternalError &error) {
+    complain(std::string(error.what()) + " (an internal error; please report it)");
+    return 3;
+  } catch (const Error &error) {
+    complain(error.what());
+    return 1;
+  } catch (const std::bad_alloc &) {
+    complain("not enough memory");
+    return 1;
+  } catch (const std::exception &error) {
+    complain(std::string(error.what()) + " (an internal error; please report it)");
+    return 3;
+  }
+}
+
+}  // namespace
+
+int run(const fovea_model &model, int argc, const char *const *argv) {
+  std::string name = argc > 0 ? argv[0] : "program";
+  name = name.substr(name.rfind('/') + 1);
+  int signal = 0;
+  int code = guarded(model, argc, argv, name, signal);
+  if (signal)
+    std::raise(signal);
+  return code;
+}
+
+}  // namespace fovea::program

@@ -1,0 +1,97 @@
+// One batch of sources on its way through encode and the steps of a search: every buffer that changes.
+//
+// A row is a hypothesis' place in the batch. A search calls encode once, then step and arrange in turn; arrange says which
+// row each row goes on from, and the session moves states and caches along. A model may have any number of sessions.
+#ifndef FOVEA_RUNTIME_PROGRAM_SESSION_H
+#define FOVEA_RUNTIME_PROGRAM_SESSION_H
+
+#include "runtime/program/Model.h"
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+namespace fovea::program {
+
+class Session {
+public:
+  explicit Session(const Model &model);
+  Session(const Session &) = delete;
+
+  // Runs encode over `sources` (token ids with start and end, none empty). Afterwards row n is source n's one hypothesis.
+  // `most` rows may live at once.
+  void encode(const std::vector<const std::vector<int32_t> *> &sources, int64_t most);
+
+  // Runs step; `tokens` holds the token that each row goes on with. Allocates nothing.
+  void step(const int32_t *tokens);
+  const float *logits() const { return static_cast<const float *>(logitsValue->data); }  // [rows, V]
+
+  // After step: from now on there are from.size() rows, and row n goes on from what row from[n] was. A row that others go on
+  // from stays where it is or is gone: from[from[n]] == from[n] or from[n] >= from.size(), so rows can move in place.
+  void arrange(const std::vector<int32_t> &from);
+  // The same with every row going on from itself.
+  void advance();
+
+  int64_t rows() const { return sizes.b; }
+  int64_t sourceOf(int64_t row) const { return map[size_t(row)]; }
+  int64_t stepsDone() const { return position; }
+  int64_t vocabulary() const { return vocabularySize; }
+
+  // What the last step traced.
+  struct Traced {
+    const float *data;             // [rows, ...]
+    std::vector<int64_t> shape;
+  };
+  Traced trace(const std::string &name) const;
+
+  // Bytes that a batch takes, without what stages allocate inside; throws Error on overflow.
+  static int64_t bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource);
+
+private:
+  struct Held {
+    Value value;
+    Buffer buffer;
+    void reserve(int64_t bytes) {
+      buffer.reserve(size_t(bytes));
+      value.data = buffer.data();
+    }
+  };
+  struct State {
+    const Argument *argument;
+    Held *now, *next;
+    bool changes = false, initialised = false;
+    int batch;                     // axis of hypotheses, -1 if it has none
+  };
+  struct Cache {
+    const Argument *argument;
+    Held *held;
+    size_t index;                  // among step's arguments
+    int batch, growing;            // axes
+  };
+
+  const Model &model;
+  std::deque<Held> storage;
+  Held *sourceTokens = nullptr, *sourceLengths = nullptr;
+  Value stepTokens, mapValue, positionValue;
+  const Value *logitsValue = nullptr;
+  std::vector<std::pair<const Argument *, Held *>> encodeResults, stepResults;
+  std::vector<State> states;
+  std::vector<Cache> caches;
+  int32_t position = 0;
+  int64_t vocabularySize = 0;
+  std::vector<int32_t> map;        // [most rows] -> source
+  Sizes sizes;                     // of the next step
+  std::vector<StageCall> calls;    // encode, step
+  std::vector<std::pair<int32_t, int32_t>> moves;  // to, from
+
+  Held *hold() { return &storage.emplace_back(); }
+  void gather(const State &state, const void *from, void *to, const std::vector<int32_t> &rows) const;
+  void moveRows(const Argument &argument, void *data, int batch, const Sizes &capacity, const Sizes &used) const;
+  Sizes capacity() const;
+  int64_t mostRows = 0;
+};
+
+}  // namespace fovea::program
+
+#endif  // FOVEA_RUNTIME_PROGRAM_SESSION_H

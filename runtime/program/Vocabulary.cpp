@@ -1,0 +1,127 @@
+#include "runtime/program/Vocabulary.h"
+
+#include "runtime/program/Error.h"
+
+namespace fovea::program {
+
+size_t codePointLength(std::string_view text) {
+  if (text.empty())
+    return 0;
+  auto byte = [&](size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u; };
+  auto continues = [&](size_t from, size_t to) {
+    for (; from < to; ++from)
+      if ((byte(from) & 0xC0) != 0x80)
+        return false;
+    return true;
+  };
+  unsigned first = byte(0), second = byte(1);
+  if (first < 0x80)
+    return 1;
+  if (first >= 0xC2 && first <= 0xDF)
+    return continues(1, 2) ? 2 : 0;
+  // No overlong forms, no surrogates, nothing beyond U+10FFFF.
+  if (first >= 0xE0 && first <= 0xEF)
+    return continues(1, 3) && !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F) ? 3 : 0;
+  if (first >= 0xF0 && first <= 0xF4)
+    return continues(1, 4) && !(first == 0xF0 && second < 0x90) && !(first == 0xF4 && second > 0x8F) ? 4 : 0;
+  return 0;
+}
+
+Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format.unit) {
+  auto fail = [&](const std::string &sentence) { return Error("vocabulary `" + file.name + "`: " + sentence); };
+  std::string_view rest = file.bytes;
+  while (!rest.empty()) {
+    size_t end = rest.find('\n');
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (!line.empty() && line.back() == '\r')
+      line.remove_suffix(1);
+    std::string number = std::to_string(tokens.size() + 1);
+    if (line.empty())
+      throw fail("line " + number + " is empty");
+    for (std::string_view tail = line; !tail.empty();) {
+      size_t length = codePointLength(tail);
+      if (length == 0)
+        throw fail("line " + number + " is not UTF-8");
+      tail.remove_prefix(length);
+    }
+    auto [known, isNew] = ids.emplace(line, int32_t(tokens.size()));
+    if (!isNew)
+      throw fail("line " + number + " repeats `" + std::string(line) + "` of line " + std::to_string(known->second + 1));
+    tokens.push_back(line);
+  }
+  if (tokens.empty())
+    throw fail("it is empty");
+  auto special = [&](const std::string &token, const char *what) {
+    if (token.empty())
+      return int32_t(-1);
+    int32_t id = idOf(token);
+    if (id < 0)
+      throw fail("the " + std::string(what) + " token `" + token + "` is not in it");
+    return id;
+  };
+  startId = special(format.start, "start");
+  endId = special(format.end, "end");
+  unknownId = special(format.unknown, "unknown");
+}
+
+int32_t Vocabulary::idOf(std::string_view token) const {
+  auto found = ids.find(token);
+  return found == ids.end() ? -1 : found->second;
+}
+
+std::string Vocabulary::text(int32_t id) const {
+  return id >= 0 && id < size() ? std::string(tokens[size_t(id)]) : "<" + std::to_string(id) + ">";
+}
+
+void Vocabulary::encode(std::string_view line, int64_t most, std::vector<int32_t> &result) const {
+  int64_t count = 0;
+  auto add = [&](std::string_view token) {
+    if (++count > most)
+      throw Error("the line has more than " + std::to_string(most) + " tokens; --max-input sets the limit");
+    int32_t id = idOf(token);
+    if (id < 0 || id == startId || id == endId)
+      id = unknownId;
+    if (id < 0)
+      throw Error(std::string("the ") + (unit == TextFormat::Words ? "word" : "character") + " `" + std::string(token.substr(0, 80)) + "` is not in the vocabulary");
+    result.push_back(id);
+  };
+  auto step = [&](std::string_view tail) {
+    size_t length = codePointLength(tail);
+    if (length == 0)
+      throw Error("the line is not UTF-8 (byte " + std::to_string(tail.data() - line.data() + 1) + ")");
+    return length;
+  };
+  size_t at = 0;
+  if (unit == TextFormat::Characters) {
+    while (at < line.size()) {
+      size_t length = step(line.substr(at));
+      add(line.substr(at, length));
+      at += length;
+    }
+    return;
+  }
+  auto space = [&](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; };
+  while (at < line.size()) {
+    if (space(line[at])) {
+      ++at;
+      continue;
+    }
+    size_t begin = at;
+    while (at < line.size() && !space(line[at]))
+      at += step(line.substr(at));
+    add(line.substr(begin, at - begin));
+  }
+}
+
+std::string Vocabulary::decode(const std::vector<int32_t> &result) const {
+  std::string text;
+  for (int32_t id : result) {
+    if (unit == TextFormat::Words && !text.empty())
+      text += ' ';
+    text += this->text(id);
+  }
+  return text;
+}
+
+}  // namespace fovea::program
