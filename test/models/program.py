@@ -21,25 +21,18 @@ def run(program, lines, *arguments, per_line=1):
 
 
 def maps(folder):
-    """What `--maps FOLDER` wrote: {(source as text, trace, layer): rows [t][i]}, heads averaged. A file holds one JSON object, a list of
-    them, or one a line: "trace", "layer", "head" (or none), "rows", "columns" (labels of outputs and inputs), "values"."""
+    """What `--maps FOLDER` wrote (docs/maps.md): {(input line, trace, layer): rows [t][i]}, the mean over the heads where there are several.
+    `trace` is the name alone: "p" for "dec.2.p"."""
     found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "**", "*.json"), recursive=True)):
+    for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as f:
-            text = f.read()
-        try:
-            objects = json.loads(text)
-            objects = objects if isinstance(objects, list) else [objects]
-        except json.JSONDecodeError:
-            objects = [json.loads(line) for line in text.splitlines() if line.strip()]
-        for o in objects:
-            values = o["values"]
-            if any(len(row) != len(o["columns"]) for row in values) or len(values) != len(o["rows"]):
-                sys.exit(f"{path}: the labels do not fit the values")
-            source = "".join(c for c in o["columns"] if c != "</s>")
-            found.setdefault((source, o["trace"].rsplit(".", 1)[-1], o.get("layer") or 0), {})[o.get("head") or 0] = values
-    mean = lambda heads: [[sum(v) / len(v) for v in zip(*rows)] for rows in zip(*heads.values())]
-    return {key: mean(heads) for key, heads in found.items()}
+            o = json.load(f)
+        values = o["values"]
+        if any(len(row) != len(o["columns"]) for row in values) or len(values) != len(o["rows"]):
+            sys.exit(f"{path}: the labels do not fit the values")
+        if o.get("head", "mean") == "mean":
+            found[o["input"], o["trace"].rsplit(".", 1)[-1], o.get("layer", 0)] = values
+    return found
 
 
 def table(title, rates):

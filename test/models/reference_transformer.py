@@ -7,15 +7,15 @@ works with functions on tensors. All arithmetic is f32.
     reference_transformer.py --model DIR beam --beam 4 < WORDS       N lines a word: index TAB phonemes TAB log-probability
     reference_transformer.py --model DIR logits OUT.safetensors < WORDS    logits of every greedy step, see dump_logits
 
-The contract of the search, which the program's search must equal:
+The search, which the program's must equal (the program's own rules are docs/search.md, S1 to S6):
   - A hypothesis is a sequence of tokens after <s>; its score is the sum of the log-probabilities (log softmax of the logits) of its
-    tokens, </s> included. No length normalisation.
-  - One step: every hypothesis in the beam that has not ended is extended by every token; one that has ended stays as it is and
-    competes with its score. The best N of all of them, ended or not, are the next beam: higher score first; of equals the one whose
-    parent stands earlier in the beam, then the one with the lower token id.
-  - It stops when all N have ended (then nothing better can come, as scores only fall) or after `LIMIT` steps; what has not ended by
-    then is kept as it is. The answers are the beam in its order, without </s>.
-  - Greedy is the argmax of the logits (first of equals) until </s>, at most `LIMIT` tokens. It equals a beam of 1.
+    tokens, </s> included, in f64. No length normalisation.
+  - Beam of N, one step: every live hypothesis is extended by every token, and the 2N best candidates are looked at: higher score
+    first, of equals the one of the better ranked hypothesis, then the lower token. One of the first N that ends with </s> is
+    finished, one below them that ends is dropped, and the first N that do not end live on, in this order.
+  - Of the finished the N best are kept. It stops when there are N and the best live score is no higher than the worst of them
+    (scores only fall), when none is live, or after `LIMIT` steps, when the live ones count as finished without </s>.
+  - Greedy is the argmax of the logits (first of equals) until </s>, at most `LIMIT` tokens.
 """
 import argparse
 import math
@@ -150,22 +150,23 @@ class Reference:
     def beam(self, word, size):
         """One word -> at most `size` answers (phonemes, score), best first: the header says how."""
         source, hidden = self.encode([word])
-        beam = [((), 0.0, [None] * self.decoders)]                                  # tokens, score, cache
+        live, finished = [((), 0.0, [None] * self.decoders)], []                    # tokens, score, cache;  tokens, score
         for t in range(LIMIT):
             candidates = []                                                         # cost, parent's rank, token, tokens, cache
-            for rank, (tokens, score, cache) in enumerate(beam):
-                if tokens and tokens[-1] == self.end:
-                    candidates.append((-score, rank, -1, tokens, cache))
-                    continue
+            for rank, (tokens, score, cache) in enumerate(live):
                 cache = list(cache)
                 logits, _ = self.step(torch.tensor([tokens[-1] if tokens else self.start]), t, source, hidden, cache)
                 gain = torch.log_softmax(logits[0].double(), 0).tolist()
                 candidates += [(-(score + g), rank, y, tokens + (y,), cache) for y, g in enumerate(gain)]
-            candidates.sort(key=lambda c: c[:3])
-            beam = [(tokens, -cost, cache) for cost, _, _, tokens, cache in candidates[:size]]
-            if all(tokens[-1] == self.end for tokens, _, _ in beam):
+            best = sorted(candidates, key=lambda c: c[:3])[:2 * size]
+            finished += [(tokens, -cost) for cost, _, y, tokens, _ in best[:size] if y == self.end]
+            live = [(tokens, -cost, cache) for cost, _, y, tokens, cache in best if y != self.end][:size]
+            if t == LIMIT - 1:
+                finished += [(tokens, score) for tokens, score, _ in live]
+            finished = sorted(finished, key=lambda f: -f[1])[:size]                 # stable: of equals the one that finished earlier
+            if not live or len(finished) == size and live[0][1] <= finished[-1][1]:
                 break
-        return [([self.phonemes[y] for y in tokens if y != self.end], score) for tokens, score, _ in beam]
+        return [([self.phonemes[y] for y in tokens if y != self.end], score) for tokens, score in finished]
 
 
 def is_monotone(rows):
