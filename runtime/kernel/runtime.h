@@ -1,0 +1,57 @@
+/* What generated code calls, and what stands between the runtime's own files. All of it is hidden in a sealed object.
+ *
+ * The runtime is plain C and needs libc alone. Each sealed object carries a copy; copies share nothing but the three weak
+ * public functions of status.h, through which they agree on the error message and on the number of threads. */
+#ifndef FOVEA_RUNTIME_KERNEL_RUNTIME_H
+#define FOVEA_RUNTIME_KERNEL_RUNTIME_H
+
+#include "runtime/include/fovea/dlpack.h"
+#include "runtime/include/fovea/status.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The compiled body of a kernel. args[k] belongs to the k-th parameter, then to the results, in the order of the C signature:
+ * for a tensor an MLIR memref descriptor {void *allocated, *aligned; int64_t offset, sizes[rank], strides[rank]}, for a scalar
+ * a pointer to a float, an int32_t or a uint8_t (bool). Returns 0 or a fovea_status. */
+typedef int32_t fovea_impl(void **args);
+
+/* Checks `arguments` (DLTensor pointers and pointers to scalars, as the wrapper NAME received them) against the descriptor,
+ * calls `impl`, and returns 0 or a fovea_status. Re-entrant. */
+int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments);
+
+/* Writes the extent of every index (-1: known to nobody) to `extents`, from the parameters alone; the results' entries of
+ * `arguments` are not read. Returns 0 or a fovea_status: so a caller learns which results to allocate. */
+int32_t fovea_rt_extents(const int32_t *words, const char *strings, void **arguments, int64_t *extents);
+
+/* Sets this thread's message and returns `status`. */
+int32_t fovea_rt_fail(int32_t status, const char *message);
+
+/* Runs body(0, context) .. body(count - 1, context), in any order, on this thread and the pool's. Inside a body, and while
+ * another thread uses the pool, it runs on this thread alone. Each body's allocations are released when it returns. */
+void fovea_parallel_for(void (*body)(int64_t index, void *context), void *context, int64_t count);
+
+/* Memory for temporaries, from this thread's arena: 64-byte aligned, never NULL, uninitialised. Where there is none left, the
+ * call does not return: the kernel ends with FOVEA_OUT_OF_MEMORY. Outside of a kernel it returns NULL then. */
+void *fovea_alloc(int64_t count, int64_t element_size);
+
+/* What is allocated after a mark is given back by releasing it. Marks nest. */
+int64_t fovea_arena_mark(void);
+void fovea_arena_release(int64_t mark);
+
+/* a * b, or the nearest int64_t. */
+int64_t fovea_mul(int64_t a, int64_t b);
+
+/* Bytes that all arenas of this copy may take together; < 0: no limit. Replaces FOVEA_MEMORY_LIMIT of the environment. */
+void fovea_set_memory_limit(int64_t bytes);
+
+/* Bytes that all arenas of this copy hold now. */
+int64_t fovea_memory_in_use(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* FOVEA_RUNTIME_KERNEL_RUNTIME_H */

@@ -1,0 +1,138 @@
+#include "runtime/support/File.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace fovea {
+namespace {
+
+bool writeAll(int file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = write(file, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written <= 0)
+      return false;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+bool fail(const std::string &path, const char *what, std::string &error) {
+  error = path + ": " + what + ": " + std::strerror(errno);
+  return false;
+}
+
+// Where a symbolic link leads: the file is replaced, not the link.
+std::string resolve(const std::string &path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_symlink(path, ignored))
+    return path;
+  std::filesystem::path target = std::filesystem::weakly_canonical(path, ignored);
+  return ignored ? path : target.string();
+}
+
+}  // namespace
+
+std::optional<std::string> readFile(const std::string &path, std::string &error) {
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    fail(path, "cannot open", error);
+    return std::nullopt;
+  }
+  std::string bytes;
+  struct stat about;
+  if (fstat(file, &about) == 0 && S_ISREG(about.st_mode))
+    bytes.reserve(static_cast<size_t>(about.st_size));
+  char buffer[1 << 16];
+  ssize_t count;
+  while ((count = read(file, buffer, sizeof buffer)) > 0 || (count < 0 && errno == EINTR))
+    if (count > 0)
+      bytes.append(buffer, static_cast<size_t>(count));
+  int fault = errno;
+  close(file);
+  if (count < 0) {
+    errno = fault;
+    fail(path, "cannot read", error);
+    return std::nullopt;
+  }
+  return bytes;
+}
+
+bool writeFileAtomically(const std::string &given, const std::vector<std::string_view> &parts, std::string &error) {
+  struct stat about;
+  bool inPlace = stat(given.c_str(), &about) == 0 && !S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode);
+  std::string path = inPlace ? given : resolve(given);
+  std::optional<TemporaryFile> aside;
+  if (!inPlace) {
+    aside.emplace(path);
+    if (aside->path().empty())
+      return fail(given, "cannot write", error);
+  }
+  int file = open((inPlace ? path : aside->path()).c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0)
+    return fail(given, "cannot write", error);
+  bool good = true;
+  for (std::string_view part : parts)
+    good = good && writeAll(file, part);
+  int fault = errno;
+  good = close(file) == 0 && good;
+  if (!good) {
+    errno = fault;
+    return fail(given, "cannot write", error);
+  }
+  if (inPlace)
+    return true;
+  if (!renameInto(aside->path(), path, error))
+    return false;
+  aside->keep();
+  return true;
+}
+
+bool renameInto(const std::string &from, const std::string &given, std::string &error) {
+  std::string path = resolve(given);
+  struct stat about;
+  mode_t mask = umask(0);
+  umask(mask);
+  mode_t mode = stat(path.c_str(), &about) == 0 ? about.st_mode & 0777 : 0666 & ~mask;
+  if (std::filesystem::is_directory(path)) {
+    errno = EISDIR;
+    return fail(given, "cannot write", error);
+  }
+  if (chmod(from.c_str(), mode) != 0 || rename(from.c_str(), path.c_str()) != 0)
+    return fail(given, "cannot write", error);
+  return true;
+}
+
+TemporaryFile::TemporaryFile(const std::string &beside) : name(beside + ".XXXXXX") {
+  int file = mkostemp(name.data(), O_CLOEXEC);
+  if (file < 0)
+    name.clear();
+  else
+    close(file);
+}
+
+TemporaryFile::~TemporaryFile() {
+  if (!name.empty())
+    unlink(name.c_str());
+}
+
+TemporaryFolder::TemporaryFolder() {
+  const char *root = std::getenv("TMPDIR");
+  name = std::string(root && *root ? root : "/tmp") + "/fovea-XXXXXX";
+  if (!mkdtemp(name.data()))
+    name.clear();
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  if (!name.empty())
+    std::filesystem::remove_all(name, ignored);
+}
+
+}  // namespace fovea
