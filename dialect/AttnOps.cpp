@@ -1,0 +1,125 @@
+// The dialect's registration and verifiers. The ids in the messages are those of AttnOps.td.
+#include "dialect/Attn.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+
+#include "dialect/AttnDialect.cpp.inc"
+#include "dialect/AttnEnums.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dialect/AttnAttributes.cpp.inc"
+
+#define GET_OP_CLASSES
+#include "dialect/AttnOps.cpp.inc"
+
+using namespace mlir;
+
+namespace fovea::attn {
+
+void AttnDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "dialect/AttnOps.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialect/AttnAttributes.cpp.inc"
+      >();
+}
+
+static Type elementType(Type type) {
+  auto shaped = dyn_cast<ShapedType>(type);
+  return shaped ? shaped.getElementType() : type;
+}
+
+// Each map has one result per dimension of its operand, and all maps run over the same dimensions.
+static LogicalResult verifyMaps(Operation *op, ArrayAttr maps, TypeRange types, StringRef id) {
+  if (maps.size() != types.size())
+    return op->emitOpError() << id << ": expects " << types.size() << " indexing maps, has " << maps.size();
+  for (auto [attribute, type] : llvm::zip(maps, types)) {
+    AffineMap map = cast<AffineMapAttr>(attribute).getValue();
+    auto shaped = dyn_cast<ShapedType>(type);
+    if (map.getNumDims() != cast<AffineMapAttr>(maps[0]).getValue().getNumDims() || map.getNumSymbols())
+      return op->emitOpError() << id << ": every indexing map must have the same dimensions and no symbols";
+    if (map.getNumResults() != (shaped ? shaped.getRank() : 0))
+      return op->emitOpError() << id << ": map " << attribute << " does not fit " << type;
+  }
+  return success();
+}
+
+static LogicalResult verifyBlock(Operation *op, Block &block, TypeRange expected, Type result, StringRef argumentsId, StringRef yieldId) {
+  if (block.getNumArguments() != expected.size())
+    return op->emitOpError() << argumentsId << ": expects " << expected.size() << " block arguments, has " << block.getNumArguments();
+  for (auto [argument, type] : llvm::zip(block.getArguments(), expected))
+    if (argument.getType() != type)
+      return op->emitOpError() << argumentsId << ": block argument of type " << argument.getType() << ", expected " << type;
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield || yield.getValue().getType() != result)
+    return op->emitOpError() << yieldId << ": the body must yield a score of type " << result;
+  return success();
+}
+
+LogicalResult ScoreOp::verify() {
+  SmallVector<Type> types(getInputs().getTypes());
+  types.push_back(getInit().getType());
+  if (failed(verifyMaps(*this, getIndexingMaps(), types, "A-score-1"))) return failure();
+  if (!cast<AffineMapAttr>(getIndexingMaps().getValue().back()).getValue().isIdentity())
+    return emitOpError("A-score-2: the output's map must be the identity");
+  SmallVector<Type> arguments;
+  for (Value input : getInputs()) arguments.push_back(elementType(input.getType()));
+  return verifyBlock(*this, getBody().front(), arguments, elementType(getInit().getType()), "A-score-3", "A-score-4");
+}
+
+LogicalResult NormaliseOp::verify() {
+  auto score = cast<RankedTensorType>(getScore().getType());
+  int64_t before = -1;
+  for (int64_t dimension : getDimensions()) {
+    if (dimension <= before || dimension >= score.getRank())
+      return emitOpError("A-normalise-1: dimensions must be ascending and within the score's rank");
+    before = dimension;
+  }
+  if (getDimensions().empty()) return emitOpError("A-normalise-1: dimensions must not be empty");
+  SmallVector<int64_t> shape;
+  for (int64_t d = 0; d < score.getRank(); d++)
+    if (getKind() != Normaliser::LogSumExp || !llvm::is_contained(getDimensions(), d)) shape.push_back(score.getDimSize(d));
+  if (cast<RankedTensorType>(getInit().getType()).getShape() != ArrayRef(shape))
+    return emitOpError("A-normalise-2: the output's shape does not follow from the score's");
+  return success();
+}
+
+LogicalResult AggregateOp::verify() {
+  if (failed(verifyMaps(*this, getIndexingMaps(), {getWeights().getType(), getValues().getType(), getInit().getType()}, "A-aggregate-1")))
+    return failure();
+  if (!cast<AffineMapAttr>(getIndexingMaps()[2]).getValue().isProjectedPermutation())
+    return emitOpError("A-aggregate-2: the output's map must be a projected permutation");
+  return success();
+}
+
+int64_t AttendOp::getDimension(StringRef role) {
+  for (auto [dimension, name] : llvm::enumerate(getRoles()))
+    if (cast<StringAttr>(name).getValue() == role) return dimension;
+  return -1;
+}
+
+AffineMap AttendOp::getMap(unsigned operand) { return cast<AffineMapAttr>(getIndexingMaps()[operand]).getValue(); }
+
+LogicalResult AttendOp::verify() {
+  if (failed(verifyMaps(*this, getIndexingMaps(), getOperandTypes(), "A-attend-1"))) return failure();
+  if (getRoles().size() != getMap(0).getNumDims()) return emitOpError("A-attend-2: expects one role per dimension");
+  llvm::StringMap<unsigned> count;
+  for (Attribute role : getRoles()) count[cast<StringAttr>(role).getValue()]++;
+  if (count["key"] != 1 || count["contracted"] != 1 || count["value"] != 1 || count["row"] > 1 ||
+      count["batch"] + count["row"] + 3 != getRoles().size())
+    return emitOpError("A-attend-2: expects one `key`, one `contracted`, one `value`, at most one `row`, and `batch` dimensions");
+  if (getInits().empty() || getInits().size() > 2) return emitOpError("A-attend-4: expects one or two outputs");
+  Block &block = getBody().front();
+  if (block.getNumArguments() == 0 || !isa<FloatType>(block.getArgument(0).getType()))
+    return emitOpError("A-attend-3: the first block argument must be the dot product");
+  SmallVector<Type> arguments{block.getArgument(0).getType()};
+  for (Value input : getInputs()) arguments.push_back(elementType(input.getType()));
+  return verifyBlock(*this, block, arguments, arguments[0], "A-attend-3", "A-attend-3");
+}
+
+}  // namespace fovea::attn

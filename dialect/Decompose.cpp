@@ -1,0 +1,279 @@
+// The meaning of every attn op, as plain linalg that materialises each step. The oracle runs nothing else.
+#include "dialect/Attn.h"
+
+#include "mlir/Dialect/Utils/StructuredOpsUtils.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+
+namespace fovea::attn {
+namespace {
+
+constexpr double lowest = -3.4e38;  // the prelude's stand-in for "no score yet" (rule F3)
+
+struct Decomposer {
+  RewriterBase &b;
+  Location loc;
+
+  Value real(Type type, double value) { return arith::ConstantOp::create(b, loc, FloatAttr::get(type, value)); }
+
+  // An operand of a generic: read through its map, or, where linalg cannot invert the map, by tensor.extract in the body.
+  struct Operand {
+    Value tensor;
+    AffineMap map;
+  };
+
+  // A generic over `dimensions` dimensions. `extents` gives every dimension's size; those not in `output` are reduced.
+  // The body receives one scalar per operand, then the accumulator.
+  Value generic(ArrayRef<Operand> operands, Value init, AffineMap output,
+                function_ref<Value(OpBuilder &, ArrayRef<Value>, Value)> body) {
+    SmallVector<Value> inputs;
+    SmallVector<AffineMap> maps;
+    for (const Operand &operand : operands)
+      if (operand.map.isProjectedPermutation()) {
+        inputs.push_back(operand.tensor);
+        maps.push_back(operand.map);
+      }
+    maps.push_back(output);
+    SmallVector<utils::IteratorType> iterators(output.getNumDims(), utils::IteratorType::reduction);
+    for (AffineExpr result : output.getResults()) iterators[cast<AffineDimExpr>(result).getPosition()] = utils::IteratorType::parallel;
+    return linalg::GenericOp::create(b, loc, TypeRange{init.getType()}, inputs, ValueRange{init}, maps, iterators,
+                                     [&](OpBuilder &builder, Location, ValueRange arguments) {
+      SmallVector<Value> scalars;
+      unsigned next = 0;
+      for (const Operand &operand : operands) {
+        if (operand.map.isProjectedPermutation()) {
+          scalars.push_back(arguments[next++]);
+          continue;
+        }
+        SmallVector<Value> dims, position;
+        for (unsigned d = 0; d < output.getNumDims(); d++) dims.push_back(linalg::IndexOp::create(builder, loc, d));
+        for (AffineExpr e : operand.map.getResults()) position.push_back(evaluate(builder, e, dims));
+        scalars.push_back(tensor::ExtractOp::create(builder, loc, operand.tensor, position));
+      }
+      linalg::YieldOp::create(builder, loc, body(builder, scalars, arguments.back()));
+    }).getResult(0);
+  }
+
+  Value evaluate(OpBuilder &builder, AffineExpr e, ArrayRef<Value> dims) {
+    if (auto d = dyn_cast<AffineDimExpr>(e)) return dims[d.getPosition()];
+    if (auto c = dyn_cast<AffineConstantExpr>(e)) return arith::ConstantIndexOp::create(builder, loc, c.getValue());
+    auto binary = cast<AffineBinaryOpExpr>(e);
+    Value l = evaluate(builder, binary.getLHS(), dims), r = evaluate(builder, binary.getRHS(), dims);
+    switch (binary.getKind()) {
+      case AffineExprKind::Add: return arith::AddIOp::create(builder, loc, l, r);
+      case AffineExprKind::Mul: return arith::MulIOp::create(builder, loc, l, r);
+      case AffineExprKind::FloorDiv: return arith::FloorDivSIOp::create(builder, loc, l, r);
+      case AffineExprKind::Mod: return arith::RemSIOp::create(builder, loc, l, r);
+      default: return arith::CeilDivSIOp::create(builder, loc, l, r);
+    }
+  }
+
+  Value filled(Value like, double value) {
+    auto type = cast<RankedTensorType>(like.getType());
+    return linalg::FillOp::create(b, loc, real(type.getElementType(), value), like).getResult(0);
+  }
+
+  Value empty(ArrayRef<OpFoldResult> shape, Type element) { return tensor::EmptyOp::create(b, loc, shape, element); }
+
+  SmallVector<OpFoldResult> shapeOf(Value tensor) { return tensor::getMixedSizes(b, loc, tensor); }
+
+  // Storage type to the arithmetic's type.
+  Value widen(OpBuilder &builder, Value v, Type type) {
+    if (v.getType() == type) return v;
+    return arith::ExtFOp::create(builder, loc, type, v);
+  }
+
+  // ---- score
+  Value score(ValueRange inputs, ArrayRef<AffineMap> maps, Value init, Block &body) {
+    SmallVector<Operand> operands;
+    for (auto [input, map] : llvm::zip(inputs, maps)) operands.push_back({input, map});
+    Type type = cast<RankedTensorType>(init.getType()).getElementType();
+    return generic(operands, init, maps.back(), [&](OpBuilder &builder, ArrayRef<Value> scalars, Value) {
+      IRMapping mapping;
+      for (auto [argument, scalar] : llvm::zip(body.getArguments(), scalars)) mapping.map(argument, scalar);
+      for (Operation &op : body.without_terminator()) {
+        if (auto index = dyn_cast<IndexOp>(op))
+          mapping.map(index.getResult(), Value(linalg::IndexOp::create(builder, loc, index.getDimension())));
+        else
+          builder.clone(op, mapping);
+      }
+      auto yield = cast<YieldOp>(body.getTerminator());
+      Value removed = arith::ConstantOp::create(builder, loc, FloatAttr::get(type, -std::numeric_limits<double>::infinity()));
+      return Value(arith::SelectOp::create(builder, loc, mapping.lookupOrDefault(yield.getKeep()), mapping.lookupOrDefault(yield.getValue()), removed));
+    });
+  }
+
+  // ---- normalise
+  Value normalise(Value score, Value init, Normaliser kind, ArrayRef<int64_t> dimensions) {
+    auto type = cast<RankedTensorType>(score.getType());
+    Type element = type.getElementType();
+    SmallVector<OpFoldResult> full = shapeOf(score), kept;
+    SmallVector<AffineExpr> keptDims;
+    for (int64_t d = 0; d < type.getRank(); d++)
+      if (!llvm::is_contained(dimensions, d)) {
+        kept.push_back(full[d]);
+        keptDims.push_back(b.getAffineDimExpr(d));
+      }
+    AffineMap all = b.getMultiDimIdentityMap(type.getRank()), row = AffineMap::get(type.getRank(), 0, keptDims, b.getContext());
+    double floor = kind == Normaliser::Softmax1 ? 0.0 : lowest;
+
+    Value top = generic({{score, all}}, filled(empty(kept, element), -std::numeric_limits<double>::infinity()), row,
+                        [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value { return arith::MaximumFOp::create(builder, loc, acc, s[0]); });
+    Value floorValue = real(element, floor);
+    auto shifted = [&](OpBuilder &builder, Value s, Value m) -> Value {
+      return math::ExpOp::create(builder, loc, arith::SubFOp::create(builder, loc, s, arith::MaximumFOp::create(builder, loc, m, floorValue)));
+    };
+    Value total = generic({{score, all}, {top, row}}, filled(empty(kept, element), 0), row, [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
+      return arith::AddFOp::create(builder, loc, acc, shifted(builder, s[0], s[1]));
+    });
+    if (kind == Normaliser::LogSumExp)
+      return generic({{top, rowIdentity(row)}, {total, rowIdentity(row)}}, init, rowIdentity(row), [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+        Value m = arith::MaximumFOp::create(builder, loc, s[0], floorValue);
+        return arith::AddFOp::create(builder, loc, m, math::LogOp::create(builder, loc, s[1]));
+      });
+    return generic({{score, all}, {top, row}, {total, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+      Value sum = s[2];
+      if (kind == Normaliser::Softmax1) {
+        Value m = arith::MaximumFOp::create(builder, loc, s[1], floorValue);
+        sum = arith::AddFOp::create(builder, loc, sum, math::ExpOp::create(builder, loc, arith::NegFOp::create(builder, loc, m)));
+      }
+      Value zero = real2(builder, element, 0);
+      Value none = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, sum, zero);
+      Value weight = arith::DivFOp::create(builder, loc, shifted(builder, s[0], s[1]), sum);
+      return arith::SelectOp::create(builder, loc, none, zero, weight);
+    });
+  }
+
+  Value real2(OpBuilder &builder, Type type, double value) { return arith::ConstantOp::create(builder, loc, FloatAttr::get(type, value)); }
+
+  AffineMap rowIdentity(AffineMap row) { return b.getMultiDimIdentityMap(row.getNumResults()); }
+
+  // ---- aggregate
+  Value aggregate(Value weights, Value values, Value init, ArrayRef<AffineMap> maps) {
+    Type element = cast<RankedTensorType>(init.getType()).getElementType();
+    return generic({{weights, maps[0]}, {values, maps[1]}}, filled(init, 0), maps[2], [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
+      Value zero = real2(builder, element, 0), w = widen(builder, s[0], element);
+      Value product = arith::MulFOp::create(builder, loc, w, widen(builder, s[1], element));
+      Value removed = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, w, zero);
+      return arith::AddFOp::create(builder, loc, acc, arith::SelectOp::create(builder, loc, removed, zero, product));
+    });
+  }
+
+  // ---- attend
+  // Scores live over the dimensions batch.., row, key in their order in `roles`; contracted and value dimensions are dropped.
+  SmallVector<Value> attend(AttendOp op) {
+    unsigned rank = op.getRoles().size();
+    Type element = op.getBody().front().getArgument(0).getType();
+    int64_t key = op.getDimension("key"), contracted = op.getDimension("contracted"), value = op.getDimension("value");
+    SmallVector<Value> operands(op->getOperands());
+    unsigned inputs = 3, outputs = 3 + op.getInputs().size();
+
+    auto sizeOf = [&](unsigned dimension) -> OpFoldResult {
+      for (auto [k, operand] : llvm::enumerate(operands)) {
+        auto type = dyn_cast<RankedTensorType>(operand.getType());
+        if (!type) continue;
+        for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults()))
+          if (auto d = dyn_cast<AffineDimExpr>(e); d && d.getPosition() == dimension) return tensor::getMixedSize(b, loc, operand, axis);
+      }
+      llvm_unreachable("a dimension of attn.attend has no operand");
+    };
+    SmallVector<int64_t> position(rank, -1);  // of a dimension in the score
+    SmallVector<OpFoldResult> scoreShape;
+    SmallVector<AffineExpr> scoreDims;
+    for (unsigned d = 0; d < rank; d++) {
+      if (int64_t(d) == contracted || int64_t(d) == value) continue;
+      position[d] = scoreShape.size();
+      scoreShape.push_back(sizeOf(d));
+      scoreDims.push_back(b.getAffineDimExpr(d));
+    }
+    AffineMap toScore = AffineMap::get(rank, 0, scoreDims, b.getContext());
+    // Renumbers a map's dimensions from the op's to the score's.
+    SmallVector<AffineExpr> renumber(rank, b.getAffineConstantExpr(0));
+    for (unsigned d = 0; d < rank; d++)
+      if (position[d] >= 0) renumber[d] = b.getAffineDimExpr(position[d]);
+    auto overScore = [&](AffineMap map) { return AffineMap::get(scoreShape.size(), 0, map.replaceDimsAndSymbols(renumber, {}, scoreShape.size(), 0).getResults(), b.getContext()); };
+
+    // Dimensions: the score's, then the contracted one.
+    SmallVector<AffineExpr> withContracted(renumber);
+    withContracted[contracted] = b.getAffineDimExpr(scoreShape.size());
+    unsigned width = scoreShape.size() + 1;
+    auto overDot = [&](AffineMap map) { return map.replaceDimsAndSymbols(withContracted, {}, width, 0); };
+    SmallVector<AffineExpr> identity;
+    for (unsigned d = 0; d < scoreShape.size(); d++) identity.push_back(b.getAffineDimExpr(d));
+    Value dot = generic({{operands[0], overDot(op.getMap(0))}, {operands[1], overDot(op.getMap(1))}}, filled(empty(scoreShape, element), 0),
+                        AffineMap::get(width, 0, identity, b.getContext()), [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
+      return arith::AddFOp::create(builder, loc, acc, arith::MulFOp::create(builder, loc, widen(builder, s[0], element), widen(builder, s[1], element)));
+    });
+
+    SmallVector<Value> scoreInputs{dot};
+    SmallVector<AffineMap> scoreMaps{b.getMultiDimIdentityMap(scoreShape.size())};
+    for (unsigned k = inputs; k < outputs; k++) {
+      scoreInputs.push_back(operands[k]);
+      scoreMaps.push_back(overScore(op.getMap(k)));
+    }
+    scoreMaps.push_back(b.getMultiDimIdentityMap(scoreShape.size()));
+    Block &body = op.getBody().front();
+    body.walk([&](IndexOp index) { index.setDimension(position[index.getDimension()]); });
+    Value scores = score(scoreInputs, scoreMaps, empty(scoreShape, element), body);
+
+    SmallVector<Value> results;
+    int64_t along = position[key];
+    Value weights = normalise(scores, empty(scoreShape, element), Normaliser::Softmax, {along});
+    Value first = operands[outputs];
+    auto storage = cast<RankedTensorType>(first.getType());
+    results.push_back(rounded(aggregate(weights, operands[2], empty(shapeOf(first), element), {toScore, op.getMap(2), op.getMap(outputs)}), first, storage));
+    if (op.getInits().size() == 2) {
+      Value second = operands[outputs + 1];
+      // The logsumexp lacks the key; its axes are the score's others in order, then permuted as the output's map says.
+      SmallVector<OpFoldResult> rowShape(scoreShape);
+      rowShape.erase(rowShape.begin() + along);
+      Value lse = normalise(scores, empty(rowShape, element), Normaliser::LogSumExp, {along});
+      SmallVector<AffineExpr> rowDims(scoreDims), order;
+      rowDims.erase(rowDims.begin() + along);
+      for (AffineExpr e : op.getMap(outputs + 1).getResults()) order.push_back(b.getAffineDimExpr(llvm::find(rowDims, e) - rowDims.begin()));
+      AffineMap out = AffineMap::get(rowDims.size(), 0, order, b.getContext());
+      Type stored = cast<RankedTensorType>(second.getType()).getElementType();
+      results.push_back(generic({{lse, b.getMultiDimIdentityMap(rowDims.size())}}, second, out, [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return narrow(builder, s[0], stored); }));
+    }
+    return results;
+  }
+
+  Value narrow(OpBuilder &builder, Value v, Type type) {
+    if (v.getType() == type) return v;
+    return arith::TruncFOp::create(builder, loc, type, v);
+  }
+
+  Value rounded(Value tensor, Value init, RankedTensorType type) {
+    if (tensor.getType() == type) return tensor;
+    AffineMap all = b.getMultiDimIdentityMap(type.getRank());
+    return generic({{tensor, all}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return narrow(builder, s[0], type.getElementType()); });
+  }
+};
+
+SmallVector<AffineMap> mapsOf(ArrayAttr attribute) {
+  return llvm::map_to_vector(attribute, [](Attribute a) { return cast<AffineMapAttr>(a).getValue(); });
+}
+
+}  // namespace
+
+LogicalResult decompose(RewriterBase &rewriter, Operation *op) {
+  rewriter.setInsertionPoint(op);
+  Decomposer d{rewriter, op->getLoc()};
+  if (auto score = dyn_cast<ScoreOp>(op))
+    rewriter.replaceOp(op, d.score(score.getInputs(), mapsOf(score.getIndexingMaps()), score.getInit(), score.getBody().front()));
+  else if (auto normalise = dyn_cast<NormaliseOp>(op))
+    rewriter.replaceOp(op, d.normalise(normalise.getScore(), normalise.getInit(), normalise.getKind(), normalise.getDimensions()));
+  else if (auto aggregate = dyn_cast<AggregateOp>(op))
+    rewriter.replaceOp(op, d.aggregate(aggregate.getWeights(), aggregate.getValues(), aggregate.getInit(), mapsOf(aggregate.getIndexingMaps())));
+  else if (auto attend = dyn_cast<AttendOp>(op); attend && attend.getNumResults())
+    rewriter.replaceOp(op, d.attend(attend));
+  else if (auto support = dyn_cast<SupportOp>(op))
+    rewriter.replaceOp(op, support.getKeep());
+  else
+    return failure();
+  return success();
+}
+
+}  // namespace fovea::attn

@@ -1,0 +1,54 @@
+// attn-arena: what a loop's body allocates is given back to the thread's arena each time round. A value that a loop carries lies in a
+// buffer from before the loop (one-shot bufferization sees to it), so nothing allocated in a body outlives it.
+#include "lowering/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+struct ArenaPass : PassWrapper<ArenaPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ArenaPass)
+  StringRef getArgument() const final { return "attn-arena"; }
+  StringRef getDescription() const final { return "Release what a loop's body allocates each time round"; }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<func::FuncDialect>(); }
+  void runOnOperation() final {
+    ModuleOp module = getOperation();
+    OpBuilder b(module.getBodyRegion());
+    Type i64 = b.getI64Type();
+    bool used = false;
+    module.walk([&](scf::ForOp loop) {
+      bool allocates = false;
+      loop.getBody()->walk<WalkOrder::PreOrder>([&](Operation *op) {
+        if (isa<scf::ForOp, scf::ParallelOp>(op)) return WalkResult::skip();
+        allocates |= isa<memref::AllocOp>(op);
+        return WalkResult::advance();
+      });
+      if (!allocates) return;
+      used = true;
+      b.setInsertionPointToStart(loop.getBody());
+      Value mark = func::CallOp::create(b, loop.getLoc(), "fovea_arena_mark", TypeRange{i64}, ValueRange{}).getResult(0);
+      b.setInsertionPoint(loop.getBody()->getTerminator());
+      func::CallOp::create(b, loop.getLoc(), "fovea_arena_release", TypeRange{}, ValueRange{mark});
+    });
+    if (!used) return;
+    declare(module, "fovea_arena_mark", {}, {i64});
+    declare(module, "fovea_arena_release", {i64}, {});
+  }
+  void declare(ModuleOp module, StringRef name, TypeRange inputs, TypeRange results) {
+    if (module.lookupSymbol(name)) return;
+    OpBuilder b(module.getBodyRegion());
+    auto f = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType(inputs, results));
+    f.setPrivate();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> createArenaPass() { return std::make_unique<ArenaPass>(); }
+
+}  // namespace fovea

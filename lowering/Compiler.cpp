@@ -1,0 +1,125 @@
+#include "lowering/Compiler.h"
+
+#include "frontend/emit/Emit.h"
+#include "lowering/KernelInterface.h"
+#include "lowering/ObjectCode.h"
+#include "lowering/Pipeline.h"
+#include "lowering/host/Descriptor.h"
+
+#include "llvm/Support/raw_ostream.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+std::string print(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  OpPrintingFlags flags;
+  module.print(stream, flags);
+  return text;
+}
+
+// One compilation: a context, a module, and what went wrong.
+struct Unit {
+  const CompileOptions &options;
+  DialectRegistry registry;
+  std::unique_ptr<MLIRContext> context;
+  OwningOpRef<ModuleOp> module;
+  std::string message;
+
+  explicit Unit(const CompileOptions &options) : options(options) {
+    registerDialects(registry);
+    context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+    context->loadAllAvailableDialects();
+    context->getDiagEngine().registerHandler([this](Diagnostic &diagnostic) {
+      if (diagnostic.getSeverity() != DiagnosticSeverity::Error || !message.empty()) return success();
+      llvm::raw_string_ostream stream(message);
+      if (auto place = dyn_cast<FileLineColLoc>(diagnostic.getLocation()))
+        stream << place.getFilename().getValue() << ":" << place.getLine() << ":" << place.getColumn() << ": ";
+      stream << "error: " << diagnostic.str();
+      return success();
+    });
+    module = ModuleOp::create(UnknownLoc::get(context.get()));
+  }
+
+  bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
+
+  bool emitAll(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
+    EmitOptions emitOptions;
+    emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
+    emitOptions.contiguous = contiguous;
+    func::FuncOp function = emit(f, *module, name, files, emitOptions);
+    if (!function) return false;
+    function->setAttr("llvm.emit_c_interface", UnitAttr::get(context.get()));
+    return true;
+  }
+
+  bool run(void (*build)(OpPassManager &)) {
+    PassManager pm(context.get());
+    pm.enableVerifier(true);
+    build(pm);
+    return succeeded(pm.run(*module));
+  }
+
+  // Everything after emission. `finish` adds what must be in the object beside the functions.
+  bool lower(Compiled &out, llvm::function_ref<void()> finish) {
+    if (failed(verify(*module))) return false;
+    if (options.form == Form::Attn) return out.text = print(*module), true;
+    if (!oracle()) {
+      if (!run(buildFusePipeline)) return false;
+      if (options.form == Form::Fused) return out.text = print(*module), true;
+      if (!run(buildSchedulePipeline)) return false;
+      if (options.form == Form::Schedule) return out.text = print(*module), true;
+    }
+    if (!run(oracle() ? buildOraclePipeline : buildHostPipeline)) return false;
+    finish();
+    if (options.form == Form::Stmt) return out.text = print(*module), true;
+    Machine machine;
+    if (!machineFor(options.target, machine)) {
+      message = "target `" + options.target + "` is not supported yet";
+      return false;
+    }
+    std::string code = objectCode(*module, machine, oracle() ? 1 : 3, options.form == Form::Asm, message);
+    if (code.empty()) return false;
+    if (options.form == Form::Asm) out.text = std::move(code);
+    else out.objects.push_back(std::move(code));
+    return true;
+  }
+};
+
+bool give(const Unit &unit, std::string &error, bool &internal) {
+  error = unit.message.empty() ? "the compiler failed without a message" : unit.message;
+  internal = error.find("not supported") == std::string::npos;
+  return false;
+}
+
+}  // namespace
+
+bool compileKernels(const std::vector<const core::Function *> &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
+                    std::string &error, bool &internal) {
+  Unit unit(options);
+  for (const core::Function *kernel : kernels)
+    if (!unit.emitAll(*kernel, kernel->name, files, false)) return give(unit, error, internal);
+  bool done = unit.lower(out, [&] {
+    for (const core::Function *kernel : kernels) {
+      host::Descriptor descriptor = host::describe(*kernel);
+      addKernelInterface(*unit.module, *kernel, kernel->name, descriptor.words, descriptor.strings);
+    }
+  });
+  return done || give(unit, error, internal);
+}
+
+bool compileStages(const std::vector<StageFunction> &stages, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
+                   std::string &error, bool &internal) {
+  Unit unit(options);
+  for (const StageFunction &stage : stages)
+    if (!unit.emitAll(*stage.function, stage.name, files, true)) return give(unit, error, internal);
+  return unit.lower(out, [] {}) || give(unit, error, internal);
+}
+
+}  // namespace fovea

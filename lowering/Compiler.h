@@ -1,0 +1,42 @@
+// From checked programs to objects: what the driver's commands share.
+#ifndef FOVEA_LOWERING_COMPILER_H
+#define FOVEA_LOWERING_COMPILER_H
+
+#include "frontend/Core.h"
+
+#include <string>
+#include <vector>
+
+namespace fovea {
+
+enum class Form { Attn, Fused, Schedule, Stmt, Asm, Ptx, Object };  // of --emit
+
+struct CompileOptions {
+  std::string target = "host";
+  Form form = Form::Object;
+  enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
+  bool verifyEach = false;
+  std::vector<std::string> *timings = nullptr;  // one line per pass
+};
+
+// What one compilation gives: text for the text forms, else object files that belong together (host code first, then leaves).
+struct Compiled {
+  std::string text;
+  std::vector<std::string> objects;  // contents
+};
+
+// Compiles kernels into one unit. A failure leaves one sentence in `error`; `internal` says that it is our fault.
+bool compileKernels(const std::vector<const core::Function *> &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
+                    std::string &error, bool &internal);
+
+// The stages of a model, as functions model.STAGE_impl(void **).
+struct StageFunction {
+  std::string name;
+  const core::Function *function;
+};
+bool compileStages(const std::vector<StageFunction> &stages, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
+                   std::string &error, bool &internal);
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_COMPILER_H

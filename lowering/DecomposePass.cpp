@@ -1,0 +1,35 @@
+// attn-decompose: replaces every attn op by its meaning (dialect/Decompose.cpp).
+#include "dialect/Attn.h"
+#include "lowering/Passes.h"
+
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+struct DecomposePass : PassWrapper<DecomposePass, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DecomposePass)
+  StringRef getArgument() const final { return "attn-decompose"; }
+  StringRef getDescription() const final { return "Replace every attn op by plain linalg that materialises each step"; }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<linalg::LinalgDialect, tensor::TensorDialect, math::MathDialect, arith::ArithDialect>(); }
+  void runOnOperation() final {
+    SmallVector<Operation *> ops;
+    getOperation()->walk<WalkOrder::PostOrder>([&](Operation *op) {
+      if (isa<attn::SupportOp, attn::ScoreOp, attn::NormaliseOp, attn::AggregateOp, attn::AttendOp>(op)) ops.push_back(op);
+    });
+    IRRewriter rewriter(&getContext());
+    for (Operation *op : ops)
+      if (failed(attn::decompose(rewriter, op))) {
+        op->emitError("cannot be decomposed");
+        return signalPassFailure();
+      }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> createDecomposePass() { return std::make_unique<DecomposePass>(); }
+
+}  // namespace fovea

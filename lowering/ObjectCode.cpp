@@ -1,0 +1,85 @@
+#include "lowering/ObjectCode.h"
+
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
+#include "mlir/ExecutionEngine/OptUtils.h"
+#include "mlir/Target/LLVMIR/Export.h"
+
+using namespace mlir;
+
+namespace fovea {
+
+bool machineFor(const std::string &target, Machine &machine) {
+  if (target == "host") {
+    machine.cpu = llvm::sys::getHostCPUName().str();
+    std::string features;
+    for (const auto &feature : llvm::sys::getHostCPUFeatures()) features += (features.empty() ? "" : ",") + std::string(feature.second ? "+" : "-") + feature.first().str();
+    machine.features = features;
+    return true;
+  }
+  static const std::pair<const char *, const char *> table[] = {
+      {"x86-64-v2", "x86-64-v2"}, {"x86-64-v3", "x86-64-v3"}, {"x86-64-v4", "x86-64-v4"}, {"zen4", "znver4"}, {"sapphirerapids", "sapphirerapids"},
+  };
+  for (auto [name, cpu] : table)
+    if (target == name) {
+      machine.cpu = cpu;
+      machine.features.clear();
+      return true;
+    }
+  return false;
+}
+
+std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error) {
+  static bool initialised = [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+    return true;
+  }();
+  (void)initialised;
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context);
+  if (!llvmModule) {
+    error = "translation to LLVM IR failed";
+    return {};
+  }
+  llvm::Triple triple("x86_64-unknown-linux-gnu");
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!target) return {};
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  std::unique_ptr<llvm::TargetMachine> codegen(target->createTargetMachine(
+      triple, machine.cpu, machine.features, options, llvm::Reloc::PIC_, std::nullopt,
+      optimisation > 1 ? llvm::CodeGenOptLevel::Default : llvm::CodeGenOptLevel::Less));
+  if (!codegen) {
+    error = "no code generator for " + machine.cpu;
+    return {};
+  }
+  llvmModule->setTargetTriple(triple);
+  llvmModule->setDataLayout(codegen->createDataLayout());
+  for (llvm::Function &f : *llvmModule) {
+    f.addFnAttr("target-cpu", machine.cpu);
+    if (!machine.features.empty()) f.addFnAttr("target-features", machine.features);
+    f.addFnAttr("prefer-vector-width", "512");
+  }
+  if (auto failure = makeOptimizingTransformer(optimisation, 0, codegen.get())(llvmModule.get())) {
+    error = llvm::toString(std::move(failure));
+    return {};
+  }
+  llvm::SmallVector<char, 0> buffer;
+  llvm::raw_svector_ostream stream(buffer);
+  llvm::legacy::PassManager passes;
+  if (codegen->addPassesToEmitFile(passes, stream, nullptr, assembly ? llvm::CodeGenFileType::AssemblyFile : llvm::CodeGenFileType::ObjectFile)) {
+    error = "the code generator cannot write this form";
+    return {};
+  }
+  passes.run(*llvmModule);
+  return std::string(buffer.begin(), buffer.end());
+}
+
+}  // namespace fovea

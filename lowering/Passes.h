@@ -1,0 +1,25 @@
+// Our passes, one a file: the pass `attn-loops` lives in Loops.cpp and is tested by test/lowering/loops.mlir.
+#ifndef FOVEA_LOWERING_PASSES_H
+#define FOVEA_LOWERING_PASSES_H
+
+#include "mlir/Pass/Pass.h"
+
+#include <memory>
+
+namespace fovea {
+
+std::unique_ptr<mlir::Pass> createDecomposePass();         // attn-decompose: every attn op as plain linalg; the oracle's first step
+std::unique_ptr<mlir::Pass> createFusePass();              // attn-fuse: score + normalise + aggregate -> attend
+std::unique_ptr<mlir::Pass> createSchedulePass();          // attn-schedule: an attribute on each attend: tile sizes and their reason
+std::unique_ptr<mlir::Pass> createTileAttendPass();        // attn-tile-attend: attend on buffers -> scf loops around Halide leaves
+std::unique_ptr<mlir::Pass> createContractPass();          // attn-contract: matrix products on buffers -> scf loops around Halide leaves
+std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support
+std::unique_ptr<mlir::Pass> createArenaPass();             // attn-arena: allocations in loop bodies are released each time round
+std::unique_ptr<mlir::Pass> createOutlineParallelPass();   // attn-outline-parallel: scf.parallel -> a function and fovea_parallel_for
+std::unique_ptr<mlir::Pass> createHostInterfacePass();     // attn-host-interface: NAME_impl(void **) for every kernel, in the LLVM dialect
+
+void registerPasses();  // all of the above, for fovea-opt
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_PASSES_H

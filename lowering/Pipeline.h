@@ -1,0 +1,19 @@
+// The compiler's stages as lists of passes (a table of contents: see Pipeline.cpp).
+#ifndef FOVEA_LOWERING_PIPELINE_H
+#define FOVEA_LOWERING_PIPELINE_H
+
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace fovea {
+
+void registerDialects(mlir::DialectRegistry &registry);
+
+void buildFusePipeline(mlir::OpPassManager &pm);      // attn + linalg on tensors -> fused (`--emit=fused`)
+void buildSchedulePipeline(mlir::OpPassManager &pm);  // -> with schedules (`--emit=schedule`)
+void buildHostPipeline(mlir::OpPassManager &pm);      // -> the LLVM dialect
+void buildOraclePipeline(mlir::OpPassManager &pm);    // attn + linalg -> the LLVM dialect by upstream passes alone
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_PIPELINE_H
