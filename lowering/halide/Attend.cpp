@@ -1,0 +1,120 @@
+// One step of textbook online softmax: a tile of queries x keys, and the rows' state (maximum, sum, accumulator) before it.
+//
+//   score[i,j]  = score(q[i] . k[j]), masked: a large negative number
+//   m'[i]       = max(m[i], score[i,:])             shrink[i] = exp(m[i] - m'[i])
+//   weight[i,j] = exp(score[i,j] - m'[i])           s'[i] = s[i] shrink[i] + sum_j weight[i,j]
+//   acc'[i,:]   = acc[i,:] shrink[i] + sum_j weight[i,j] v[j,:]
+//
+// Both products run in micro-tiles whose accumulators stay in registers. A partial leaf skips a key for a group of rows
+// when all their weights are 0, so a value that nobody visits is never touched, and a causal tile costs what it keeps.
+#include "lowering/halide/Builder.h"
+#include "lowering/halide/Math.h"
+
+using namespace Halide;
+
+namespace fovea::leaf {
+
+Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
+  const AttendStep &a = spec.attend;
+  const int BQ = a.queries, BK = a.keys, V = target.lanes;
+  const MicroTile micro = microTile(BQ, a.panel, target);
+  const int MQ = micro.rows, NK = micro.columns;
+  Built built;
+  auto &args = built.arguments;
+
+  Expr head = integer("head", args), panels = integer("panels", args), i0 = integer("i0", args), j0 = integer("j0", args);
+  Expr rows = a.partial ? integer("rows", args) : Expr(BQ), keys = a.partial ? integer("keys", args) : Expr(BK);
+  Expr qStride = integer("q_stride", args), vStride = integer("v_stride", args), width = panels * a.panel;
+  ImageParam q = matrix("q", a.query, qStride, args);
+  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(BK), args);
+  ImageParam v = matrix("v", a.value, vStride, args);
+  ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
+  for (ImageParam *p : {&max0, &sum0}) {
+    p->dim(0).set_min(0);
+    args.push_back(*p);
+  }
+  ImageParam acc0 = matrix("acc_before", Type::F32, width, args);
+  built.inPlace = {{"maximum_before", "maximum"}, {"sum_before", "sum"}, {"acc_before", "acc"}};
+  built.rowStrides = {{"acc_before", width}, {"acc", width}};
+  Values values(spec, args);
+  // Whole groups of rows and whole panels of keys are computed; what lies beyond is masked.
+  Expr groupedRows = a.partial ? (rows + (MQ - 1)) / MQ * MQ : Expr(BQ), paneledKeys = a.partial ? (keys + (NK - 1)) / NK * NK : Expr(BK);
+  if (a.partial) values.stage(keys, rows, BK, BQ, V);
+
+  Var k("k"), i("i"), d("d"), r("r"), g("g");
+  RDom rd(0, head, "rd"), rk(0, paneledKeys, "rk"), rv(0, keys, "rv");
+  Func dot("dot"), score("score"), rowMax("row_max"), newMax("new_max"), base("base"), shrink("shrink"), weight("weight"), rowSum("row_sum"), used("used"), gathered("gathered");
+  Func maximum("maximum"), sum("sum"), acc("acc");
+
+  Expr row = a.partial ? min(i, rows - 1) : Expr(i);
+  dot(k, i) = 0.f;
+  dot(k, i) += asFloat(q(rd, row)) * asFloat(a.keyRows ? key(rd, k) : key(k, rd));
+  const Point point{values, dot(k, i), i0 + i, j0 + k, row, k};
+  Expr s = evaluate(a.score, point);
+  if (a.partial) {
+    Expr keep = k < keys;
+    if (a.keep) keep = keep && evaluate(*a.keep, point);
+    s = select(keep, s, emptyMaximum);
+  }
+  score(k, i) = s;
+  rowMax(i) = emptyMaximum;
+  rowMax(i) = max(rowMax(i), score(rk, i));
+  newMax(i) = max(max0(i), rowMax(i));
+  base(i) = max(newMax(i), lowestScore);
+  shrink(i) = weightExp(max0(i) - newMax(i));
+  weight(k, i) = weightExp(score(k, i) - base(i));
+  rowSum(i) = 0.f;
+  rowSum(i) += weight(rk, i);
+  gathered(d, r, g) = acc0(d, g * MQ + r) * shrink(g * MQ + r);
+  if (a.partial) {
+    Expr any = weight(k, g * MQ);
+    for (int n = 1; n < MQ; n++) any = max(any, weight(k, g * MQ + n));
+    used(k, g) = any;
+    rv.where(used(rv, g) > 0.f);
+  }
+  gathered(d, r, g) += weight(rv, g * MQ + r) * asFloat(v(d, rv));
+  acc(d, i) = gathered(d, i % MQ, i / MQ);
+  maximum(i) = max(newMax(i), emptyMaximum);  // not a mere copy, which would become a call of memcpy
+  sum(i) = sum0(i) * shrink(i) + rowSum(i);
+
+  Var io("io"), ir("ir"), xo("xo"), xr("xr"), lane("lane");
+  const bool unroll = cost(a.score) + (a.keep ? cost(*a.keep) : 0) <= 8;
+  acc.bound(d, 0, width).bound(i, 0, groupedRows);
+  maximum.bound(i, 0, groupedRows);
+  sum.bound(i, 0, groupedRows);
+
+  score.compute_root().bound_storage(k, BK).bound_storage(i, BQ);
+  score.split(i, io, ir, MQ).split(k, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V);
+  if (unroll) score.unroll(xr).unroll(ir);
+  dot.compute_at(score, io).bound_extent(k, NK).bound_extent(i, MQ).vectorize(k, V).unroll(k).unroll(i);
+  dot.update().reorder(k, i, rd).vectorize(k, V).unroll(k).unroll(i);
+
+  for (Func f : {newMax, shrink, base}) f.compute_root().bound_storage(i, BQ);
+  for (Func f : {shrink, base, maximum}) {
+    if (BQ % V == 0)
+      f.vectorize(i, V, TailStrategy::RoundUp);
+    else
+      f.unroll(i, MQ, TailStrategy::RoundUp);
+  }
+  weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).split(k, xo, xr, NK, TailStrategy::RoundUp).vectorize(xr, V).unroll(xr);
+  if (a.partial) used.compute_root().bound_storage(k, BK).bound_storage(g, BQ / MQ).vectorize(k, V, TailStrategy::RoundUp);
+  for (auto [f, at] : {std::pair(rowMax, newMax), std::pair(rowSum, sum)}) {  // one vector of partial results, then across lanes
+    RVar outer("outer"), inner("inner");
+    f.compute_at(at, i);
+    f.update().split(rk, outer, inner, V);
+    Func partial = f.update().rfactor(inner, lane);
+    partial.compute_at(at, i).vectorize(lane, V);
+    partial.update().reorder(lane, outer).vectorize(lane, V);
+    f.update().atomic().vectorize(inner, V);
+  }
+  acc.split(i, io, ir, MQ).split(d, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V).unroll(xr).unroll(ir);
+  gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
+  gathered.update().reorder(d, r, rv, g).vectorize(d, V).unroll(d).unroll(r);
+
+  acc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
+  for (Func f : {maximum, sum}) f.output_buffer().dim(0).set_min(0);
+  built.outputs = {acc, maximum, sum};
+  return built;
+}
+
+}  // namespace fovea::leaf

@@ -1,0 +1,70 @@
+// Inside fovea-leaf: what builds a leaf's Halide pipeline.
+#ifndef FOVEA_LOWERING_HALIDE_BUILDER_H
+#define FOVEA_LOWERING_HALIDE_BUILDER_H
+
+#include "Halide.h"
+#include "lowering/halide/LeafSpec.h"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace fovea::leaf {
+
+// A pipeline whose images and parameters bear the names of `signature(spec)`.
+struct Built {
+  std::vector<Halide::Func> outputs;
+  std::vector<Halide::Argument> arguments;      // everything it reads
+  std::map<std::string, std::string> inPlace;   // image read -> output that it is
+  std::map<std::string, Halide::Expr> rowStrides;  // of images whose row stride is neither a constant nor an argument
+};
+
+Built buildContract(const LeafSpec &spec, const TargetInfo &target);   // Contract.cpp
+Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target); // Attend.cpp
+
+// The pipeline as one function `int NAME(pointers, integers, floats)`, without halide_buffer_t. PlainSignature.cpp
+Halide::Module withPlainSignature(const Halide::Module &module, const LeafSpec &spec, const Built &built);
+
+// The inputs' values, and what an expression can name. Values.cpp
+struct Values {
+  // Declares the inputs' images and parameters.
+  Values(const LeafSpec &spec, std::vector<Halide::Argument> &arguments);
+  // Input n at a place of the tile. `columns` and `rows` say how far it may be read; a `stage`d input is first copied.
+  Halide::Expr input(size_t n, Halide::Expr row, Halide::Expr column) const;
+  // Copies columns and tiles into padded scratch up to `columns`, so that whole vectors may be read beyond them.
+  void stage(Halide::Expr columns, Halide::Expr rows, int maxColumns, int maxRows, int lanes);
+
+  const LeafSpec &spec;
+  std::vector<Halide::ImageParam> images;       // by input; undefined for scalars
+  std::vector<Halide::Expr> scalars;            // by input; undefined for others
+  std::vector<Halide::Func> staged;             // by input; undefined when read directly
+};
+
+// An expression at one point of the tile.
+struct Point {
+  const Values &values;
+  Halide::Expr value;                           // "dot" or "acc"
+  Halide::Expr row, column;                     // positions (i0 + local, j0 + local)
+  Halide::Expr localRow, localColumn;           // where inputs are read
+};
+Halide::Expr evaluate(const Expression &e, const Point &point);
+// How many operations the expression has, transcendental ones counted as 20.
+int cost(const Expression &e);
+
+Halide::Type storageType(Type t);
+Halide::Expr asFloat(Halide::Expr stored);      // f32, f16 or bf16 to f32
+
+// An image [rows, columns] that is read at `stride` a row; and a scalar parameter.
+Halide::ImageParam matrix(const std::string &name, Type type, Halide::Expr stride, std::vector<Halide::Argument> &arguments);
+Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments);
+
+// The micro-tile for a block of rows x columns (multiples of the result): the most multiplications a load within the registers.
+struct MicroTile {
+  int rows, columns;
+};
+MicroTile microTile(int rows, int columns, const TargetInfo &target);
+
+}  // namespace fovea::leaf
+
+#endif  // FOVEA_LOWERING_HALIDE_BUILDER_H

@@ -1,0 +1,47 @@
+// Elementwise functions as Halide expressions: polynomials of our own, no call into a math library.
+//
+// Halide's default mode takes floats for reals: infinities and NaN fold away, comparisons with them too. So tests of special
+// values are made on bits, comparisons are the strict intrinsics, and special results are selected as integers.
+// Accuracies are stated in README.md and tested by test/halide/leaf_test.cpp.
+#ifndef FOVEA_LOWERING_HALIDE_MATH_H
+#define FOVEA_LOWERING_HALIDE_MATH_H
+
+#include "Halide.h"
+
+namespace fovea::leaf {
+
+using Halide::Expr;
+
+// e^x for x <= 0, exactly 0 below -87: a softmax weight. Relative error 2e-7 where e^x matters beside 1.
+// 11 operations with fused multiply-add.
+Expr weightExp(Expr x);
+
+// The functions of expressions. f32 unless said.
+Expr mathExp(Expr x);
+Expr mathExp2(Expr x);
+Expr mathLog(Expr x);
+Expr mathTanh(Expr x);
+Expr mathSigmoid(Expr x);
+Expr mathErf(Expr x);
+Expr mathGelu(Expr x);
+Expr mathSilu(Expr x);
+Expr mathSoftplus(Expr x);
+Expr mathSin(Expr x);
+Expr mathCos(Expr x);
+Expr mathPow(Expr x, Expr y);
+Expr mathSqrt(Expr x);
+Expr mathFloor(Expr x);
+Expr mathCeil(Expr x);
+Expr mathRound(Expr x);            // to even
+Expr floatDiv(Expr a, Expr b);     // IEEE, but 0/0 is 0
+Expr floatMod(Expr a, Expr b);     // a - b * floor(a / b)
+Expr intDiv(Expr a, Expr b);       // floor; a / 0 is 0
+Expr intMod(Expr a, Expr b);
+Expr truncateToInt(Expr x);        // f32 to i32: saturates, NaN is 0
+Expr strictLess(Expr a, Expr b);   // f32, infinities count
+Expr strictLessEqual(Expr a, Expr b);
+Expr strictEqual(Expr a, Expr b);
+
+}  // namespace fovea::leaf
+
+#endif  // FOVEA_LOWERING_HALIDE_MATH_H

@@ -1,0 +1,118 @@
+// Halide passes images as halide_buffer_t. Here every such argument becomes a pointer, and what the code read from its
+// descriptor is known: minima are 0, strides are constants or arguments, extents are never asked for.
+#include "lowering/halide/Builder.h"
+
+#include <set>
+#include <stdexcept>
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace fovea::leaf {
+namespace {
+
+class Unpack : public IRMutator {
+public:
+  Unpack(const Built &built, const std::set<std::string> &arguments) : built(built), arguments(arguments) {}
+
+private:
+  using IRMutator::visit;
+  const Built &built;
+  const std::set<std::string> &arguments;
+
+  // `let q = _halide_buffer_get_host(q.buffer)`: `q` is an argument now.
+  Stmt visit(const LetStmt *op) override {
+    const Call *call = op->value.as<Call>();
+    if (call && call->name == Call::buffer_get_host) return mutate(op->body);
+    return IRMutator::visit(op);
+  }
+  Expr visit(const Call *op) override {
+    if (op->name == Call::buffer_get_min) return 0;
+    if (op->name == Call::buffer_get_stride) {
+      const Variable *descriptor = op->args[0].as<Variable>();
+      std::optional<int64_t> axis = as_const_int(op->args[1]);
+      auto it = descriptor && axis && *axis == 1 ? built.rowStrides.find(descriptor->name.substr(0, descriptor->name.rfind('.'))) : built.rowStrides.end();
+      if (it != built.rowStrides.end()) return it->second;
+    }
+    return IRMutator::visit(op);
+  }
+  // Nothing is promised about the pointers' alignment, and what an output held before is read through the output itself.
+  Expr visit(const Load *op) override {
+    Expr e = IRMutator::visit(op);
+    const Load *load = e.as<Load>();
+    if (!arguments.count(op->name) && !built.inPlace.count(op->name)) return e;
+    auto it = built.inPlace.find(op->name);
+    return Load::make(load->type, it == built.inPlace.end() ? op->name : it->second, load->index, load->image, load->param, load->predicate, ModulusRemainder());
+  }
+  Stmt visit(const Store *op) override {
+    Stmt s = IRMutator::visit(op);
+    if (!arguments.count(op->name)) return s;
+    const Store *store = s.as<Store>();
+    return Store::make(store->name, store->value, store->index, store->param, store->predicate, ModulusRemainder());
+  }
+};
+
+// The predicate of a reduction comes once for every unrolled statement; one test does.
+class MergeGuards : public IRMutator {
+  using IRMutator::visit;
+  static bool sameGuard(const IfThenElse *a, const IfThenElse *b) {
+    return a && b && !a->else_case.defined() && !b->else_case.defined() && equal(a->condition, b->condition);
+  }
+  Stmt visit(const Block *op) override {
+    // Guards read what this loop never writes (weights), so the first test decides for all.
+    Stmt first = mutate(op->first), rest = mutate(op->rest);
+    const IfThenElse *guard = first.as<IfThenElse>();
+    if (!guard) return Block::make(first, rest);
+    if (sameGuard(guard, rest.as<IfThenElse>()))
+      return IfThenElse::make(guard->condition, Block::make(guard->then_case, rest.as<IfThenElse>()->then_case));
+    const Block *more = rest.as<Block>();
+    if (more && sameGuard(guard, more->first.as<IfThenElse>()))
+      return Block::make(IfThenElse::make(guard->condition, Block::make(guard->then_case, more->first.as<IfThenElse>()->then_case)), more->rest);
+    return Block::make(first, rest);
+  }
+};
+
+class DropUnused : public IRMutator {
+  using IRMutator::visit;
+  Stmt visit(const LetStmt *op) override {
+    Stmt body = mutate(op->body);
+    const Call *call = op->value.as<Call>();
+    if (call && call->name.rfind("_halide_buffer_", 0) == 0 && !stmt_uses_var(body, op->name)) return body;
+    return body.same_as(op->body) ? Stmt(op) : LetStmt::make(op->name, op->value, body);
+  }
+};
+
+class FindDescriptors : public IRVisitor {
+public:
+  std::set<std::string> found;
+
+private:
+  using IRVisitor::visit;
+  void visit(const Variable *op) override {
+    if (op->type.is_handle() && op->name.size() > 7 && op->name.compare(op->name.size() - 7, 7, ".buffer") == 0) found.insert(op->name);
+  }
+};
+
+}  // namespace
+
+Module withPlainSignature(const Module &module, const LeafSpec &spec, const Built &built) {
+  if (module.functions().size() != 1 || !module.buffers().empty()) throw std::logic_error("a leaf is one function without buffers");
+  const LoweredFunc &f = module.functions()[0];
+  std::set<std::string> names;
+  for (const Argument &a : signature(spec)) names.insert(a.name);
+  Stmt body = MergeGuards().mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body)));
+  FindDescriptors descriptors;
+  body.accept(&descriptors);
+  for (const std::string &name : descriptors.found) throw std::logic_error("the leaf still reads the descriptor `" + name + "`");
+  std::vector<LoweredArgument> arguments;
+  for (const Argument &a : signature(spec)) {
+    Halide::Type type = a.kind == Argument::Pointer ? type_of<void *>() : a.kind == Argument::Float ? Float(32) : Int(32);
+    arguments.emplace_back(a.name, Halide::Argument::InputScalar, type, 0, ArgumentEstimates{});
+  }
+  Module plain(spec.name, module.target());
+  plain.set_any_strict_float(module.any_strict_float());
+  plain.append(LoweredFunc(spec.name, arguments, body, LinkageType::External, NameMangling::C));
+  return plain;
+}
+
+}  // namespace fovea::leaf

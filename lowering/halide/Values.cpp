@@ -1,0 +1,193 @@
+#include "lowering/halide/Builder.h"
+#include "lowering/halide/Math.h"
+
+#include <cmath>
+#include <unordered_map>
+
+using namespace Halide;
+
+namespace fovea::leaf {
+
+Halide::Type storageType(Type t) {
+  const Halide::Type types[] = {Float(32), Float(16), BFloat(16), Int(32), UInt(8)};
+  return types[int(t)];
+}
+
+Expr asFloat(Expr stored) { return stored.type() == Float(32) ? stored : cast<float>(stored); }
+
+ImageParam matrix(const std::string &name, Type type, Expr stride, std::vector<Halide::Argument> &arguments) {
+  ImageParam image(storageType(type), 2, name);
+  image.dim(0).set_min(0).dim(1).set_min(0).set_stride(std::move(stride));
+  arguments.push_back(image);
+  return image;
+}
+
+Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments) {
+  Param<int> p(name);
+  arguments.push_back(p);
+  return p;
+}
+
+MicroTile microTile(int rows, int columns, const TargetInfo &target) {
+  const int budget = target.rows * target.columns / target.lanes;
+  MicroTile best{1, target.lanes};
+  auto merit = [&](int r, int c) { return double(r * c) / (r + c) + 1e-3 * r * c; };
+  double bestMerit = 0;
+  for (int r = 1; r <= rows && r <= budget; r++)
+    for (int c = 1; r * c <= budget; c++) {
+      if (rows % r != 0 || columns % (c * target.lanes) != 0 || merit(r, c) <= bestMerit) continue;
+      best = {r, c * target.lanes};
+      bestMerit = merit(r, c);
+    }
+  return best;
+}
+
+Values::Values(const LeafSpec &spec, std::vector<Halide::Argument> &arguments)
+    : spec(spec), images(spec.inputs.size()), scalars(spec.inputs.size()), staged(spec.inputs.size()) {
+  for (size_t n = 0; n < spec.inputs.size(); n++) {
+    const Input &in = spec.inputs[n];
+    const std::string name = "input" + std::to_string(n);
+    if (in.kind == Input::Scalar) {
+      if (in.type == Type::F32) {
+        Param<float> p(name);
+        arguments.push_back(p);
+        scalars[n] = p;
+      } else {
+        Expr p = integer(name, arguments);
+        scalars[n] = in.type == Type::Bool ? p != 0 : p;
+      }
+      continue;
+    }
+    ImageParam image(storageType(in.type), in.kind == Input::Tile ? 2 : 1, name);
+    Expr column = in.strided ? integer(name + "_column_stride", arguments) : Expr(1);
+    Expr row = in.kind != Input::Column ? integer(name + "_row_stride", arguments) : Expr();
+    image.dim(0).set_min(0).set_stride(in.kind == Input::Row ? row : column);
+    if (in.kind == Input::Tile) image.dim(1).set_min(0).set_stride(row);
+    arguments.push_back(image);
+    images[n] = image;
+  }
+}
+
+Expr Values::input(size_t n, Expr row, Expr column) const {
+  const Input &in = spec.inputs[n];
+  if (in.kind == Input::Scalar) return scalars[n];
+  std::vector<Expr> at;
+  if (in.kind != Input::Row) at.push_back(column);
+  if (in.kind != Input::Column) at.push_back(row);
+  Expr stored = staged[n].defined() ? staged[n](at) : images[n](at);
+  if (in.type == Type::Bool) return stored != cast<uint8_t>(0);
+  return in.type == Type::I32 ? stored : asFloat(stored);
+}
+
+void Values::stage(Expr columns, Expr rows, int maxColumns, int maxRows, int lanes) {
+  for (size_t n = 0; n < spec.inputs.size(); n++) {
+    const Input &in = spec.inputs[n];
+    if (in.kind != Input::Column && in.kind != Input::Tile) continue;
+    const std::string name = "staged" + std::to_string(n);
+    Var k(name + "_k"), i(name + "_i");
+    RDom r(0, columns, name + "_r");
+    RVar outer(name + "_outer"), inner(name + "_inner");
+    Func copy(name);
+    Stage update = [&] {
+      if (in.kind == Input::Column) {
+        copy(k) = undef(images[n].type());
+        copy(r) = images[n](r);
+        return copy.update();
+      }
+      copy(k, i) = undef(images[n].type());
+      copy(r, i) = images[n](r, min(i, rows - 1));
+      return copy.update();
+    }();
+    copy.compute_root().bound_storage(k, maxColumns);
+    if (in.kind == Input::Tile) copy.bound_storage(i, maxRows);
+    update.split(r, outer, inner, lanes, TailStrategy::GuardWithIf).vectorize(inner);
+    staged[n] = copy;
+  }
+}
+
+int cost(const Expression &e) {
+  static const char *const slow[] = {"exp", "log", "exp2", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt"};
+  int total = e.args.empty() ? 0 : 1;
+  for (const char *s : slow)
+    if (e.op == s) total = 20;
+  for (const Expression &a : e.args) total += cost(a);
+  return total;
+}
+
+namespace {
+
+using Arguments = const std::vector<Expr> &;
+
+bool isFloat(Arguments a) { return a.back().type().is_float(); }
+
+const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators() {
+  static const std::unordered_map<std::string, std::function<Expr(Arguments)>> table = {
+      {"neg",        [](Arguments a) { return -a[0]; }},
+      {"add",        [](Arguments a) { return a[0] + a[1]; }},
+      {"sub",        [](Arguments a) { return a[0] - a[1]; }},
+      {"mul",        [](Arguments a) { return a[0] * a[1]; }},
+      {"div",        [](Arguments a) { return isFloat(a) ? floatDiv(a[0], a[1]) : intDiv(a[0], a[1]); }},
+      {"mod",        [](Arguments a) { return isFloat(a) ? floatMod(a[0], a[1]) : intMod(a[0], a[1]); }},
+      {"pow",        [](Arguments a) { return mathPow(a[0], a[1]); }},
+      {"min",        [](Arguments a) { return min(a[0], a[1]); }},
+      {"max",        [](Arguments a) { return max(a[0], a[1]); }},
+      {"abs",        [](Arguments a) { return isFloat(a) ? abs(a[0]) : cast<int>(abs(a[0])); }},
+      {"sign",       [](Arguments a) {
+         Expr zero = Internal::make_zero(a[0].type()), one = Internal::make_one(a[0].type());
+         return select(a[0] > zero, one, select(a[0] < zero, -one, zero));
+       }},
+      {"relu",       [](Arguments a) { return max(a[0], Internal::make_zero(a[0].type())); }},
+      {"exp",        [](Arguments a) { return mathExp(a[0]); }},
+      {"log",        [](Arguments a) { return mathLog(a[0]); }},
+      {"exp2",       [](Arguments a) { return mathExp2(a[0]); }},
+      {"tanh",       [](Arguments a) { return mathTanh(a[0]); }},
+      {"sigmoid",    [](Arguments a) { return mathSigmoid(a[0]); }},
+      {"leaky_relu", [](Arguments a) { return select(a[0] > 0.f, a[0], a[0] * a[1]); }},
+      {"gelu",       [](Arguments a) { return mathGelu(a[0]); }},
+      {"silu",       [](Arguments a) { return mathSilu(a[0]); }},
+      {"softplus",   [](Arguments a) { return mathSoftplus(a[0]); }},
+      {"erf",        [](Arguments a) { return mathErf(a[0]); }},
+      {"sqrt",       [](Arguments a) { return mathSqrt(a[0]); }},
+      {"rsqrt",      [](Arguments a) { return floatDiv(Expr(1.f), mathSqrt(a[0])); }},
+      {"floor",      [](Arguments a) { return mathFloor(a[0]); }},
+      {"ceil",       [](Arguments a) { return mathCeil(a[0]); }},
+      {"round",      [](Arguments a) { return mathRound(a[0]); }},
+      {"sin",        [](Arguments a) { return mathSin(a[0]); }},
+      {"cos",        [](Arguments a) { return mathCos(a[0]); }},
+      {"lt",         [](Arguments a) { return isFloat(a) ? strictLess(a[0], a[1]) : a[0] < a[1]; }},
+      {"le",         [](Arguments a) { return isFloat(a) ? strictLessEqual(a[0], a[1]) : a[0] <= a[1]; }},
+      {"gt",         [](Arguments a) { return isFloat(a) ? strictLess(a[1], a[0]) : a[0] > a[1]; }},
+      {"ge",         [](Arguments a) { return isFloat(a) ? strictLessEqual(a[1], a[0]) : a[0] >= a[1]; }},
+      {"eq",         [](Arguments a) { return isFloat(a) ? strictEqual(a[0], a[1]) : a[0] == a[1]; }},
+      {"ne",         [](Arguments a) { return isFloat(a) ? !strictEqual(a[0], a[1]) : a[0] != a[1]; }},
+      {"not",        [](Arguments a) { return !a[0]; }},
+      {"and",        [](Arguments a) { return a[0] && a[1]; }},
+      {"or",         [](Arguments a) { return a[0] || a[1]; }},
+      {"select",     [](Arguments a) { return select(a[0], a[1], a[2]); }},
+      {"to_f32",     [](Arguments a) { return isFloat(a) ? a[0] : a[0].type().is_bool() ? select(a[0], 1.f, 0.f) : cast<float>(a[0]); }},
+      {"to_i32",     [](Arguments a) { return isFloat(a) ? truncateToInt(a[0]) : a[0].type().is_bool() ? select(a[0], 1, 0) : a[0]; }},
+  };
+  return table;
+}
+
+}  // namespace
+
+Expr evaluate(const Expression &e, const Point &p) {
+  if (e.op == "f32") {
+    const float f = float(e.real);
+    if (std::isfinite(f)) return f;
+    uint32_t pattern = std::isnan(f) ? 0x7fc00000u : f > 0 ? 0x7f800000u : 0xff800000u;
+    return reinterpret<float>(cast<int>(Expr(pattern)));
+  }
+  if (e.op == "i32") return int(e.integer);
+  if (e.op == "bool") return e.integer ? Internal::const_true() : Internal::const_false();
+  if (e.op == "row") return p.row;
+  if (e.op == "column") return p.column;
+  if (e.op == "dot" || e.op == "acc") return p.value;
+  if (e.op == "input") return p.values.input(e.integer, p.localRow, p.localColumn);
+  std::vector<Expr> args;
+  for (const Expression &a : e.args) args.push_back(evaluate(a, p));
+  return operators().at(e.op)(args);
+}
+
+}  // namespace fovea::leaf

@@ -1,0 +1,47 @@
+// fovea-leaf: one leaf specification as JSON on standard input, one object file out. See README.md.
+#include "lowering/halide/Builder.h"
+
+#include <cstring>
+#include <iostream>
+#include <iterator>
+
+using namespace fovea::leaf;
+
+int main(int argc, char **argv) {
+  std::string out, emit = "obj";
+  for (int n = 1; n < argc; n++) {
+    if (!std::strcmp(argv[n], "-o") && n + 1 < argc) {
+      out = argv[++n];
+    } else if (!std::strncmp(argv[n], "--emit=", 7)) {
+      emit = argv[n] + 7;
+    } else {
+      std::cerr << "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] -o OUT < SPECIFICATION\n";
+      return 2;
+    }
+  }
+  const std::map<std::string, Halide::OutputFileType> forms = {{"obj", Halide::OutputFileType::object},
+                                                               {"asm", Halide::OutputFileType::assembly},
+                                                               {"stmt", Halide::OutputFileType::stmt},
+                                                               {"llvm", Halide::OutputFileType::llvm_assembly}};
+  if (out.empty() || !forms.count(emit)) {
+    std::cerr << "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] -o OUT < SPECIFICATION\n";
+    return 2;
+  }
+  std::string error;
+  auto spec = fromJson(std::string(std::istreambuf_iterator<char>(std::cin), {}), error);
+  if (!spec) {
+    std::cerr << "fovea-leaf: " << error << "\n";
+    return 1;
+  }
+  try {
+    const TargetInfo &info = *findTarget(spec->target);
+    const Halide::Target target(std::string(info.halide) + "-no_runtime-no_bounds_query-no_asserts");
+    Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : buildAttendStep(*spec, info);
+    Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
+    withPlainSignature(module, *spec, built).compile({{forms.at(emit), out}});
+  } catch (const std::exception &e) {
+    std::cerr << "fovea-leaf: " << e.what() << "\n";
+    return 1;
+  }
+  return 0;
+}
