@@ -18,15 +18,15 @@ Model::Model(Table given, const std::string &path, const std::string &folder)
       throw Error("vocabulary `" + table.writes.vocabulary + "` has " + std::to_string(target.size()) + " tokens, and the model scores " + std::to_string(scored));
   const File *inside = table.file(table.weights);
   if (!path.empty())
-    weights = Weights::open(path);
+    weights = std::make_unique<Weights>(path);
   else if (inside)
-    weights = Weights::embedded(inside->name, inside->bytes);
+    weights = std::make_unique<Weights>(*inside);
   else if (!table.weights.empty())
-    weights = Weights::open(folder + "/" + table.weights);
+    weights = std::make_unique<Weights>(folder + "/" + table.weights);
   else if (!table.parameters.empty())
     throw Error("the program has no weights inside; give a file with --weights");
   for (const Parameter &parameter : table.parameters)
-    parameters[parameter.name].data = weights->find(parameter);
+    parameters[parameter.name].data = const_cast<void *>(weights->find(parameter));
   load();
 }
 

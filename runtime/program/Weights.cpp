@@ -2,9 +2,162 @@
 
 #include "runtime/program/Error.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
 namespace fovea::program {
 
-std::unique_ptr<Weights> Weights::open(const std::string &path) { throw Error("cannot read `" + path + "` yet"); }
-std::unique_ptr<Weights> Weights::embedded(const std::string &name, std::string_view) { return open(name); }
+namespace {
+
+std::string written(const std::vector<int64_t> &shape) {
+  std::string text = "[";
+  for (int64_t extent : shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+float fromHalf(uint16_t bits) {
+  uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = (bits >> 10) & 31, fraction = bits & 0x3FF;
+  if (exponent == 31)
+    return std::bit_cast<float>(sign | 0x7F800000 | fraction << 13);
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
+  float value = float(fraction) * 0x1p-24f;
+  return sign ? -value : value;
+}
+
+// Round to nearest even, overflow to infinity (rule K4).
+uint16_t toHalf(float value) {
+  uint32_t bits = std::bit_cast<uint32_t>(value), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
+  if (magnitude > 0x7F800000)
+    return uint16_t(sign | 0x7E00);
+  if (magnitude >= 0x477FF000)
+    return uint16_t(sign | 0x7C00);
+  if (magnitude < 0x38800000)  // subnormal: the float adder rounds
+    return uint16_t(sign | (std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3F000000));
+  return uint16_t(sign | (magnitude - 0x38000000 + 0xFFF + (magnitude >> 13 & 1)) >> 13);
+}
+
+uint16_t toBfloat(float value) {
+  uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7FFFFFFF) > 0x7F800000)
+    return uint16_t(bits >> 16 | 0x40);
+  return uint16_t((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+template <class T> T read(const unsigned char *at) {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+using Reader = float (*)(const unsigned char *);
+
+struct Storage { const char *name; size_t bytes; Type type; bool same; Reader read; };
+// `same`: the model has this type too. `read`: floats convert into each other; integers do not.
+constexpr Storage storages[] = {
+    {"F32",  4, Type::F32,  true,  [](const unsigned char *at) { return read<float>(at); }},
+    {"F64",  8, Type::F32,  false, [](const unsigned char *at) { return float(read<double>(at)); }},
+    {"F16",  2, Type::F16,  true,  [](const unsigned char *at) { return fromHalf(read<uint16_t>(at)); }},
+    {"BF16", 2, Type::BF16, true,  [](const unsigned char *at) { return std::bit_cast<float>(uint32_t(read<uint16_t>(at)) << 16); }},
+    {"I32",  4, Type::I32,  true,  nullptr},
+    {"I8",   1, Type::I8,   true,  nullptr},
+    {"U8",   1, Type::U8,   true,  nullptr},
+    {"BOOL", 1, Type::Bool, true,  nullptr},
+};
+
+bool isFloat(Type type) { return type == Type::F32 || type == Type::F16 || type == Type::BF16; }
+
+}  // namespace
+
+Weights::Weights(const std::string &path) : name(path) {
+  std::string error;
+  file = SafeTensors::open(path, error);
+  if (!file)
+    throw Error(error);
+}
+
+Weights::Weights(const File &inside) : name(inside.name) {
+  std::string error;
+  file = SafeTensors::view(inside.name, inside.bytes, error);
+  if (!file)
+    throw Error(error);
+}
+
+const void *Weights::find(const Parameter &parameter) {
+  const std::string &wanted = parameter.foreign.empty() ? parameter.name : parameter.foreign;
+  const SafeTensor *stored = file->find(wanted);
+  if (!stored)
+    throw Error(name + ": these are weights of another model: there is no tensor `" + wanted + "`");
+  try {
+    return layOut(parameter, *stored, buffers.emplace_back());
+  } catch (const Error &error) {
+    throw Error(name + ": these are weights of another model: tensor `" + wanted + "` " + error.what());
+  }
+}
+
+const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer) {
+  std::vector<int64_t> wanted;
+  for (const auto &group : parameter.layout) {
+    int64_t extent = 1;
+    for (uint32_t axis : group)
+      extent = product(extent, parameter.shape[axis]);
+    wanted.push_back(extent);
+  }
+  if (stored.shape != wanted)
+    throw Error("has shape " + written(stored.shape) + ", and the model wants " + written(wanted));
+  auto storage = std::find_if(std::begin(storages), std::end(storages), [&](const Storage &storage) { return stored.type == storage.name; });
+  bool converts = storage != std::end(storages) && storage->read && isFloat(parameter.type);
+  bool same = storage != std::end(storages) && storage->same && storage->type == parameter.type;
+  if (!same && !converts)
+    throw Error("is stored as " + stored.type + ", and the model wants " + nameOf(parameter.type));
+
+  int64_t count = 1;
+  std::vector<uint32_t> order;  // the parameter's axes as the file orders them
+  for (const auto &group : parameter.layout)
+    order.insert(order.end(), group.begin(), group.end());
+  for (int64_t extent : parameter.shape)
+    count = product(count, extent);
+  if (stored.bytes != size_t(product(count, int64_t(storage->bytes))))
+    throw Error("has " + std::to_string(stored.bytes) + " bytes for a shape of " + written(stored.shape));
+  size_t size = bytesOf(parameter.type);
+  bool ordered = std::is_sorted(order.begin(), order.end());
+  if (ordered && same && count > 0 && reinterpret_cast<uintptr_t>(stored.data) % size == 0)
+    return stored.data;
+
+  buffer.reserve(size_t(count) * size);
+  // Strides in the file, by the parameter's axes.
+  size_t rank = parameter.shape.size();
+  std::vector<int64_t> strides(rank), at(rank);
+  int64_t stride = 1;
+  for (size_t place = order.size(); place-- > 0;) {
+    strides[order[place]] = stride;
+    stride *= parameter.shape[order[place]];
+  }
+  auto *to = static_cast<unsigned char *>(buffer.data());
+  int64_t from = 0;
+  for (int64_t element = 0; element < count; ++element, to += size) {
+    const unsigned char *source = static_cast<const unsigned char *>(stored.data) + size_t(from) * storage->bytes;
+    if (same)
+      std::memcpy(to, source, size);
+    else if (parameter.type == Type::F32) {
+      float value = storage->read(source);
+      std::memcpy(to, &value, 4);
+    } else {
+      float value = storage->read(source);
+      uint16_t bits = parameter.type == Type::F16 ? toHalf(value) : toBfloat(value);
+      std::memcpy(to, &bits, 2);
+    }
+    for (size_t axis = rank; axis-- > 0;) {
+      from += strides[axis];
+      if (++at[axis] < parameter.shape[axis])
+        break;
+      from -= strides[axis] * parameter.shape[axis];
+      at[axis] = 0;
+    }
+  }
+  return buffer.data();
+}
 
 }  // namespace fovea::program

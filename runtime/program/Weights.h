@@ -4,6 +4,7 @@
 
 #include "runtime/program/Buffer.h"
 #include "runtime/program/ModelTable.h"
+#include "runtime/support/SafeTensors.h"
 
 #include <deque>
 #include <memory>
@@ -12,29 +13,25 @@
 
 namespace fovea::program {
 
-// A tensor as a file stores it.
-struct StoredTensor {
-  std::string type;            // safetensors' spelling: "F32", "BF16", "I64"
-  std::vector<int64_t> shape;
-  const unsigned char *data;
-  size_t bytes;
-};
-
-// A parameter's elements, permuted, reshaped and converted. In place where the file already holds just that, else in
-// `buffer`. Throws Error, without naming the file, when the stored tensor does not fit.
-void *layOut(const Parameter &parameter, const StoredTensor &stored, Buffer &buffer);
-
 class Weights {
 public:
   // Maps a safetensors file into memory. Throws Error for one that is missing or malformed.
-  static std::unique_ptr<Weights> open(const std::string &path);
-  // The same for one that is already in memory and stays there; `name` is for messages.
-  static std::unique_ptr<Weights> embedded(const std::string &name, std::string_view bytes);
-  virtual ~Weights() = default;
+  explicit Weights(const std::string &path);
+  // The same for a file inside the program.
+  explicit Weights(const File &file);
 
-  // Throws Error, naming the file and the tensor, when it is missing or does not fit.
-  virtual void *find(const Parameter &parameter) = 0;
+  // The parameter's elements, permuted, reshaped and converted as it wants: in place where the file already holds just that.
+  // Valid while this lives. Throws Error, naming the file and the tensor, when it is missing or does not fit.
+  const void *find(const Parameter &parameter);
+
+private:
+  std::string name;
+  std::unique_ptr<SafeTensors> file;
+  std::deque<Buffer> buffers;
 };
+
+// The work of `find` on one tensor, without naming it in errors.
+const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer);
 
 }  // namespace fovea::program
 

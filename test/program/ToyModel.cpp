@@ -18,7 +18,7 @@ int32_t mix(int32_t a, int32_t b) {
 
 float score(int32_t source, int32_t prefix, int64_t length, int64_t token) {
   float noise = float(uint32_t(mix(mix(source, prefix), int32_t(token))) >> 8) * 0x1p-24f * 4 - 2;
-  return token == start ? noise - 20 : token == end ? noise + float(length) - 2.5f : noise;
+  return token == start ? noise - 20 : token == end ? noise + 0.5f * float(length) - 2 : noise;
 }
 
 int32_t sourceHash(const int32_t *tokens, int64_t length, int64_t stride) {

@@ -1,0 +1,123 @@
+#include "runtime/program/Picture.h"
+
+#include "runtime/program/Error.h"
+#include "runtime/program/Vocabulary.h"
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#include <stb/stb_image_write.h>
+
+#include <stb/stb_easy_font.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numbers>
+
+namespace fovea::program {
+
+namespace {
+
+constexpr int scale = 2;  // pixels of one pixel of the font
+
+// What the font has: ASCII. Other characters are written as their number.
+std::string drawable(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    size_t length = std::max<size_t>(codePointLength(text), 1);
+    auto byte = [&](size_t at) { return static_cast<unsigned char>(text[at]); };
+    if (length == 1) {
+      result += byte(0) < 32 || byte(0) > 126 ? '?' : text[0];
+    } else {
+      uint32_t code = byte(0) & (0x7Fu >> length);
+      for (size_t at = 1; at < length; ++at)
+        code = code << 6 | (byte(at) & 0x3Fu);
+      char number[16];
+      std::snprintf(number, sizeof number, "U+%04X", code);
+      result += number;
+    }
+    text.remove_prefix(length);
+  }
+  return result;
+}
+
+uint8_t encodeChannel(double linear) {
+  linear = std::clamp(linear, 0.0, 1.0);
+  double value = linear <= 0.0031308 ? 12.92 * linear : 1.055 * std::pow(linear, 1 / 2.4) - 0.055;
+  return uint8_t(std::lround(255 * value));
+}
+
+// Ottosson 2020, "A perceptual color space for image processing".
+Color fromOklch(double lightness, double chroma, double hue) {
+  double a = chroma * std::cos(hue * std::numbers::pi / 180), b = chroma * std::sin(hue * std::numbers::pi / 180);
+  double l = std::pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
+  double m = std::pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
+  double s = std::pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
+  return {encodeChannel(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s), encodeChannel(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s),
+          encodeChannel(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s)};
+}
+
+}  // namespace
+
+Color ramp(double value) {
+  static const std::vector<Color> colors = [] {
+    std::vector<Color> colors;
+    for (int step = 0; step < 256; ++step) {
+      double at = step / 255.0;
+      colors.push_back(fromOklch(0.985 - 0.725 * at, 0.125 * std::sin(std::numbers::pi * 0.85 * std::pow(at, 0.8)), 222 + 62 * at));
+    }
+    return colors;
+  }();
+  return colors[value > 0 ? size_t(std::lround(255 * std::min(value, 1.0))) : 0];
+}
+
+Picture::Picture(int width, int height, Color background) : width(width), height(height), pixels(size_t(width) * size_t(height) * 3) {
+  fill(0, 0, width, height, background);
+}
+
+void Picture::fill(int x, int y, int w, int h, Color color) {
+  int left = std::max(x, 0), right = std::min(x + w, width);
+  for (int row = std::max(y, 0); row < std::min(y + h, height); ++row)
+    for (int column = left; column < right; ++column) {
+      uint8_t *pixel = &pixels[(size_t(row) * size_t(width) + size_t(column)) * 3];
+      pixel[0] = color.red;
+      pixel[1] = color.green;
+      pixel[2] = color.blue;
+    }
+}
+
+int Picture::widthOf(std::string_view text) {
+  std::string line = drawable(text);
+  return scale * stb_easy_font_width(line.data());
+}
+
+void Picture::write(int x, int y, std::string_view text, Color color, bool up) {
+  struct Vertex { float x, y, z; unsigned char color[4]; };
+  std::string line = drawable(text);
+  std::vector<Vertex> vertices(line.size() * 4 * 24 + 4);
+  int quads = stb_easy_font_print(0, 0, line.data(), nullptr, vertices.data(), int(vertices.size() * sizeof(Vertex)));
+  for (int quad = 0; quad < quads; ++quad) {
+    const Vertex &from = vertices[size_t(quad) * 4], &to = vertices[size_t(quad) * 4 + 2];
+    int left = scale * int(from.x), top = scale * int(from.y), w = scale * int(to.x - from.x), h = scale * int(to.y - from.y);
+    if (up)
+      fill(x + top, y - left - w, h, w, color);
+    else
+      fill(x + left, y + top, w, h, color);
+  }
+}
+
+std::string Picture::png() const {
+  static const bool plain = [] {
+    stbi_write_force_png_filter = 0;       // areas of one colour compress well as they are, and ten times faster
+    stbi_write_png_compression_level = 5;
+    return true;
+  }();
+  (void)plain;
+  std::string bytes;
+  auto append = [](void *context, void *data, int size) { static_cast<std::string *>(context)->append(static_cast<char *>(data), size_t(size)); };
+  if (!stbi_write_png_to_func(append, &bytes, width, height, 3, pixels.data(), width * 3))
+    throw Error("a picture cannot be made");
+  return bytes;
+}
+
+}  // namespace fovea::program
