@@ -97,8 +97,11 @@ bool writeFileAtomically(const std::string &given, const std::vector<std::string
 bool renameInto(const std::string &from, const std::string &given, std::string &error) {
   std::string path = resolve(given);
   struct stat about;
-  mode_t mask = umask(0);
-  umask(mask);
+  static const mode_t mask = [] {
+    mode_t now = umask(0);
+    umask(now);
+    return now;
+  }();
   mode_t mode = stat(path.c_str(), &about) == 0 ? about.st_mode & 0777 : 0666 & ~mask;
   if (std::filesystem::is_directory(path)) {
     errno = EISDIR;

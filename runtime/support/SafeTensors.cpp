@@ -41,9 +41,7 @@ uint64_t readLittleEndian(const char *at) {
 bool parseHeader(std::string_view text, Json &header, std::string &error) {
   std::vector<std::set<std::string>> keys;
   std::string repeated;
-  bool deep = false;
-  auto watch = [&](int depth, Json::parse_event_t event, Json &value) {
-    deep |= depth > 3;
+  auto watch = [&](int, Json::parse_event_t event, Json &value) {
     if (event == Json::parse_event_t::object_start)
       keys.emplace_back();
     else if (event == Json::parse_event_t::object_end)
@@ -58,6 +56,7 @@ bool parseHeader(std::string_view text, Json &header, std::string &error) {
   }
   // Depth first: the parser must not be led into a tower of brackets.
   int depth = 0;
+  bool deep = false;
   bool inString = false, escaped = false;
   for (char c : text) {
     if (inString) {
