@@ -101,7 +101,7 @@ std::string programTable(const core::Model &model, const TableParts &parts) {
     root["traces"].push_back(object);
   }
   root["stages"] = json::array();
-  for (const Stage &stage : parts.stages) {
+  for (const TableStage &stage : parts.stages) {
     json arguments = json::array();
     for (const StageArgument &argument : stage.arguments) {
       json shape = json::array();

@@ -17,7 +17,7 @@ struct StageArgument {
   std::vector<std::string> shape;
 };
 
-struct Stage {
+struct TableStage {
   std::string name;  // "load", "encode" or "step"
   std::vector<StageArgument> arguments;
 };
@@ -29,7 +29,7 @@ struct EmbeddedFile {
 };
 
 struct TableParts {
-  std::vector<Stage> stages;         // in the order of the table's functions
+  std::vector<TableStage> stages;         // in the order of the table's functions
   std::vector<EmbeddedFile> files;   // in the order of the table's files
   std::string weights;               // embedded file, or file beside the program; may be empty
   std::string compiler;              // version of Fovea

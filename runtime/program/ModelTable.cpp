@@ -304,6 +304,8 @@ Table readTable(const fovea_model &model) {
         stage.arguments.push_back(readArgument(argument, where));
       if (!stage.function)
         wrong("stage `" + name + "` has no code");
+      if (where == InLoad ? table.load.has_value() : where == InEncode ? encode : step)
+        wrong("stage `" + name + "` is listed twice");
       encode |= where == InEncode;
       step |= where == InStep;
       if (where == InLoad)

@@ -65,7 +65,8 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   auto *penalty = app.add_option("--length-penalty", options.search.lengthPenalty, "rank results by log-probability / length^A (default: 0)")
                       ->type_name("A")->check(CLI::Range(0.0, 100.0).description(""));
   auto *sample = app.add_flag("--sample", options.search.sample, "draw results at random, as probable as the model says (--nbest N: N of them)");
-  app.add_option("--seed", options.search.seed, "seed of --sample (default: 0); a line's results depend on it and the line's number alone")->type_name("S");
+  app.add_option("--seed", options.search.seed, "seed of --sample (default: 0); a line's results depend on it and the line's number alone")
+      ->type_name("S")->check([](const std::string &text) { return text[0] == '-' ? text + " is negative" : std::string(); }, "");
   app.add_flag("--scores", options.search.scores, "add a TAB and the log-probability to each result");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
   options.threads = availableProcessors();
