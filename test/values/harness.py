@@ -38,7 +38,9 @@ class Case:
     kernel: typing.Optional[str] = None
     error: typing.Optional[str] = None    # regular expression that the message must match
     warning: typing.Optional[str] = None  # the same, where the run succeeds
-    tolerance: float = ARITHMETIC
+    codes: tuple = (1,)                   # of an error
+    tolerance: float = ARITHMETIC         # relative to the largest value of a result; 0: every bit
+    each: bool = False                    # relative to each value instead
     files: dict = dataclasses.field(default_factory=dict)   # further files beside the source
     options: list = dataclasses.field(default_factory=list)
 
@@ -65,7 +67,7 @@ def error(name, source, message, inputs=None, **more):
     CASES.append(Case(name, source, inputs or {}, None, error=message, **more))
 
 
-def compare(result, got, want, tolerance):
+def compare(result, got, want, tolerance, each=False):
     """What is wrong with a result, or None."""
     want = np.asarray(want)
     if tuple(got.data.shape) != want.shape:
@@ -77,7 +79,10 @@ def compare(result, got, want, tolerance):
         value, want = got.value, want.astype(np.float64)
         finite = np.isfinite(want)
         scale = np.max(np.abs(want[finite]), initial=0.0)
-        allowed = tolerance * scale + ROUNDING[got.kind] * np.abs(np.where(finite, want, 0)) + SMALLEST[got.kind]
+        size = np.abs(np.where(finite, want, 0))
+        allowed = tolerance * size + 1e-7 if each else tolerance * scale + SMALLEST[got.kind]
+        if tolerance:
+            allowed = allowed + ROUNDING[got.kind] * size
         with np.errstate(invalid="ignore"):
             difference = np.abs(value - want)
         # An infinity must be that infinity; a NaN in `want` stands for a value that is unspecified.
@@ -133,8 +138,8 @@ def check(item, build, way):
             return "no end after 120 s"
         message = (done.stdout + done.stderr)[-3000:]
         if item.error:
-            if done.returncode != 1:
-                return f"exit code {done.returncode}, expected 1 and a message like {item.error!r}\n{message}"
+            if done.returncode not in item.codes:
+                return f"exit code {done.returncode}, expected {item.codes[0]} and a message like {item.error!r}\n{message}"
             if not re.search(item.error, message, re.S):
                 return f"expected a message like {item.error!r}, not\n{message}"
             return f"wrote {out} although it failed (rule C3)" if os.path.exists(out) else None
@@ -145,4 +150,4 @@ def check(item, build, way):
         got, want = tensors.load(out), expected(item)
         if set(got) != set(want):
             return f"results {sorted(got)}, expected {sorted(want)}"
-        return "\n".join(filter(None, (compare(k, got[k], want[k], item.tolerance) for k in want))) or None
+        return "\n".join(filter(None, (compare(k, got[k], want[k], item.tolerance, item.each) for k in want))) or None

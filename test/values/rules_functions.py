@@ -1,0 +1,167 @@
+"""Rules F1 to F4: functions, and the normalisers and functions of the prelude."""
+
+import numpy as np
+
+from formulas import entmax, grid, logsumexp, project_to_simplex, softmax, t5_bucket
+from harness import case, error
+from tensors import Random, f32, i32
+
+R = Random(3)
+ONE = dict(x=f32([1]))
+INF = np.inf
+
+
+@case("""
+fn square(x) = x * x;
+fn spread[j](v) { let m = mean[j](v); let c = v - m; (m, mean[j](square(c))) }
+fn standard[j](v) { let (m, s) = spread[j](v); (v - m) * rsqrt(s + 1e-5) }
+fn shifted[n](v, by) = v[n: n + by] - v[n: n - by];
+fn dot2[a,b](u, v) = sum[a,b](u * v);
+fn cap(s, most) = most * tanh(s / most);
+kernel f1(x: f32[n,m], y: f32[n,m], w: f32[n])
+  -> a: f32[n,m], b: f32[n,m], c: f32[n], d: f32[n,m], e: f32, f: f32[n,m], g: f32[m], h: f32[n] {
+  a = standard[m](x);
+  b = standard[n](x + y);               // the same function along another index
+  let (v, u) = spread[m](x * 2);
+  c = v + 10 * u;
+  d = shifted[m](x * y, 1) + shifted[n](w, 2);
+  e = dot2[n,m](x, y) + dot2[m,n](x, x);
+  f = cap(x, 0.5 + 0 * n);
+  let t = 3 * w;                        // hygiene: the functions' own names never meet the caller's
+  let m2 = t[n: 1];
+  g = square(x[n: 0]) + m2;
+  h = square(square(w));
+}
+""",
+      dict(x=R.f32(4, 6), y=R.f32(4, 6), w=R.f32(4)))
+def F1_functions(x, y, w):
+    def standard(v, axis): return (v - v.mean(axis, keepdims=True)) / np.sqrt(v.var(axis, keepdims=True) + 1e-5)
+    xy = np.pad(x * y, ((0, 0), (1, 1)))
+    w4 = np.pad(w, 2)
+    return dict(a=standard(x, 1), b=standard(x + y, 0), c=2 * x.mean(1) + 10 * (2 * x).var(1),
+                d=xy[:, 2:] - xy[:, :-2] + (w4[4:] - w4[:-4])[:, None], e=(x * y).sum() + (x * x).sum(), f=0.5 * np.tanh(x / 0.5),
+                g=x[0] ** 2 + 3 * w[1], h=w**4)
+
+
+# A `let` of the function hides nothing of the caller's, and index parameters are renamed to the caller's indices.
+@case("""
+fn swap[a,b](t) = t[a: b, b: a];
+fn inner[k](x) { let y = x * 2; sum[k](y) }
+kernel f1(x: f32[i,j], k: f32[j]) -> o: f32[i,j], p: f32[i], q: f32[i,j] where i = j {
+  let y = k;
+  o = swap[i,j](x);
+  p = inner[j](x * y) + inner[j](y);
+  q = swap[j,i](x + y);
+}
+""", dict(x=R.f32(3, 3), k=R.f32(3)))
+def F1_hygiene(x, k): return dict(o=x.T, p=2 * (x @ k) + 2 * k.sum(), q=(x + k).T)
+
+
+error("F1 recursion", "fn f(x) = f(x) + 1;\nkernel f1(x: f32[n]) -> o: f32[n] { o = f(x); }", r"error: .*`f`", ONE)
+error("F1 a function sees only its parameters", "fn f(x) = x + y;\nkernel f1(x: f32[n], y: f32[n]) -> o: f32[n] { o = f(x); }",
+      r":1:15: error: .*`y`", dict(x=f32([1]), y=f32([1])))
+error("F1 the number of values", "fn f(x, y) = x + y;\nkernel f1(x: f32[n]) -> o: f32[n] { o = f(x); }", r":2:41: error: .*`f`", ONE)
+
+
+@case("""
+fn spread[j](v) = max[j](v) - min[j](v);
+kernel f2(x: f32[b,h,w], v: f32[b,h,w,c]) -> o: f32[b,c], p: f32[b,h,w], q: f32[b], r: f32[b] {
+  p = softmax[h,w](x);
+  o = sum[h,w](softmax[w,h](x) * v);
+  q = logsumexp[h,w](x);
+  r = spread[h,w](x);
+}
+""", dict(x=R.f32(2, 3, 4), v=R.f32(2, 3, 4, 5)))
+def F2_several_indices(x, v):
+    p = softmax(x.reshape(2, 12)).reshape(2, 3, 4)
+    return dict(o=np.einsum("bhw,bhwc->bc", p, v), p=p, q=logsumexp(x.reshape(2, 12)), r=np.ptp(x.reshape(2, 12), axis=1))
+
+
+SCORES = f32(np.concatenate([3 * R.generator.standard_normal((6, 37)), 80 + 30 * R.generator.standard_normal((2, 37)),
+                             np.zeros((1, 37)), np.full((1, 37), -1e4)]))
+
+
+@case("""
+kernel f3(s: f32[i,j]) -> a: f32[i,j], b: f32[i,j], c: f32[i], d: f32[i,j], e: f32[i,j] {
+  a = softmax[j](s);
+  b = softmax1[j](s);
+  c = logsumexp[j](s);
+  d = log_softmax[j](s);
+  e = softmax[i](s);
+}
+""", dict(s=SCORES), dict(s=R.f32(3, 1)), dict(s=R.f32(2, 700)))
+def F3_softmax_family(s):
+    top = np.maximum(s.max(1, keepdims=True), 0)
+    z = np.exp(s - top)
+    return dict(a=softmax(s), b=z / (np.exp(-top) + z.sum(1, keepdims=True)), c=logsumexp(s),
+                d=s - logsumexp(s)[:, None], e=softmax(s, 0))
+
+
+@case("kernel f3(s: f32[i,j]) -> a: f32[i,j], b: f32[i,j], c: f32[j,i] { a = sparsemax[j](s); b = entmax15[j](s); c = sparsemax[i](s); }",
+      dict(s=f32(R.generator.standard_normal((6, 19)))), dict(s=R.f32(3, 1)), tolerance=3e-5)
+def F3_sparse_family(s): return dict(a=project_to_simplex(s), b=entmax(s, 1.5), c=project_to_simplex(s, 0).T)
+
+
+@case("""
+kernel f3(k: i32[b], w: f32[b]) -> a: f32[b,n], c: bool[n,m], d: bool[n,m], e: bool[b,n,m], f: bool[n,m], g: f32[b,n,m]
+where n = 5, m = n
+{
+  a = onehot[n](k);
+  c = causal(n, m);
+  d = window(n, m, 2);
+  e = prefix(n, m, k);
+  f = document(n / 2, m / 2);
+  g = alibi(w, n, m);
+}
+""", dict(k=i32([0, 4, 5, -1, 2]), w=f32([0.5, 1, -2, 3, 0])))
+def F3_positions(k, w):
+    n, m = grid(5, 5)
+    return dict(a=(np.arange(5) == k[:, None]) * 1.0, c=m <= n, d=n - m < 2, e=(m <= n) | (m < k[:, None, None]),
+                f=n // 2 == m // 2, g=w[:, None, None] * (m - n))
+
+
+@case("""
+kernel f3(x: f32[b,m], y: f32[b,n], z: f32[l], w: f32[c])
+  -> o: f32[b,c], p: f32[b,e], q: f32, r: f32[b] where e = m + n + l {
+  o = concat[c](x[m], y[n]) * w;                       // c is fixed by w
+  p = concat[e](y[n], x[m], z[l]);
+  q = sum[g](concat[g](z[l], z[l]) * g);               // fixed by nothing else: the sum of the extents
+  r = max[h](concat[h](x[m], y[n]));
+}
+""", dict(x=R.f32(2, 3), y=R.f32(2, 4), z=R.f32(2), w=R.f32(7)))
+def F3_concat(x, y, z, w):
+    return dict(o=np.concatenate([x, y], 1) * w, p=np.concatenate([y, x, np.tile(z, (2, 1))], 1),
+                q=(np.concatenate([z, z]) * np.arange(4)).sum(), r=np.concatenate([x, y], 1).max(1))
+
+
+@case("kernel f3(d: i32[n]) -> a: i32[n], b: i32[n], c: i32[n] { a = t5_bucket(d, true, 32, 128); b = t5_bucket(d, false, 32, 128); "
+      "c = t5_bucket(d, true, 8, 20); }",
+      dict(d=i32([d for d in range(-300, 300, 7)] + list(range(-13, 14)) + [1000, -1000])))
+def F3_t5_bucket(d):
+    return dict(a=t5_bucket(d, True, 32, 128), b=t5_bucket(d, False, 32, 128), c=t5_bucket(d, True, 8, 20))
+
+
+# Rule F4: what is equal to a softmax must be one, however it is written.
+@case("""
+fn plain[j](s) { let z = exp(s); z / sum[j](z) }
+fn base2[j](s) { let m = max[j](s); let z = exp2((s - m) * 1.4426950408889634); z / sum[j](z) }
+kernel f4(q: f32[i,d], k: f32[j,d], v: f32[j,e]) -> a: f32[i,e], b: f32[i,e], c: f32[i,e], f: f32[i,e] {
+  score s = sum[d](q * k);
+  a = sum[j](softmax[j](s) * v);
+  b = sum[j](plain[j](s) * v);
+  c = sum[j](base2[j](s) * v);
+  let m = max[j](s);
+  f = sum[j](exp(s - m) * v) / sum[j](exp(s - m));
+}
+""", dict(q=R.f32(5, 8), k=R.f32(150, 8), v=R.f32(150, 6)))
+def F4_equal_forms(q, k, v):
+    o = softmax(q @ k.T) @ v
+    return dict(a=o, b=o, c=o, f=o)
+
+
+# Scores far beyond exp's range, a new maximum in the last key block, and thousands of keys.
+@case("kernel f4(s: f32[i,j], v: f32[j,e]) -> o: f32[i,e], lse: f32[i] { o = sum[j](softmax[j](s) * v); lse = logsumexp[j](s); }",
+      dict(s=f32(np.linspace(-2000, 3000, 3 * 1000).reshape(3, 1000)), v=R.f32(1000, 3)),
+      dict(s=f32(np.linspace(3000, -2000, 3 * 1000).reshape(3, 1000)), v=R.f32(1000, 3)),
+      dict(s=f32(np.where(np.arange(5000) % 1024 == 1023, 100, 0.0) * [[1], [-1]]), v=R.f32(5000, 2)))
+def F4_rescaling(s, v): return dict(o=softmax(s) @ v, lse=logsumexp(s))
