@@ -83,7 +83,8 @@ static int default_threads(void) {
   long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
   int n = 0;
   for (long k = 0; k < bytes / (long)sizeof *mask; ++k)
-    n += __builtin_popcountl(mask[k]);
+    for (unsigned long left = mask[k]; left; left &= left - 1)
+      ++n;
   return n < 1 ? 1 : n < MOST_THREADS ? n : MOST_THREADS;
 }
 
