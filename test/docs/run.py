@@ -1,0 +1,85 @@
+"""Runs the commands of the documentation: every ```sh block of README.md, docs/ and the models' READMEs.
+
+The blocks of one file run in order in one scratch folder, where the repository's files and build/ are at hand under their
+usual names. Lines that call ./dev are not run here (this is part of ./dev test), everything else is, and must succeed. A
+block whose first line is `# not run: WHY` is skipped."""
+
+import argparse
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def blocks(path):
+    """(line, text) of each ```sh block."""
+    found, start, lines = [], None, []
+    with open(path) as text:
+        for number, line in enumerate(text, 1):
+            if start is None and re.match(r"\s*```(sh|bash|shell)\s*$", line):
+                start, lines = number, []
+            elif start is not None and re.match(r"\s*```\s*$", line):
+                found.append((start, "".join(lines)))
+                start = None
+            elif start is not None:
+                lines.append(re.sub(r"^\s*\$ ", "", line))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--jobs")
+    parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument("--filter", default="")
+    options = parser.parse_args()
+    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
+    failed = 0
+
+    def report(name, result, message, seconds=0.0):
+        print(f"{result} {name} {message}", flush=True)
+        results.write(json.dumps({"name": name, "result": result, "message": message, "seconds": seconds}) + "\n")
+        results.flush()
+
+    if not os.path.exists(os.path.join(ROOT, "README.md")):
+        report("README.md", "fail", "does not exist")
+        failed += 1
+    pages = [p for pattern in ("README.md", "docs/**/*.md", "examples/**/*.md")
+             for p in sorted(glob.glob(os.path.join(ROOT, pattern), recursive=True))]
+    for page in pages:
+        title = os.path.relpath(page, ROOT)
+        with tempfile.TemporaryDirectory() as folder:
+            for name in os.listdir(ROOT):
+                if name not in (".git", "build"):
+                    os.symlink(os.path.join(ROOT, name), os.path.join(folder, name))
+            os.symlink(options.build, os.path.join(folder, "build"))
+            for line, text in blocks(page):
+                name = f"{title}:{line}"
+                if options.filter not in name:
+                    continue
+                if text.startswith("# not run:"):
+                    report(name, "skip", text.splitlines()[0].removeprefix("# not run:").strip())
+                    continue
+                text = "\n".join(x for x in text.splitlines() if not re.match(r"\s*(\./dev\b|git clone\b|cd fovea\b)", x))
+                if not text.strip():
+                    continue
+                started = time.time()
+                try:
+                    done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=folder, stdin=subprocess.DEVNULL,
+                                          capture_output=True, text=True, errors="replace", timeout=180)
+                    message = "" if done.returncode == 0 else f"exit code {done.returncode}\n{text}\n{(done.stdout + done.stderr)[-2000:]}"
+                except subprocess.TimeoutExpired:
+                    message = f"no end after 180 s\n{text}"
+                failed += bool(message)
+                report(name, "fail" if message else "pass", message, time.time() - started)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
