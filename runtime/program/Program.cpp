@@ -53,10 +53,17 @@ std::string programFolder() {
   return error ? "." : path.parent_path().string();
 }
 
+// A quarter of the machine's memory, or of what this process is allowed.
 int64_t memoryForBatches(int64_t workers) {
   int64_t pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-  int64_t physical = pages > 0 && size > 0 ? product(pages, size) : int64_t(4) << 30;
-  return physical / 4 / workers;
+  int64_t memory = pages > 0 && size > 0 ? product(pages, size) : int64_t(4) << 30;
+  if (std::FILE *file = std::fopen("/sys/fs/cgroup/memory.max", "r")) {
+    long long allowed = 0;
+    if (std::fscanf(file, "%lld", &allowed) == 1 && allowed > 0)
+      memory = std::min<int64_t>(memory, allowed);
+    std::fclose(file);
+  }
+  return memory / 4 / workers;
 }
 
 // A line and its way to the output.
@@ -85,12 +92,13 @@ public:
     // Room for any character and for long words; what is cut is over the limit or no sensible word.
     size_t longest = size_t(options.maxInput) * (model.table.reads.unit == TextFormat::Characters ? 4 : 64) + 4096;
     LineReader reader(descriptor, wakePipe[0], longest);
-    int64_t blockLines = 4 * options.batch;
+    const int64_t mostLines = std::max<int64_t>(options.batch, 1 << 16);
+    int64_t blockLines = std::min(4 * options.batch, mostLines);
     for (bool more = true; more && !interrupted && !broken;) {
       more = readBlock(reader, blockLines);
       answerBlock();
       // Blocks grow, so that the first results come soon and many lines of like length come together later.
-      blockLines = std::min(2 * blockLines, 64 * options.batch);
+      blockLines = std::min({2 * blockLines, 64 * options.batch, mostLines});
     }
     if (descriptor > 0)
       ::close(descriptor);

@@ -2,6 +2,8 @@
 
 #include "runtime/program/Program.h"
 
+#include <gtest/gtest.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -68,5 +70,8 @@ Outcome execute(const fovea_model &model, const std::vector<std::string> &argume
   }
   int status = 0;
   waitpid(child, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), readFile(folder + "/out"), readFile(folder + "/err")};
+  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), readFile(folder + "/out"), readFile(folder + "/err")};
+  if (outcome.err.find("Sanitizer") != std::string::npos || outcome.err.find("runtime error: ") != std::string::npos)
+    ADD_FAILURE() << outcome.err;
+  return outcome;
 }

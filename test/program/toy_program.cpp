@@ -1,5 +1,7 @@
-// The toy model as a program of its own, for tests that need a process.
-#include "runtime/program/Program.h"
+// The toy model as a program of its own, linked as a compiled model is.
 #include "test/program/ToyModel.h"
 
-int main(int argc, char **argv) { return fovea::program::run(toy::model(), argc, argv); }
+extern "C" {
+extern const fovea_model fovea_model_table;
+const fovea_model fovea_model_table = toy::model();
+}
