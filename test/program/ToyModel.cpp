@@ -120,7 +120,8 @@ const char *lastError() { return sentence; }
 constexpr char letters[] = "<unk>\n</s>\na\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\nw\nx\ny\nz\n\xC3\xA9\n";
 constexpr char sounds[] = "<s>\n</s>\nA\nB\nC\nD\nE\n";
 
-const std::string json = R"({
+std::string makeJson() {
+  return R"({
   "abi": 1, "name": "toy", "compiler": "0.1.0",
   "reads": {"kind": "text", "unit": "characters", "vocabulary": "letters.vocab", "end": "</s>", "unknown": "<unk>"},
   "writes": {"kind": "text", "unit": "words", "vocabulary": "sounds.vocab", "start": "<s>", "end": "</s>", "at_most": 6},
@@ -152,6 +153,7 @@ const std::string json = R"({
       {"what": "trace",   "name": "dec.1.heads", "type": "f32", "shape": ["b", 2, "i"]},
       {"what": "trace",   "name": "self", "type": "f32", "shape": ["b", "t"]}]}]
 })";
+}
 
 constexpr fovea_stage stages[] = {encode, step};
 const unsigned char *const files[] = {reinterpret_cast<const unsigned char *>(letters), reinterpret_cast<const unsigned char *>(sounds)};
@@ -187,6 +189,7 @@ std::string text(const std::vector<int32_t> &tokens) {
 }
 
 const fovea_model &model() {
+  static const std::string json = makeJson();
   static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError};
   return table;
 }
