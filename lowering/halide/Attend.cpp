@@ -41,43 +41,49 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   Expr groupedRows = a.partial ? (rows + (MQ - 1)) / MQ * MQ : Expr(BQ), paneledKeys = a.partial ? (keys + (NK - 1)) / NK * NK : Expr(BK);
   if (a.partial) values.stage(keys, rows, BK, BQ, V);
 
-  Var k("k"), i("i"), d("d"), r("r"), g("g");
-  RDom rd(0, head, "rd"), rk(0, paneledKeys, "rk"), rv(0, keys, "rv");
-  Func dot("dot"), score("score"), rowMax("row_max"), newMax("new_max"), base("base"), shrink("shrink"), weight("weight"), rowSum("row_sum"), used("used"), gathered("gathered");
+  Var k("k"), l("l"), i("i"), d("d"), r("r"), g("g");
+  RDom rk(0, paneledKeys / V, "rk"), rv(0, keys, "rv");
+  Func dot("dot"), score("score"), partialMax("partial_max"), newMax("new_max"), base("base"), shrink("shrink"), weight("weight"), partialSum("partial_sum"), used("used"), gathered("gathered");
   Func maximum("maximum"), sum("sum"), acc("acc");
 
   Expr row = a.partial ? min(i, rows - 1) : Expr(i);
   dot(k, i) = 0.f;
-  dot(k, i) += asFloat(q(rd, row)) * asFloat(a.keyRows ? key(rd, k) : key(k, rd));
+  accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(a.keyRows ? key(n, k) : key(k, n)); }, V);
   const Point point{values, dot(k, i), i0 + i, j0 + k, row, k};
-  Expr s = evaluate(a.score, point);
+  Expr s = evaluate(a.score, point) * float(1.4426950408889634);  // in units of log 2: a constant factor folds
   if (a.partial) {
     Expr keep = k < keys;
     if (a.keep) keep = keep && evaluate(*a.keep, point);
     s = select(keep, s, emptyMaximum);
   }
   score(k, i) = s;
-  rowMax(i) = emptyMaximum;
-  rowMax(i) = max(rowMax(i), score(rk, i));
+  partialMax(l, i) = emptyMaximum;
+  partialMax(l, i) = max(partialMax(l, i), score(rk * V + l, i));
+  Func rowMax = foldLanes(partialMax, V, newMax, i, [](Expr x, Expr y) { return max(x, y); });
   newMax(i) = max(max0(i), rowMax(i));
   base(i) = max(newMax(i), lowestScore);
-  shrink(i) = weightExp(max0(i) - newMax(i));
-  weight(k, i) = weightExp(score(k, i) - base(i));
-  rowSum(i) = 0.f;
-  rowSum(i) += weight(rk, i);
+  shrink(i) = weightExp2(max0(i) - newMax(i));
+  weight(k, i) = weightExp2(score(k, i) - base(i));
+  partialSum(l, i) = 0.f;
+  partialSum(l, i) += weight(rk * V + l, i);
+  Func rowSum = foldLanes(partialSum, V, sum, i, [](Expr x, Expr y) { return x + y; });
   gathered(d, r, g) = acc0(d, g * MQ + r) * shrink(g * MQ + r);
+  auto gather = [&](Expr n) { return weight(n, g * MQ + r) * asFloat(v(d, n)); };
   if (a.partial) {
     Expr any = weight(k, g * MQ);
     for (int n = 1; n < MQ; n++) any = max(any, weight(k, g * MQ + n));
     used(k, g) = any;
     rv.where(used(rv, g) > 0.f);
+    gathered(d, r, g) += gather(rv);
+    gathered.update().reorder(d, r, rv, g).vectorize(d, V).unroll(d).unroll(r);
+  } else {
+    accumulate(gathered, {d, r, g}, 2, BK, gather, V);
   }
-  gathered(d, r, g) += weight(rv, g * MQ + r) * asFloat(v(d, rv));
   acc(d, i) = gathered(d, i % MQ, i / MQ);
   maximum(i) = max(newMax(i), emptyMaximum);  // not a mere copy, which would become a call of memcpy
   sum(i) = sum0(i) * shrink(i) + rowSum(i);
 
-  Var io("io"), ir("ir"), xo("xo"), xr("xr"), lane("lane");
+  Var io("io"), ir("ir"), xo("xo"), xr("xr");
   const bool unroll = cost(a.score) + (a.keep ? cost(*a.keep) : 0) <= 8;
   acc.bound(d, 0, width).bound(i, 0, groupedRows);
   maximum.bound(i, 0, groupedRows);
@@ -87,7 +93,6 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   score.split(i, io, ir, MQ).split(k, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V);
   if (unroll) score.unroll(xr).unroll(ir);
   dot.compute_at(score, io).bound_extent(k, NK).bound_extent(i, MQ).vectorize(k, V).unroll(k).unroll(i);
-  dot.update().reorder(k, i, rd).vectorize(k, V).unroll(k).unroll(i);
 
   for (Func f : {newMax, shrink, base}) f.compute_root().bound_storage(i, BQ);
   for (Func f : {shrink, base, maximum}) {
@@ -98,18 +103,12 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   }
   weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).split(k, xo, xr, NK, TailStrategy::RoundUp).vectorize(xr, V).unroll(xr);
   if (a.partial) used.compute_root().bound_storage(k, BK).bound_storage(g, BQ / MQ).vectorize(k, V, TailStrategy::RoundUp);
-  for (auto [f, at] : {std::pair(rowMax, newMax), std::pair(rowSum, sum)}) {  // one vector of partial results, then across lanes
-    RVar outer("outer"), inner("inner");
-    f.compute_at(at, i);
-    f.update().split(rk, outer, inner, V);
-    Func partial = f.update().rfactor(inner, lane);
-    partial.compute_at(at, i).vectorize(lane, V);
-    partial.update().reorder(lane, outer).vectorize(lane, V);
-    f.update().atomic().vectorize(inner, V);
+  for (auto [f, at] : {std::pair(partialMax, newMax), std::pair(partialSum, sum)}) {
+    f.compute_at(at, i).bound_extent(l, V).vectorize(l, V);
+    f.update().reorder(l, rk).vectorize(l, V);
   }
   acc.split(i, io, ir, MQ).split(d, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V).unroll(xr).unroll(ir);
   gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
-  gathered.update().reorder(d, r, rv, g).vectorize(d, V).unroll(d).unroll(r);
 
   acc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
   for (Func f : {maximum, sum}) f.output_buffer().dim(0).set_min(0);

@@ -59,6 +59,15 @@ Halide::Expr asFloat(Halide::Expr stored);      // f32, f16 or bf16 to f32
 Halide::ImageParam matrix(const std::string &name, Type type, Halide::Expr stride, std::vector<Halide::Argument> &arguments);
 Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments);
 
+// Adds term(k), 0 <= k < count, to f(x, y, ...): four steps an iteration, so that addresses cost next to nothing beside the
+// multiplications (measured on Sapphire Rapids: 72 % of peak with one step, 90 % with four), and one by one at the end.
+// `vars` are f's, innermost first; the first is vectorised, the first `unrolled` unrolled.
+void accumulate(Halide::Func f, const std::vector<Halide::Var> &vars, int unrolled, Halide::Expr count, const std::function<Halide::Expr(Halide::Expr)> &term, int lanes);
+
+// The fold over 0 <= l < lanes of f(l, i), as halvings of one vector, computed at each i of `at`. (Halide's own reduction of a
+// vector by max takes 45 instructions for NaN's sake.) The result is a Func of i.
+Halide::Func foldLanes(Halide::Func f, int lanes, Halide::Func at, Halide::Var i, Halide::Expr (*combine)(Halide::Expr, Halide::Expr));
+
 // The micro-tile for a block of rows x columns (multiples of the result): the most multiplications a load within the registers.
 struct MicroTile {
   int rows, columns;

@@ -19,7 +19,6 @@ Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   Values values(spec, args);
 
   Var x("x"), i("i"), xo("xo"), xr("xr"), io("io"), ir("ir");
-  RDom k(0, depth, "k");
   Func product("product"), C("c");
   Expr row = c.edges ? min(i, rows - 1) : Expr(i);
   if (c.accumulate) {
@@ -29,7 +28,7 @@ Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   } else {
     product(x, i) = 0.f;
   }
-  product(x, i) += asFloat(A(k, row)) * asFloat(B(x, k));
+  accumulate(product, {x, i}, 2, depth, [&](Expr k) { return asFloat(A(k, row)) * asFloat(B(x, k)); }, V);
   Expr result = product(x, i);
   if (c.epilogue) result = evaluate(*c.epilogue, {values, result, i0 + i, j0 + x, i, x});
   C(x, i) = result;
@@ -40,7 +39,6 @@ Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   C.split(i, io, ir, micro.rows, tail).split(x, xo, xr, micro.columns, tail).reorder(xr, ir, io, xo).vectorize(xr, V, tail);
   if (unroll) C.unroll(xr).unroll(ir);
   product.compute_at(C, io).bound_extent(x, micro.columns).bound_extent(i, micro.rows).vectorize(x, V).unroll(x).unroll(i);
-  product.update().reorder(x, i, k).vectorize(x, V).unroll(x).unroll(i);
 
   C.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(cStride);
   built.outputs = {C};

@@ -67,8 +67,9 @@ struct LeafSpec {
 };
 
 // The state of a row before its first step: this maximum, sum 0, accumulator 0. A row is empty as long as its sum is 0.
+// The maximum is that of score * log2(e), so the row's logsumexp is (maximum + log2(sum)) * ln 2.
 inline constexpr float emptyMaximum = -3.4e38f;
-// A score at or below this counts as masked.
+// A score * log2(e) at or below this counts as masked.
 inline constexpr float lowestScore = -1e38f;
 
 // An argument of the leaf's function.

@@ -62,13 +62,13 @@ Expr strictLess(Expr a, Expr b) { return strictCall(Call::strict_lt, Bool(), a, 
 Expr strictLessEqual(Expr a, Expr b) { return strictCall(Call::strict_le, Bool(), a, b); }
 Expr strictEqual(Expr a, Expr b) { return strictCall(Call::strict_eq, Bool(), a, b); }
 
-Expr weightExp(Expr x) {
-  Expr shifted = x * float(log2e) + roundingShift;   // its low bits are n = round(x log2 e)
-  Expr n = strictSub(shifted, roundingShift);        // strict, or it folds
-  Expr f = x * float(log2e) - n;
-  // 2^f on [-1/2, 1/2]: minimax, relative error 7.5e-8 before rounding.
-  Expr p = polynomial(f, {1.327647152e-03, 9.675541331e-03, 5.550713275e-02, 2.402211972e-01, 6.931469671e-01, 1.000000072e+00});
-  return select(x < -87.f, 0.f, fromBits(bits(p) + (bits(shifted) << 23)));
+Expr weightExp2(Expr x) {
+  Expr c = max(x, -127.f);
+  Expr shifted = c + roundingShift;            // its low bits are n = round(c)
+  Expr n = strictSub(shifted, roundingShift);  // strict, or it folds
+  // 2^f on [-1/2, 1/2] with p(0) = 1, so that -127 gives 0: minimax, relative error 9.2e-8 before rounding.
+  Expr p = polynomial(c - n, {1.326472725e-03, 9.671512786e-03, 5.550733744e-02, 2.402224208e-01, 6.931469776e-01, 1.0});
+  return fromBits(bits(p) + (bits(shifted) << 23));
 }
 
 Expr mathExp(Expr x) {

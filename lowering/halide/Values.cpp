@@ -5,6 +5,8 @@
 #include <unordered_map>
 
 using namespace Halide;
+using Halide::Internal::is_const_zero;
+using Halide::Internal::simplify;
 
 namespace fovea::leaf {
 
@@ -26,6 +28,41 @@ Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments) 
   Param<int> p(name);
   arguments.push_back(p);
   return p;
+}
+
+void accumulate(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr)> &term, int lanes) {
+  const int steps = 4;
+  const std::vector<Expr> at(vars.begin(), vars.end());
+  auto schedule = [&](Stage update, const RDom &r) {
+    std::vector<VarOrRVar> order(vars.begin(), vars.begin() + unrolled);
+    for (int n = 0; n < r.dimensions(); n++) order.push_back(r[n]);
+    order.insert(order.end(), vars.begin() + unrolled, vars.end());
+    update.reorder(order).vectorize(vars[0], lanes);
+    for (int n = 0; n < unrolled; n++) update.unroll(vars[n]);
+    if (r.dimensions() > 1) update.unroll(r[0]);
+  };
+  RDom body({{0, steps}, {0, count / steps}}, f.name() + "_body");
+  f(at) += term(body[1] * steps + body[0]);
+  schedule(f.update(0), body);
+  if (is_const_zero(simplify(count % steps))) return;
+  RDom rest(0, count % steps, f.name() + "_rest");
+  f(at) += term(count / steps * steps + rest);
+  schedule(f.update(1), rest);
+}
+
+Func foldLanes(Func f, int lanes, Func at, Var i, Expr (*combine)(Expr, Expr)) {
+  const std::string base = f.name();
+  for (int width = lanes / 2; width >= 1; width /= 2) {
+    const std::string name = base + std::to_string(width);
+    Var l(name + "_lane");
+    Func half(name);
+    half(l, i) = combine(f(l, i), f(l + width, i));
+    if (width > 1) half.compute_at(at, i).bound_extent(l, width).vectorize(l, width);
+    f = half;
+  }
+  Func result(base + "_all");
+  result(i) = f(0, i);
+  return result;
 }
 
 MicroTile microTile(int rows, int columns, const TargetInfo &target) {

@@ -35,36 +35,24 @@ struct Aligned {
   std::unique_ptr<float, void (*)(void *)> data;
 };
 
-// FMA peak: independent chains in the widest vectors of the target.
-typedef float Vector16 __attribute__((vector_size(64)));
-typedef float Vector8 __attribute__((vector_size(32)));
-typedef float Vector4 __attribute__((vector_size(16)));
-template <typename Vector> __attribute__((always_inline)) inline double fmaLoop(long n) {
-  constexpr int lanes = sizeof(Vector) / 4;
-  Vector a[12] = {}, x = {}, y = {};
-  for (int l = 0; l < lanes; l++) x[l] = 0.999f, y[l] = 1e-3f;
-  for (long k = 0; k < n; k++) {
-#pragma GCC unroll 12
-    for (int c = 0; c < 12; c++) {
-      a[c] = a[c] * x + y;
-      __asm__("" : "+v"(a[c]));
-    }
-  }
-  float s = 0;
-  for (Vector &v : a) s += v[0];
-  volatile float sink = s;
-  (void)sink;
-  return 2.0 * 12 * lanes * n;
+// FMA peak: twelve independent chains in the target's widest vectors (SSE has no FMA: a multiplication and an addition).
+double fma512(long n) {
+  __asm__ volatile("1:\n.irp r,0,1,2,3,4,5,6,7,8,9,10,11\nvfmadd231ps %%zmm12,%%zmm13,%%zmm\\r\n.endr\ndec %0\njnz 1b\nvzeroupper" : "+r"(n) : : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13");
+  return 2 * 12 * 16;
 }
-__attribute__((target("avx512f"), optimize("O2", "fp-contract=fast"))) double fma512(long n) { return fmaLoop<Vector16>(n); }
-__attribute__((target("avx2,fma"), optimize("O2", "fp-contract=fast"))) double fma256(long n) { return fmaLoop<Vector8>(n); }
-__attribute__((optimize("O2"))) double fma128(long n) { return fmaLoop<Vector4>(n); }
+double fma256(long n) {
+  __asm__ volatile("1:\n.irp r,0,1,2,3,4,5,6,7,8,9,10,11\nvfmadd231ps %%ymm12,%%ymm13,%%ymm\\r\n.endr\ndec %0\njnz 1b\nvzeroupper" : "+r"(n) : : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13");
+  return 2 * 12 * 8;
+}
+double fma128(long n) {
+  __asm__ volatile("1:\n.irp r,0,1,2,3,4,5\nmulps %%xmm12,%%xmm\\r\n.endr\n.irp r,6,7,8,9,10,11\naddps %%xmm13,%%xmm\\r\n.endr\ndec %0\njnz 1b" : "+r"(n) : : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13");
+  return 12 * 4;
+}
 
 double peak(int lanes) {
   auto f = lanes == 16 ? fma512 : lanes == 8 ? fma256 : fma128;
-  const long n = 2000000;
-  double flop = f(n);
-  return flop / best(8, [&] { f(n); }) / 1e9;
+  const long n = 1000000;
+  return f(n) * n / best(20, [&] { f(n); }) / 1e9;
 }
 
 void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
@@ -80,14 +68,14 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
   if (causal) spec.attend.keep = op("le", {op("column"), op("row")});
   Leaf part(spec);
 
-  const int H = std::max(1, 4096 / L), blocks = (L + BK - 1) / BK;
+  const int H = 1, blocks = (L + BK - 1) / BK;
   Aligned q(size_t(H) * L * D), k(q.size), v(q.size), o(q.size), packed(size_t(blocks) * D * BK), acc(size_t(BQ) * D), maximum(BQ), sum(BQ);
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
   for (auto *x : {&q, &k, &v})
     for (size_t n = 0; n < x->size; n++) (*x)[n] = normal(random);
   double flop = 0;
-  double seconds = best(5, [&] {
+  double seconds = best(std::max(10, int(400e6 / L / L)), [&] {
     flop = 0;
     for (int h = 0; h < H; h++) {
       const size_t head = size_t(h) * L * D;
@@ -151,7 +139,7 @@ void decode(const TargetInfo &t, int D, int BQ, int BK, int L, bool rows, Type t
   const int H = std::max(1, (1 << 24) / (L * D));  // keys and values larger than the caches
   const int bytes = type == Type::F32 ? 4 : 2;
   Aligned q(size_t(BQ) * D), k(size_t(H) * L * D), v(k.size), acc(q.size), maximum(BQ), sum(BQ);
-  double seconds = best(5, [&] {
+  double seconds = best(20, [&] {
     for (int h = 0; h < H; h++) {
       std::fill_n(acc.get(), acc.size, 0.f), std::fill_n(maximum.get(), BQ, emptyMaximum), std::fill_n(sum.get(), BQ, 0.f);
       leaf.set("q", q.get()).set("q_stride", D).set("head", D).set("v_stride", D).set("panels", D / spec.attend.panel).set("i0", 0).set("j0", 0);
@@ -188,7 +176,7 @@ void contract(const TargetInfo &t, int M, int N, int K, int panels, Type b = Typ
   Aligned A(size_t(M) * K), B(size_t(panels) * N * K), C(size_t(M) * N * panels);
   leaf.set("a", A.get()).set("a_stride", K).set("depth", K).set("i0", 0).set("j0", 0).set("c_stride", N * panels);
   const int repeat = std::max(1.0, 2e8 / (2.0 * M * N * K * panels));
-  double seconds = best(5, [&] {
+  double seconds = best(20, [&] {
     for (int r = 0; r < repeat; r++)
       for (int p = 0; p < panels; p++) {
         leaf.set("b", reinterpret_cast<char *>(B.get()) + size_t(p) * N * K * bytes).set("c", &C[size_t(p) * N]);
