@@ -302,6 +302,25 @@ def E8_masked_steps(x, len):
     return dict(a=1 + z.sum(1), c=np.where(keep, z.cumsum(1), 0), d=np.where(keep, z[:, ::-1].cumsum(1)[:, ::-1], 0), e=3)
 
 
+@case("""
+kernel e8(x: f32[b,j], y: f32[i], len: i32[b]) -> o: f32[b,j], p: f32[j], q: f32[j,i] where i = j {
+  mask j < len;
+  o = iterate 3 { t = x * x + 1 -> t / (0.5 + sum[j](t)) + 0.1 };
+  mask j <= i;                                // step i is removed for the state's element j where j > i
+  p = fold i { h[j] = 0 -> h + y };
+  q = scan i { h[j] = 1 -> h * y };
+}
+""", dict(x=R.f32(3, 5), y=R.f32(5), len=i32([5, 2, 0])))
+def E8_masks_inside(x, y, len):
+    keep = np.arange(5) < len[:, None]
+    t = x * x + 1
+    for _ in range(3):
+        t = t / (0.5 + np.where(keep, t, 0).sum(1, keepdims=True)) + 0.1
+    j, i = grid(5, 5)
+    return dict(o=np.where(keep, t, 0), p=np.where(j <= i, y, 0).sum(1),
+                q=np.where(j <= i, np.cumprod(np.where(j <= i, y, 1), 1), 0))
+
+
 error("E8 another axis in next", "kernel e8(x: f32[n,i]) -> o: f32 { o = fold i { h = 0 -> h + x }; }", r"error: .*`n`", ONE)
 error("E8 a count with free indices", "kernel e8(x: i32[n]) -> o: i32[n] { o = iterate x { t = 0 -> t + 1 }; }", r":1:49: error",
       dict(x=i32([1])))
