@@ -1,13 +1,12 @@
 #include "runtime/program/Picture.h"
 
 #include "runtime/program/Error.h"
+#include "runtime/program/Font.h"
 #include "runtime/program/Vocabulary.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #include <stb/stb_image_write.h>
-
-#include <stb/stb_easy_font.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +17,7 @@ namespace fovea::program {
 
 namespace {
 
-constexpr int scale = 2;  // pixels of one pixel of the font
+constexpr int scale = 2;  // pixels of one dot of the font
 
 // What the font has: ASCII. Other characters are written as their number.
 std::string drawable(std::string_view text) {
@@ -39,6 +38,23 @@ std::string drawable(std::string_view text) {
     text.remove_prefix(length);
   }
   return result;
+}
+
+// A letter's columns that have dots, and those of the space.
+struct Letter {
+  int first, width;
+  const uint8_t *columns;
+  bool dot(int column, int row) const { return column >= first && column < first + width && row >= 0 && row < 8 && columns[column] >> row & 1; }
+};
+
+Letter letterFor(char c) {
+  const uint8_t *columns = font[c - 32];
+  int first = 0, last = 4;
+  while (first < 4 && !columns[first])
+    ++first;
+  while (last > first && !columns[last])
+    --last;
+  return c == ' ' ? Letter{0, 4, columns} : Letter{first, last - first + 1, columns};
 }
 
 uint8_t encodeChannel(double linear) {
@@ -87,22 +103,36 @@ void Picture::fill(int x, int y, int w, int h, Color color) {
 }
 
 int Picture::widthOf(std::string_view text) {
-  std::string line = drawable(text);
-  return scale * stb_easy_font_width(line.data());
+  int dots = 0;
+  for (char c : drawable(text))
+    dots += letterFor(c).width + 1;
+  return scale * std::max(dots - 1, 0);
 }
 
 void Picture::write(int x, int y, std::string_view text, Color color, bool up) {
-  struct Vertex { float x, y, z; unsigned char color[4]; };
-  std::string line = drawable(text);
-  std::vector<Vertex> vertices(line.size() * 4 * 24 + 4);
-  int quads = stb_easy_font_print(0, 0, line.data(), nullptr, vertices.data(), int(vertices.size() * sizeof(Vertex)));
-  for (int quad = 0; quad < quads; ++quad) {
-    const Vertex &from = vertices[size_t(quad) * 4], &to = vertices[size_t(quad) * 4 + 2];
-    int left = scale * int(from.x), top = scale * int(from.y), w = scale * int(to.x - from.x), h = scale * int(to.y - from.y);
+  int left = 0;
+  auto put = [&](int column, int row, int size) {
     if (up)
-      fill(x + top, y - left - w, h, w, color);
+      fill(x + row, y - left - column - size, size, size, color);
     else
-      fill(x + left, y + top, w, h, color);
+      fill(x + left + column, y + row, size, size, color);
+  };
+  for (char c : drawable(text)) {
+    Letter letter = letterFor(c);
+    for (int column = 0; column < 5; ++column)
+      for (int row = 0; row < 8; ++row) {
+        int atX = (column - letter.first) * scale, atY = row * scale;
+        if (letter.dot(column, row)) {
+          put(atX, atY, scale);
+          continue;
+        }
+        // Where two dots meet at a corner alone, the empty corner between them is half filled: slanted strokes look smooth.
+        for (int across : {-1, 1})
+          for (int down : {-1, 1})
+            if (letter.dot(column + across, row) && letter.dot(column, row + down) && !letter.dot(column + across, row + down))
+              put(atX + (across > 0 ? scale / 2 : 0), atY + (down > 0 ? scale / 2 : 0), scale / 2);
+      }
+    left += (letter.width + 1) * scale;
   }
 }
 
