@@ -11,7 +11,7 @@ namespace {
 // A stage's own memory is not known; it grows with the padded tokens of a batch.
 constexpr int64_t mostTokens = 1 << 16;
 // Fewer lines than this are not worth a thread of their own.
-constexpr int64_t fewest = 16;
+constexpr int64_t fewest = 32;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ std::vector<std::vector<Job *>> makeBatches(const Model &model, std::vector<Job 
     int64_t longest = int64_t(jobs[at]->source.size());
     int64_t alone = 0;
     try {
-      alone = Session::bytesNeeded(model, 1, longest, limits.rowsPerSource);
+      alone = Session::bytesNeeded(model, 1, longest, limits.rowsPerSource, limits.traces);
     } catch (const Error &) {
       alone = limits.bytes + 1;
     }

@@ -23,13 +23,13 @@ namespace fovea::program {
 
 namespace {
 
-std::atomic<bool> interrupted = false;
+std::atomic<int> interrupted = 0;  // the signal
 int wakePipe[2] = {-1, -1};
 
 // The first interrupt lets finished lines out, the second ends the program.
-void interrupt(int) {
+void interrupt(int signal) {
   int error = errno;
-  interrupted = true;
+  interrupted = signal;
   [[maybe_unused]] ssize_t count = ::write(wakePipe[1], "", 1);
   errno = error;
 }
@@ -110,7 +110,7 @@ public:
     if (broken)
       return leave(SIGPIPE);
     if (interrupted)
-      return leave(SIGINT);
+      return leave(interrupted);
     return failed ? 1 : 0;
   }
 
@@ -206,7 +206,7 @@ private:
         jobs.push_back(&entry.job);
     std::vector<Job *> all = jobs;
     int64_t rows = options.search.sample ? options.search.nbest : options.search.beam;
-    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads});
+    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads, options.search.traces});
     for (Job *job : all)
       if (!job->error.empty())
         finish(*job);

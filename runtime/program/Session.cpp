@@ -170,6 +170,8 @@ void Session::gather(const State &state, const void *from, void *to, const std::
 
 // Copies rows as `moves` says inside a tensor that is laid out by `capacity` and holds what `used` covers.
 void Session::moveRows(const Argument &argument, void *data, int batch, const Sizes &capacity, const Sizes &used) const {
+  if (elements(argument.shape, used) == 0)
+    return;
   int rank = int(argument.shape.size());
   // From the right: what lies together in a row, then what does not.
   int64_t stride = int64_t(bytesOf(argument.type)), chunk = stride, rowStride = 0;
@@ -257,7 +259,7 @@ Session::Traced Session::trace(const std::string &name) const {
   throw InternalError("no trace is called `" + name + "`");
 }
 
-int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource) {
+int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource, bool traces) {
   const Table &table = model.table;
   Sizes first{sources, sources, longest, 1}, later{product(sources, rowsPerSource), sources, longest, table.writes.atMost};
   int64_t bytes = product(product(sources, longest), 4);
@@ -265,6 +267,11 @@ int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longes
     if (__builtin_add_overflow(bytes, more, &bytes))
       throw Error("a batch would be too large");
   };
+  // The tree of hypotheses, and with traces every step's.
+  add(product(product(later.b, later.t), 16));
+  for (const Argument &argument : table.step.arguments)
+    if (traces && argument.what == What::Trace)
+      add(product(bytesFor(argument, later), later.t));
   for (const Argument &argument : table.encode.arguments)
     if (argument.what == What::Encoded || (argument.what == What::Packed && !model.packed(argument.name)))
       add(bytesFor(argument, first));

@@ -45,8 +45,8 @@ public:
   };
   Traced trace(const std::string &name) const;
 
-  // Bytes that a batch takes, without what stages allocate inside; throws Error on overflow.
-  static int64_t bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource);
+  // Bytes that a batch and its search take, without what stages allocate inside; throws Error on overflow.
+  static int64_t bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource, bool traces);
 
 private:
   struct Held {
