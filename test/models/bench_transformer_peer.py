@@ -1,6 +1,6 @@
 """Times the plain PyTorch greedy search of g2p_transformer, with its KV cache and batches sorted by length; prints one line of JSON.
 
-    bench_transformer_peer.py [--model DIR] [--words 10000] [--batch 64] [--threads 2] [--repeat 3] [--output FILE]
+    bench_transformer_peer.py [--model DIR] [--words 10000] [--batch 256] [--threads 2] [--repeat 3] [--output FILE]
 
 words_per_second is from the fastest repeat, words_per_second_median from the median; neither counts starting Python and loading weights.
 peak_rss_bytes is of the whole process. FILE gets the answers, a line a word, in the order of `--print-words`.
@@ -21,7 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=os.path.join(compare_transformer.HERE, "..", "..", "examples", "models", "g2p_transformer"))
     parser.add_argument("--words", type=int, default=10000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--output")

@@ -195,6 +195,27 @@ def write(model, folder):
             f.write("".join(t + "\n" for t in tokens))
 
 
+class Threads:
+    """On a shared machine two threads can be slower than one, as each waits for the other: every 40 steps, four are timed with each."""
+
+    def __init__(self):
+        self.times, self.best = {1: [], 2: []}, 2
+
+    def choose(self, step):
+        """Before a step: how many threads it gets."""
+        place = step % 40
+        if place == 8:
+            self.best = min(self.times, key=lambda n: sum(self.times[n][-3:]))     # the first step after a change is not counted
+            self.times = {1: [], 2: []}
+        self.now = 1 if place < 4 else 2 if place < 8 else self.best
+        torch.set_num_threads(self.now)
+        self.began = time.time() if place < 8 else None
+
+    def done(self):
+        if self.began:
+            self.times[self.now].append(time.time() - self.began)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
@@ -203,14 +224,16 @@ def main():
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="0: one or two, whichever is faster at the moment")
     parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast (faster where the CPU has AMX)")
     args = parser.parse_args()
     if (args.steps is None) == (args.minutes is None):
         parser.error("give --steps or --minutes")
     os.makedirs(args.out, exist_ok=True)
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
+    threads = Threads() if args.threads == 0 else None
+    if args.threads:
+        torch.set_num_threads(args.threads)
 
     train, valid = data.split("train"), data.split("valid")
     letter = {c: i for i, c in enumerate(data.GRAPHEMES)}
@@ -231,7 +254,7 @@ def main():
     stream = batches(pairs, args.batch, random.Random(args.seed * 1000003 + step))
     unknown = torch.Generator().manual_seed(args.seed * 1000003 + step)
     began = saved = said = time.time()
-    progress, sums, checked = 0.0, torch.zeros(3), step
+    progress, sums, counted, checked = 0.0, torch.zeros(3), 0, step
     while True:
         seconds = before + time.time() - began
         progress = step / args.steps if args.steps else seconds / (60 * args.minutes)
@@ -240,6 +263,8 @@ def main():
         rate = args.rate * min((step + 1) / 1000, 1.0, (1 - progress) / 0.58)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        if threads:
+            threads.choose(step)
         source, target = next(stream)
         hidden = torch.rand(source.shape, generator=unknown) < 0.002        # a few letters unknown, so that <unk> means something
         source = torch.where(hidden & (source > END_SOURCE), UNK, source)
@@ -250,13 +275,16 @@ def main():
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if threads:
+            threads.done()
         step += 1
         sums += torch.stack(parts).detach()
+        counted += 1
         if step % 100 == 0:
             now = time.time()
-            print(f"step {step} epoch {step * args.batch / len(pairs):.2f} progress {progress:.3f} rate {rate:.2e} entropy {sums[0] / 100:.4f} "
-                  f"guided {sums[1] / 100:.4f} backward {sums[2] / 100:.4f} ms/step {(now - said) * 10:.0f}", flush=True)
-            said, sums = now, torch.zeros(3)
+            print(f"step {step} epoch {step * args.batch / len(pairs):.2f} progress {progress:.3f} rate {rate:.2e} entropy {sums[0] / counted:.4f} "
+                  f"guided {sums[1] / counted:.4f} backward {sums[2] / counted:.4f} ms/step {(now - said) * 1000 / counted:.0f}", flush=True)
+            said, sums, counted = now, torch.zeros(3), 0
         if time.time() - saved > 120:
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds}, checkpoint + ".new")
             os.replace(checkpoint + ".new", checkpoint)
