@@ -53,7 +53,7 @@ std::vector<std::string> parameterNames(const std::vector<std::string> &names, c
     if (mayBeTaken(name) || kernels.count(name)) {
       // A leading underscore is reserved whatever follows.
       name = name.front() == '_' ? "p" + name + "_" : name + "_";
-      while (used.count(name) || mayBeTaken(name))
+      while (used.count(name) || kernels.count(name) || reserved.count(name))
         name += "_";
       used.insert(name);
     }
