@@ -14,6 +14,26 @@ using namespace Halide;
 
 namespace fovea::leaf {
 
+// dot(k, i) = sum over 0 <= n < head of term(n), where keys lie as rows: vectors along the head, a few keys at a time.
+// For few queries, where reading the keys is the cost and packing them would double it.
+static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &term, Expr head, int queries, int keys, int V) {
+  Var l("dot_lane"), ko("dot_ko"), kr("dot_kr"), io("dot_io"), ir("dot_ir");
+  int rows = 6;
+  while (queries % rows != 0) rows--;
+  const int columns = rows <= 3 && keys % 8 == 0 ? 8 : 4;
+  RDom body(0, head / V, "dot_body"), rest(0, head % V, "dot_rest");
+  Func lanes("dot_lanes");
+  lanes(l, k, i) = 0.f;
+  lanes(l, k, i) += term(body * V + l);
+  dot(k, i) = foldLanes(lanes, V, {k, i}, dot, kr, [](Expr x, Expr y) { return x + y; })(k, i);
+  dot(k, i) += term(head / V * V + rest);
+  dot.compute_root().bound_storage(k, keys).bound_storage(i, queries);
+  dot.split(k, ko, kr, columns).split(i, io, ir, rows).reorder(kr, ir, io, ko).unroll(kr).unroll(ir);
+  dot.update().reorder(rest, k, i);
+  lanes.compute_at(dot, io).bound_extent(l, V).bound_extent(k, columns).bound_extent(i, rows).vectorize(l, V).unroll(k).unroll(i);
+  lanes.update().reorder(l, k, i, body).vectorize(l, V).unroll(k).unroll(i);
+}
+
 Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   const AttendStep &a = spec.attend;
   const int BQ = a.queries, BK = a.keys, V = target.lanes;
@@ -47,9 +67,13 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   Func maximum("maximum"), sum("sum"), acc("acc");
 
   Expr row = a.partial ? min(i, rows - 1) : Expr(i);
-  dot(k, i) = 0.f;
-  accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(a.keyRows ? key(n, k) : key(k, n)); }, V);
-  const Point point{values, dot(k, i), i0 + i, j0 + k, row, k};
+  if (a.keyRows) {
+    dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, BQ, BK, V);
+  } else {
+    dot(k, i) = 0.f;
+    accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k, n)); }, V);
+  }
+  const Point point{values, dot(k, i), i0 + row, j0 + k, row, k};
   Expr s = evaluate(a.score, point) * float(1.4426950408889634);  // in units of log 2: a constant factor folds
   if (a.partial) {
     Expr keep = k < keys;
@@ -59,14 +83,14 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   score(k, i) = s;
   partialMax(l, i) = emptyMaximum;
   partialMax(l, i) = max(partialMax(l, i), score(rk * V + l, i));
-  Func rowMax = foldLanes(partialMax, V, newMax, i, [](Expr x, Expr y) { return max(x, y); });
+  Func rowMax = foldLanes(partialMax, V, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
   newMax(i) = max(max0(i), rowMax(i));
   base(i) = max(newMax(i), lowestScore);
   shrink(i) = weightExp2(max0(i) - newMax(i));
   weight(k, i) = weightExp2(score(k, i) - base(i));
   partialSum(l, i) = 0.f;
   partialSum(l, i) += weight(rk * V + l, i);
-  Func rowSum = foldLanes(partialSum, V, sum, i, [](Expr x, Expr y) { return x + y; });
+  Func rowSum = foldLanes(partialSum, V, {i}, sum, i, [](Expr x, Expr y) { return x + y; });
   gathered(d, r, g) = acc0(d, g * MQ + r) * shrink(g * MQ + r);
   auto gather = [&](Expr n) { return weight(n, g * MQ + r) * asFloat(v(d, n)); };
   if (a.partial) {
@@ -92,7 +116,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   score.compute_root().bound_storage(k, BK).bound_storage(i, BQ);
   score.split(i, io, ir, MQ).split(k, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V);
   if (unroll) score.unroll(xr).unroll(ir);
-  dot.compute_at(score, io).bound_extent(k, NK).bound_extent(i, MQ).vectorize(k, V).unroll(k).unroll(i);
+  if (!a.keyRows) dot.compute_at(score, io).bound_extent(k, NK).bound_extent(i, MQ).vectorize(k, V).unroll(k).unroll(i);
 
   for (Func f : {newMax, shrink, base}) f.compute_root().bound_storage(i, BQ);
   for (Func f : {shrink, base, maximum}) {

@@ -64,9 +64,10 @@ Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arg
 // `vars` are f's, innermost first; the first is vectorised, the first `unrolled` unrolled.
 void accumulate(Halide::Func f, const std::vector<Halide::Var> &vars, int unrolled, Halide::Expr count, const std::function<Halide::Expr(Halide::Expr)> &term, int lanes);
 
-// The fold over 0 <= l < lanes of f(l, i), as halvings of one vector, computed at each i of `at`. (Halide's own reduction of a
-// vector by max takes 45 instructions for NaN's sake.) The result is a Func of i.
-Halide::Func foldLanes(Halide::Func f, int lanes, Halide::Func at, Halide::Var i, Halide::Expr (*combine)(Halide::Expr, Halide::Expr));
+// The fold over 0 <= l < lanes of f(l, vars...), as halvings of one vector, computed at loop `level` of `at`. (Halide's own
+// reduction of a vector by max takes 45 instructions for NaN's sake.) The result is a Func of vars.
+Halide::Func foldLanes(Halide::Func f, int lanes, const std::vector<Halide::Var> &vars, Halide::Func at, Halide::Var level,
+                       Halide::Expr (*combine)(Halide::Expr, Halide::Expr));
 
 // The micro-tile for a block of rows x columns (multiples of the result): the most multiplications a load within the registers.
 struct MicroTile {

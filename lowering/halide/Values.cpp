@@ -50,18 +50,23 @@ void accumulate(Func f, const std::vector<Var> &vars, int unrolled, Expr count, 
   schedule(f.update(1), rest);
 }
 
-Func foldLanes(Func f, int lanes, Func at, Var i, Expr (*combine)(Expr, Expr)) {
+Func foldLanes(Func f, int lanes, const std::vector<Var> &vars, Func at, Var level, Expr (*combine)(Expr, Expr)) {
   const std::string base = f.name();
+  auto place = [&](Expr lane) {
+    std::vector<Expr> list = {std::move(lane)};
+    list.insert(list.end(), vars.begin(), vars.end());
+    return list;
+  };
   for (int width = lanes / 2; width >= 1; width /= 2) {
     const std::string name = base + std::to_string(width);
     Var l(name + "_lane");
     Func half(name);
-    half(l, i) = combine(f(l, i), f(l + width, i));
-    if (width > 1) half.compute_at(at, i).bound_extent(l, width).vectorize(l, width);
+    half(place(l)) = combine(f(place(l)), f(place(l + width)));
+    if (width > 1) half.compute_at(at, level).bound_extent(l, width).vectorize(l, width);
     f = half;
   }
   Func result(base + "_all");
-  result(i) = f(0, i);
+  result(vars) = f(place(0));
   return result;
 }
 
