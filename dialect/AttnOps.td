@@ -55,7 +55,7 @@ def Attn_SupportOp : Attn_Op<"support", [Pure]> {
   let assemblyFormat = "$keep attr-dict";
 }
 
-def Attn_ScoreOp : Attn_Op<"score", [DestinationStyleOpInterface, SingleBlock]> {
+def Attn_ScoreOp : Attn_Op<"score", [RecursiveMemoryEffects, DestinationStyleOpInterface, SingleBlock]> {
   let summary = "Scores over an index space; a removed point holds -inf";
   let description = [{
     A-score-1: one indexing map per input and one for the output. A-score-2: the output's map is the identity.

@@ -4,6 +4,7 @@
 #include "lowering/KernelInterface.h"
 #include "lowering/ObjectCode.h"
 #include "lowering/Pipeline.h"
+#include "lowering/halide/LeafSpec.h"
 #include "lowering/host/Descriptor.h"
 
 #include "llvm/Support/raw_ostream.h"
@@ -45,6 +46,8 @@ struct Unit {
       return success();
     });
     module = ModuleOp::create(UnknownLoc::get(context.get()));
+    const leaf::TargetInfo *row = options.target == "host" ? leaf::bestTarget(leaf::hostFeatures()) : leaf::findTarget(options.target);
+    if (row) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row->name));
   }
 
   bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
@@ -67,7 +70,7 @@ struct Unit {
   }
 
   // Everything after emission. `finish` adds what must be in the object beside the functions.
-  bool lower(Compiled &out, llvm::function_ref<void()> finish) {
+  bool lower(Compiled &out, llvm::function_ref<bool()> finish) {
     if (failed(verify(*module))) return false;
     if (options.form == Form::Attn) return out.text = print(*module), true;
     if (!oracle()) {
@@ -77,7 +80,9 @@ struct Unit {
       if (options.form == Form::Schedule) return out.text = print(*module), true;
     }
     if (!run(oracle() ? buildOraclePipeline : buildHostPipeline)) return false;
-    finish();
+    if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
+      for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
+    if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
     Machine machine;
     if (!machineFor(options.target, machine)) {
@@ -87,7 +92,7 @@ struct Unit {
     std::string code = objectCode(*module, machine, oracle() ? 1 : 3, options.form == Form::Asm, message);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);
-    else out.objects.push_back(std::move(code));
+    else out.code = std::move(code);
     return true;
   }
 };
@@ -107,9 +112,11 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
     if (!unit.emitAll(*kernel, kernel->name, files, false)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
     for (const core::Function *kernel : kernels) {
-      host::Descriptor descriptor = host::describe(*kernel);
-      addKernelInterface(*unit.module, *kernel, kernel->name, descriptor.words, descriptor.strings);
+      std::optional<Descriptor> descriptor = describe(*kernel, unit.message);
+      if (!descriptor) return false;
+      addKernelInterface(*unit.module, *kernel, kernel->name, descriptor->words, descriptor->strings);
     }
+    return true;
   });
   return done || give(unit, error, internal);
 }
@@ -119,7 +126,7 @@ bool compileStages(const std::vector<StageFunction> &stages, const std::vector<s
   Unit unit(options);
   for (const StageFunction &stage : stages)
     if (!unit.emitAll(*stage.function, stage.name, files, true)) return give(unit, error, internal);
-  return unit.lower(out, [] {}) || give(unit, error, internal);
+  return unit.lower(out, [] { return true; }) || give(unit, error, internal);
 }
 
 }  // namespace fovea

@@ -19,10 +19,11 @@ struct CompileOptions {
   std::vector<std::string> *timings = nullptr;  // one line per pass
 };
 
-// What one compilation gives: text for the text forms, else object files that belong together (host code first, then leaves).
+// What one compilation gives: text for the text forms, else host code and the leaves that it calls.
 struct Compiled {
   std::string text;
-  std::vector<std::string> objects;  // contents
+  std::string code;                 // an object file's contents
+  std::vector<std::string> leaves;  // specifications for fovea-leaf (lowering/halide/LeafSpec.h)
 };
 
 // Compiles kernels into one unit. A failure leaves one sentence in `error`; `internal` says that it is our fault.

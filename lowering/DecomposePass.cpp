@@ -13,10 +13,13 @@ struct DecomposePass : PassWrapper<DecomposePass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DecomposePass)
   StringRef getArgument() const final { return "attn-decompose"; }
   StringRef getDescription() const final { return "Replace every attn op by plain linalg that materialises each step"; }
+  explicit DecomposePass(bool keepScheduled = false) : keepScheduled(keepScheduled) {}
   void getDependentDialects(DialectRegistry &registry) const final { registry.insert<linalg::LinalgDialect, tensor::TensorDialect, math::MathDialect, arith::ArithDialect>(); }
   void runOnOperation() final {
     SmallVector<Operation *> ops;
     getOperation()->walk<WalkOrder::PostOrder>([&](Operation *op) {
+      if (auto attend = dyn_cast<attn::AttendOp>(op); attend && keepScheduled && attend.getSchedule()) return;
+      if (keepScheduled && isa<attn::SupportOp>(op)) return;
       if (isa<attn::SupportOp, attn::ScoreOp, attn::NormaliseOp, attn::AggregateOp, attn::AttendOp>(op)) ops.push_back(op);
     });
     IRRewriter rewriter(&getContext());
@@ -26,10 +29,13 @@ struct DecomposePass : PassWrapper<DecomposePass, OperationPass<>> {
         return signalPassFailure();
       }
   }
+
+  bool keepScheduled;  // on the compiled path: scheduled attends go to leaves, supports become loop bounds
 };
 
 }  // namespace
 
 std::unique_ptr<Pass> createDecomposePass() { return std::make_unique<DecomposePass>(); }
+std::unique_ptr<Pass> createDecomposeUnfusedPass() { return std::make_unique<DecomposePass>(true); }
 
 }  // namespace fovea

@@ -45,6 +45,14 @@ struct HostInterfacePass : PassWrapper<HostInterfacePass, OperationPass<ModuleOp
       LLVM::CallOp::create(b, loc, f, arguments);
       LLVM::ReturnOp::create(b, loc, ValueRange{LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(0))});
       f.setLinkage(LLVM::Linkage::Internal);
+      // The kernel's own name belongs to the public function (KernelInterface.cpp).
+      StringRef name = f.getName().drop_front(prefix.size());
+      if (auto inner = getOperation().lookupSymbol<LLVM::LLVMFuncOp>(name)) {
+        std::string renamed = (name + ".body").str();
+        (void)SymbolTable::replaceAllSymbolUses(inner, b.getStringAttr(renamed), getOperation());
+        inner.setSymName(renamed);
+        inner.setLinkage(LLVM::Linkage::Internal);
+      }
     }
   }
 };

@@ -9,6 +9,7 @@
 namespace fovea {
 
 std::unique_ptr<mlir::Pass> createDecomposePass();         // attn-decompose: every attn op as plain linalg; the oracle's first step
+std::unique_ptr<mlir::Pass> createDecomposeUnfusedPass();  // the same, but scheduled attends and supports stay
 std::unique_ptr<mlir::Pass> createFusePass();              // attn-fuse: score + normalise + aggregate -> attend
 std::unique_ptr<mlir::Pass> createSchedulePass();          // attn-schedule: an attribute on each attend: tile sizes and their reason
 std::unique_ptr<mlir::Pass> createTileAttendPass();        // attn-tile-attend: attend on buffers -> scf loops around Halide leaves

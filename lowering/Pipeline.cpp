@@ -43,6 +43,7 @@ void registerDialects(DialectRegistry &registry) {
 }
 
 static void addBufferization(OpPassManager &pm) {
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());  // results are computed where they belong
   bufferization::OneShotBufferizePassOptions options;
   options.bufferizeFunctionBoundaries = false;  // our functions take buffers
   pm.addPass(bufferization::createOneShotBufferizePass(options));
@@ -73,17 +74,21 @@ static void addLLVMLowering(OpPassManager &pm) {
 void buildFusePipeline(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addPass(createFusePass());                // score + normalise + aggregate -> attend
+  pm.addPass(createCanonicalizerPass());       // what the fusion left without users goes
+  pm.addPass(createCSEPass());
 }
 
 void buildSchedulePipeline(OpPassManager &pm) {
-  (void)pm;
+  pm.addPass(createSchedulePass());            // a schedule on every attend
 }
 
 void buildHostPipeline(OpPassManager &pm) {
-  pm.addPass(createDecomposePass());           // what was not fused
+  pm.addPass(createDecomposeUnfusedPass());    // what was not fused
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   addBufferization(pm);
+  pm.addPass(createTileAttendPass());          // attend -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createArenaPass());               // temporaries of a loop's body

@@ -210,3 +210,6 @@ void halide_free(void *user_context, void *at) {
   while ((block = fovea_this_thread.block) && block->freed && block->end == fovea_arena_mark())
     fovea_arena_release(block->mark);
 }
+
+/* What MLIR's lowering of memref.alloc calls. */
+void *_mlir_memref_to_llvm_alloc(int64_t bytes) { return fovea_alloc(bytes, 1); }

@@ -1,0 +1,208 @@
+// attn-fuse: contraction + attn.score + attn.normalise<softmax> + attn.aggregate becomes attn.attend, which never holds the scores in
+// memory (rule F4). A logsumexp of the same scores becomes its second output. The last rounding into a result joins it too.
+#include "dialect/Attn.h"
+#include "lowering/LeafExpression.h"
+#include "lowering/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+// sum over one dimension of a product of two operands, from 0.
+struct Contraction {
+  linalg::GenericOp op;
+  unsigned reduced;
+
+  static std::optional<Contraction> of(Value value) {
+    auto op = value.getDefiningOp<linalg::GenericOp>();
+    if (!op || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 || !value.hasOneUse()) return {};
+    Contraction c{op, 0};
+    unsigned reductions = 0;
+    for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
+      if (kind == utils::IteratorType::reduction) c.reduced = d, reductions++;
+    if (reductions != 1) return {};
+    auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+    if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat())) return {};
+    Block *body = op.getBody();
+    auto add = body->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+    if (!add || add.getLhs() != body->getArgument(2)) return {};
+    auto multiply = add.getRhs().getDefiningOp<arith::MulFOp>();
+    if (!multiply) return {};
+    auto operand = [&](Value v) -> int {
+      if (auto widen = v.getDefiningOp<arith::ExtFOp>()) v = widen.getIn();
+      auto argument = dyn_cast<BlockArgument>(v);
+      return argument && argument.getOwner() == body ? int(argument.getArgNumber()) : -1;
+    };
+    int l = operand(multiply.getLhs()), r = operand(multiply.getRhs());
+    if (l + r != 1 || l < 0 || r < 0) return {};
+    return c;
+  }
+};
+
+struct Fuser {
+  attn::AggregateOp aggregate;
+  IRRewriter &rewriter;
+
+  bool run() {
+    auto normalise = aggregate.getWeights().getDefiningOp<attn::NormaliseOp>();
+    if (!normalise || normalise.getKind() != attn::Normaliser::Softmax || !normalise->hasOneUse() || normalise.getDimensions().size() != 1) return false;
+    auto score = normalise.getScore().getDefiningOp<attn::ScoreOp>();
+    if (!score) return false;
+    attn::NormaliseOp lse;
+    for (Operation *user : score->getUsers()) {
+      auto other = dyn_cast<attn::NormaliseOp>(user);
+      if (!other) return false;
+      if (other == normalise) continue;
+      if (lse || other.getKind() != attn::Normaliser::LogSumExp || other.getDimensions() != normalise.getDimensions()) return false;
+      lse = other;
+    }
+    int64_t key = normalise.getDimensions()[0];
+    unsigned points = cast<RankedTensorType>(score.getInit().getType()).getRank();
+
+    // The dot product among the score's inputs.
+    std::optional<Contraction> dot;
+    unsigned dotInput = 0;
+    for (auto [k, input] : llvm::enumerate(score.getInputs()))
+      if (auto c = Contraction::of(input)) {
+        if (dot) return false;
+        dot = c, dotInput = k;
+      }
+    if (!dot) return false;
+
+    // Dimensions: the score's, the contracted one, the value's.
+    MLIRContext *context = aggregate.getContext();
+    unsigned contracted = points, value = points + 1, rank = points + 2;
+    auto mapOf = [](ArrayAttr maps, unsigned k) { return cast<AffineMapAttr>(maps[k]).getValue(); };
+    AffineMap dotToScore = mapOf(score.getIndexingMaps(), dotInput);
+    SmallVector<AffineExpr> renumber(dot->op.getNumLoops(), getAffineDimExpr(contracted, context));
+    AffineMap dotOut = dot->op.getMatchingIndexingMap(dot->op.getDpsInitOperand(0));
+    for (auto [axis, e] : llvm::enumerate(dotOut.getResults())) renumber[cast<AffineDimExpr>(e).getPosition()] = dotToScore.getResult(axis);
+    auto operandMap = [&](unsigned k) { return dot->op.getMatchingIndexingMap(dot->op.getDpsInputOperand(k)).replaceDimsAndSymbols(renumber, {}, rank, 0); };
+    AffineMap maps[2] = {operandMap(0), operandMap(1)};
+    int keySide = maps[0].isFunctionOfDim(key) ? 0 : 1;
+    AffineMap keyMap = maps[keySide], queryMap = maps[1 - keySide];
+    if (!keyMap.isFunctionOfDim(key) || queryMap.isFunctionOfDim(key)) return false;
+    if (!keyMap.isFunctionOfDim(contracted) || !queryMap.isFunctionOfDim(contracted)) return false;
+
+    AffineMap weightMap = mapOf(aggregate.getIndexingMaps(), 0), valueMap = mapOf(aggregate.getIndexingMaps(), 1), outMap = mapOf(aggregate.getIndexingMaps(), 2);
+    SmallVector<AffineExpr> fromAggregate(weightMap.getNumDims(), AffineExpr());
+    for (auto [k, e] : llvm::enumerate(weightMap.getResults())) fromAggregate[cast<AffineDimExpr>(e).getPosition()] = getAffineDimExpr(k, context);
+    unsigned values = 0;
+    for (AffineExpr &e : fromAggregate)
+      if (!e) e = getAffineDimExpr(value, context), values++;
+    if (values != 1) return false;
+    valueMap = valueMap.replaceDimsAndSymbols(fromAggregate, {}, rank, 0);
+    outMap = outMap.replaceDimsAndSymbols(fromAggregate, {}, rank, 0);
+    if (!valueMap.isFunctionOfDim(key) || !valueMap.isFunctionOfDim(value) || outMap.isFunctionOfDim(key) || !outMap.isFunctionOfDim(value)) return false;
+    // Every other dimension of the score must be in the output.
+    for (unsigned d = 0; d < points; d++)
+      if (int64_t(d) != key && !outMap.isFunctionOfDim(d)) return false;
+    // Key, contracted and value dimensions must be whole axes, innermost where they are contiguous in the leaf.
+    auto axisOf = [&](AffineMap map, unsigned d) -> int {
+      auto it = llvm::find(map.getResults(), getAffineDimExpr(d, context));
+      return it == map.getResults().end() ? -1 : int(it - map.getResults().begin());
+    };
+    auto last = [&](AffineMap map, unsigned d) { return axisOf(map, d) == int(map.getNumResults()) - 1; };
+    if (!last(queryMap, contracted) || !last(valueMap, value) || !last(outMap, value) || axisOf(keyMap, key) < 0 || axisOf(keyMap, contracted) < 0 ||
+        axisOf(valueMap, key) < 0)
+      return false;
+
+    SmallVector<StringRef> roles(rank, "batch");
+    roles[key] = "key", roles[contracted] = "contracted", roles[value] = "value";
+    for (unsigned d = points; d-- > 0;)
+      if (int64_t(d) != key && !keyMap.isFunctionOfDim(d) && !valueMap.isFunctionOfDim(d) && axisOf(queryMap, d) >= 0) {
+        roles[d] = "row";
+        break;
+      }
+
+    // Outputs: the destination behind a final rounding if there is one.
+    Destination out = destination(aggregate.getResult(), aggregate.getInit());
+    SmallVector<Value> inputs, outputs{out.init};
+    SmallVector<AffineMap> all{queryMap, keyMap, valueMap};
+    SmallVector<unsigned> inputNumbers;
+    for (auto [k, input] : llvm::enumerate(score.getInputs())) {
+      if (k == dotInput) continue;
+      AffineMap map = mapOf(score.getIndexingMaps(), k);
+      inputs.push_back(input);
+      inputNumbers.push_back(k);
+      all.push_back(AffineMap::get(rank, 0, map.getResults(), context));
+    }
+    all.push_back(outMap);
+    Destination lseOut;
+    if (lse) {
+      lseOut = destination(lse.getResult(), lse.getInit());
+      outputs.push_back(lseOut.init);
+      SmallVector<AffineExpr> row;
+      for (unsigned d = 0; d < points; d++)
+        if (int64_t(d) != key) row.push_back(getAffineDimExpr(d, context));
+      all.push_back(AffineMap::get(rank, 0, row, context));
+    }
+
+    rewriter.setInsertionPoint(lse && aggregate->isBeforeInBlock(lse) ? static_cast<Operation *>(lse) : aggregate);
+    if (out.copy && !lse) rewriter.setInsertionPoint(out.copy);
+    if (out.copy && lse) rewriter.setInsertionPoint(later(later(out.copy, lseOut.copy ? lseOut.copy.getOperation() : lse.getOperation()), aggregate));
+    else if (lseOut.copy) rewriter.setInsertionPoint(later(lseOut.copy, aggregate));
+    SmallVector<Type> types;
+    for (Value o : outputs) types.push_back(o.getType());
+    SmallVector<Value> dotOperands(dot->op.getInputs());
+    auto attend = attn::AttendOp::create(rewriter, aggregate.getLoc(), types, dotOperands[1 - keySide], dotOperands[keySide], aggregate.getValues(), inputs, outputs,
+                                         rewriter.getAffineMapArrayAttr(all), rewriter.getStrArrayAttr(roles), DictionaryAttr());
+    Block &from = score.getBody().front();
+    Block *body = rewriter.createBlock(&attend.getBody());
+    IRMapping mapping;
+    mapping.map(from.getArgument(dotInput), body->addArgument(from.getArgument(dotInput).getType(), score.getLoc()));
+    for (unsigned k : inputNumbers) mapping.map(from.getArgument(k), body->addArgument(from.getArgument(k).getType(), score.getLoc()));
+    for (Operation &op : from) rewriter.clone(op, mapping);
+    if (!isLeafExpression(attend)) {
+      rewriter.eraseOp(attend);
+      return false;
+    }
+    rewriter.replaceOp(out.copy ? out.copy.getOperation() : aggregate.getOperation(), attend.getResult(0));
+    if (lse) rewriter.replaceOp(lseOut.copy ? lseOut.copy.getOperation() : lse.getOperation(), attend.getResult(1));
+    return true;
+  }
+
+  static Operation *later(Operation *a, Operation *b) { return a->isBeforeInBlock(b) ? b : a; }
+
+  struct Destination {
+    Value init;
+    linalg::GenericOp copy;
+  };
+
+  // The generic that only rounds `result` into its own output, if that is its only user.
+  Destination destination(Value result, Value init) {
+    if (!result.hasOneUse()) return {init, {}};
+    auto copy = dyn_cast<linalg::GenericOp>(*result.user_begin());
+    if (!copy || copy.getNumDpsInputs() != 1 || copy.getNumDpsInits() != 1 || copy->getBlock() != result.getParentBlock()) return {init, {}};
+    for (AffineMap map : copy.getIndexingMapsArray())
+      if (!map.isIdentity()) return {init, {}};
+    Value yielded = copy.getBody()->getTerminator()->getOperand(0);
+    if (auto round = yielded.getDefiningOp<arith::TruncFOp>()) yielded = round.getIn();
+    if (yielded != copy.getBody()->getArgument(0)) return {init, {}};
+    return {copy.getDpsInits()[0], copy};
+  }
+};
+
+struct FusePass : PassWrapper<FusePass, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FusePass)
+  StringRef getArgument() const final { return "attn-fuse"; }
+  StringRef getDescription() const final { return "Fuse score, normalise and aggregate into attn.attend"; }
+  void runOnOperation() final {
+    SmallVector<attn::AggregateOp> ops;
+    getOperation()->walk([&](attn::AggregateOp op) { ops.push_back(op); });
+    IRRewriter rewriter(&getContext());
+    for (attn::AggregateOp op : ops) Fuser{op, rewriter}.run();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> createFusePass() { return std::make_unique<FusePass>(); }
+
+}  // namespace fovea

@@ -1,0 +1,163 @@
+#include "lowering/LeafExpression.h"
+
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+
+namespace fovea {
+
+LeafExpression::LeafExpression(attn::AttendOp op) : op(op), body(&op.getBody().front()), row(op.getDimension("row")), key(op.getDimension("key")) {}
+
+bool LeafExpression::dependsOnDot(Value value) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) return argument.getOwner() == body && argument.getArgNumber() == 0;
+  Operation *def = value.getDefiningOp();
+  return def->getBlock() == body && llvm::any_of(def->getOperands(), [&](Value v) { return dependsOnDot(v); });
+}
+
+bool LeafExpression::dependsOn(Value value, int64_t dimension) {
+  if (dimension < 0) return false;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    if (argument.getOwner() != body) return false;
+    if (argument.getArgNumber() == 0) return true;
+    return op.getMap(2 + argument.getArgNumber()).isFunctionOfDim(dimension);
+  }
+  Operation *def = value.getDefiningOp();
+  if (def->getBlock() != body) return false;
+  if (auto index = dyn_cast<attn::IndexOp>(def)) return int64_t(index.getDimension()) == dimension;
+  return llvm::any_of(def->getOperands(), [&](Value v) { return dependsOn(v, dimension); });
+}
+
+bool LeafExpression::varies(Value value) { return dependsOnDot(value) || dependsOn(value, row) || dependsOn(value, key); }
+
+static std::optional<leaf::Type> leafType(Type type) {
+  if (type.isF32()) return leaf::Type::F32;
+  if (type.isInteger(32)) return leaf::Type::I32;
+  if (type.isInteger(1)) return leaf::Type::Bool;
+  return {};
+}
+
+std::optional<leaf::Expression> LeafExpression::input(Value value, leaf::Input kind) {
+  leaf::Expression e{"input"};
+  for (auto [k, known] : llvm::enumerate(inputs))
+    if (known.value == value) {
+      e.integer = k;
+      return e;
+    }
+  e.integer = inputs.size();
+  inputs.push_back({value, kind});
+  return e;
+}
+
+std::optional<leaf::Expression> LeafExpression::translate(Value value) {
+  using leaf::Expression;
+  Attribute constant;
+  if (matchPattern(value, m_Constant(&constant))) {
+    if (auto f = dyn_cast<FloatAttr>(constant)) return Expression{"f32", f.getValueAsDouble()};
+    if (auto i = dyn_cast<IntegerAttr>(constant)) {
+      if (i.getType().isInteger(1)) return Expression{"bool", 0, i.getValue().getBoolValue()};
+      if (i.getType().isInteger(32)) return Expression{"i32", 0, i.getInt()};
+    }
+    return {};
+  }
+  if (!varies(value)) {
+    auto type = leafType(value.getType());
+    if (!type) return {};
+    return input(value, {leaf::Input::Scalar, *type, false});
+  }
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    if (argument.getArgNumber() == 0) return Expression{"dot"};
+    auto type = leafType(value.getType());
+    if (!type) return {};
+    AffineMap map = op.getMap(2 + argument.getArgNumber());
+    bool overRow = row >= 0 && map.isFunctionOfDim(row), overKey = map.isFunctionOfDim(key);
+    // Each of the two must be a whole axis of the operand.
+    for (int64_t d : {row, key})
+      if (d >= 0 && map.isFunctionOfDim(d) && !llvm::is_contained(map.getResults(), getAffineDimExpr(d, op.getContext()))) return {};
+    return input(value, {overRow ? overKey ? leaf::Input::Tile : leaf::Input::Row : leaf::Input::Column, *type, overKey});
+  }
+  Operation *def = value.getDefiningOp();
+  auto node = [&](std::string name) -> std::optional<Expression> {
+    Expression e{std::move(name)};
+    for (Value operand : def->getOperands()) {
+      auto argument = translate(operand);
+      if (!argument) return {};
+      e.args.push_back(std::move(*argument));
+    }
+    return e;
+  };
+  if (auto cast = dyn_cast<arith::IndexCastOp>(def)) {
+    auto index = cast.getIn().getDefiningOp<attn::IndexOp>();
+    if (!index) return {};
+    if (int64_t(index.getDimension()) == row) return Expression{"row"};
+    if (int64_t(index.getDimension()) == key) return Expression{"column"};
+    return {};
+  }
+  if (auto compare = dyn_cast<arith::CmpIOp>(def)) {
+    // A bool is stored as a byte; loaded, it is compared with 0.
+    if (auto argument = dyn_cast<BlockArgument>(compare.getLhs()); argument && argument.getOwner() == body && argument.getType().isInteger(8)) {
+      AffineMap map = op.getMap(2 + argument.getArgNumber());
+      bool overRow = row >= 0 && map.isFunctionOfDim(row), overKey = map.isFunctionOfDim(key);
+      if (compare.getPredicate() != arith::CmpIPredicate::ne || !matchPattern(compare.getRhs(), m_Zero())) return {};
+      return input(argument, {overRow ? overKey ? leaf::Input::Tile : leaf::Input::Row : leaf::Input::Column, leaf::Type::Bool, overKey});
+    }
+    using P = arith::CmpIPredicate;
+    switch (compare.getPredicate()) {
+      case P::slt: return node("lt");
+      case P::sle: return node("le");
+      case P::sgt: return node("gt");
+      case P::sge: return node("ge");
+      case P::eq: return node("eq");
+      case P::ne: return node("ne");
+      default: return {};
+    }
+  }
+  if (auto compare = dyn_cast<arith::CmpFOp>(def)) {
+    using P = arith::CmpFPredicate;
+    switch (compare.getPredicate()) {
+      case P::OLT: return node("lt");
+      case P::OLE: return node("le");
+      case P::OGT: return node("gt");
+      case P::OGE: return node("ge");
+      case P::OEQ: return node("eq");
+      case P::UNE: return node("ne");
+      default: return {};
+    }
+  }
+  if (isa<math::Log1pOp>(def)) {
+    auto argument = translate(def->getOperand(0));
+    if (!argument) return {};
+    return Expression{"log", 0, 0, {Expression{"add", 0, 0, {Expression{"f32", 1.0}, std::move(*argument)}}}};
+  }
+  if (isa<arith::XOrIOp>(def) && def->getResult(0).getType().isInteger(1)) return node("ne");
+  struct Name {
+    StringRef mlir;
+    const char *leaf;
+  };
+  static const Name names[] = {
+      {"arith.addf", "add"},      {"arith.subf", "sub"},     {"arith.mulf", "mul"},        {"arith.divf", "div"},       {"arith.negf", "neg"},
+      {"arith.addi", "add"},      {"arith.subi", "sub"},     {"arith.muli", "mul"},        {"arith.maxsi", "max"},      {"arith.minsi", "min"},
+      {"arith.maximumf", "max"},  {"arith.minimumf", "min"}, {"arith.maxnumf", "max"},     {"arith.minnumf", "min"},    {"arith.floordivsi", "div"},
+      {"arith.select", "select"}, {"arith.andi", "and"},     {"arith.ori", "or"},          {"arith.sitofp", "to_f32"},  {"arith.uitofp", "to_f32"},
+      {"arith.extui", "to_i32"},  {"math.exp", "exp"},       {"math.log", "log"},          {"math.exp2", "exp2"},       {"math.tanh", "tanh"},
+      {"math.erf", "erf"},        {"math.sqrt", "sqrt"},     {"math.floor", "floor"},      {"math.ceil", "ceil"},       {"math.roundeven", "round"},
+      {"math.sin", "sin"},        {"math.cos", "cos"},       {"math.powf", "pow"},         {"math.absf", "abs"},
+  };
+  for (const Name &name : names) {
+    if (def->getName().getStringRef() != name.mlir) continue;
+    Type type = def->getResult(0).getType();
+    if (!leafType(type)) return {};
+    if ((name.leaf == StringRef("and") || name.leaf == StringRef("or")) && !type.isInteger(1)) return {};
+    if (name.leaf == StringRef("to_i32") && !def->getOperand(0).getType().isInteger(1)) return {};
+    if (name.mlir == "arith.select" && !def->getOperand(0).getType().isInteger(1)) return {};
+    return node(name.leaf);
+  }
+  return {};
+}
+
+bool isLeafExpression(attn::AttendOp op) {
+  LeafExpression e(op);
+  auto yield = cast<attn::YieldOp>(op.getBody().front().getTerminator());
+  return e.translate(yield.getValue()) && e.translate(yield.getKeep());
+}
+
+}  // namespace fovea

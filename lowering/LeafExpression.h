@@ -1,0 +1,48 @@
+// The body of attn.attend as the expression of a leaf: what varies over a tile stays in the expression, the rest is a scalar that
+// host code computes once per tile.
+#ifndef FOVEA_LOWERING_LEAFEXPRESSION_H
+#define FOVEA_LOWERING_LEAFEXPRESSION_H
+
+#include "dialect/Attn.h"
+#include "lowering/halide/LeafSpec.h"
+
+#include <optional>
+#include <vector>
+
+namespace fovea {
+
+class LeafExpression {
+ public:
+  explicit LeafExpression(attn::AttendOp op);
+
+  // A leaf input: a block argument (an operand of the op that varies over the tile), or a value that does not vary.
+  struct Input {
+    mlir::Value value;
+    leaf::Input leaf;
+  };
+
+  // The expression of a value of the body; nothing if a leaf cannot compute it. Adds the inputs it needs.
+  std::optional<leaf::Expression> translate(mlir::Value value);
+
+  std::vector<Input> inputs;
+
+  // Whether a value differs between the points of a tile.
+  bool varies(mlir::Value value);
+  // Whether a value of the body depends on a dimension (through attn.index or an operand's map), or on the dot product.
+  bool dependsOn(mlir::Value value, int64_t dimension);
+  bool dependsOnDot(mlir::Value value);
+
+ private:
+  std::optional<leaf::Expression> input(mlir::Value value, leaf::Input kind);
+
+  attn::AttendOp op;
+  mlir::Block *body;
+  int64_t row, key;
+};
+
+// Whether a leaf can compute the op's score and mask.
+bool isLeafExpression(attn::AttendOp op);
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_LEAFEXPRESSION_H

@@ -1,0 +1,52 @@
+#include "lowering/Link.h"
+
+#include "lowering/host/LeafCache.h"
+#include "lowering/host/Object.h"
+#include "lowering/host/Process.h"
+#include "runtime/support/File.h"
+
+#include <algorithm>
+
+namespace fovea {
+namespace {
+
+// Calls `use` with the files of all parts.
+template <typename F>
+bool withParts(const Compiled &compiled, std::string &error, F use) {
+  TemporaryFolder scratch;
+  if (scratch.path().empty()) return error = "cannot make a temporary folder", false;
+  std::string host = scratch.path() + "/host.o";
+  if (!writeFileAtomically(host, compiled.code, error)) return false;
+  std::vector<std::string> parts{host};
+  std::string leafProgram = compiled.leaves.empty() ? "" : ownProgram("fovea-leaf", error);
+  if (!compiled.leaves.empty() && leafProgram.empty()) return false;
+  LeafCache cache(leafProgram);
+  if (!compiled.leaves.empty()) {
+    std::vector<std::string> leaves = cache.objects(compiled.leaves, error);
+    if (leaves.empty()) return false;
+    for (const std::string &leaf : leaves)
+      if (std::find(parts.begin(), parts.end(), leaf) == parts.end()) parts.push_back(leaf);
+  }
+  std::string runtime = kernelRuntimeObject(error);
+  if (runtime.empty()) return false;
+  parts.push_back(runtime);
+  return use(parts);
+}
+
+}  // namespace
+
+bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error) {
+  return withParts(compiled, error, [&](const std::vector<std::string> &parts) { return seal(parts, publicNames, outPath, error); });
+}
+
+bool linkShared(const Compiled &compiled, const std::string &outPath, std::string &error) {
+  return withParts(compiled, error, [&](const std::vector<std::string> &parts) {
+    std::vector<std::string> command{"ld", "-shared", "-o", outPath};
+    command.insert(command.end(), parts.begin(), parts.end());
+    ProcessResult linked = runProcess(command);
+    if (!linked.good()) return error = linked.complaint(), false;
+    return true;
+  });
+}
+
+}  // namespace fovea

@@ -1,0 +1,576 @@
+// attn-tile-attend: attn.attend on buffers becomes loops around two Halide leaves, one for tiles that are kept whole and one that
+// tests every point. One parallel loop runs over (batch, row block); inside, a loop over the key blocks that can be visited:
+// inequalities of the mask that are linear in key and row become its bounds, and tell full tiles from partial ones (rule M5).
+// Keys are packed once, transposed, in blocks; values only where their rows do not fill whole panels.
+#include "dialect/Attn.h"
+#include "lowering/LeafExpression.h"
+#include "lowering/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+// coefficient of key, of row, and signed terms that do not vary over a tile: key * k + row * r + terms <= 0.
+struct Inequality {
+  int64_t key = 0, row = 0, constant = 0;
+  SmallVector<std::pair<int64_t, Value>> terms;
+};
+
+class Tiler {
+ public:
+  Tiler(attn::AttendOp op, ModuleOp module)
+      : op(op), module(module), b(op), loc(op.getLoc()), body(&op.getBody().front()), names(op), row(op.getDimension("row")), key(op.getDimension("key")),
+        contracted(op.getDimension("contracted")), value(op.getDimension("value")) {
+    DictionaryAttr schedule = *op.getSchedule();
+    queries = number(schedule, "queries"), keys = number(schedule, "keys"), panel = number(schedule, "panel");
+    target = cast<StringAttr>(schedule.get("target")).getValue().str();
+  }
+
+  LogicalResult run() {
+    outputs = 3 + op.getInputs().size();
+    positions.resize(op.getRoles().size());
+    for (unsigned d = 0; d < positions.size(); d++) extents.push_back(extentOf(d));
+    auto yield = cast<attn::YieldOp>(body->getTerminator());
+    bool exact = inequalities(yield.getKeep());  // every condition is linear: a tile can be known to be full
+    Attribute constant;
+    bool unmasked = matchPattern(yield.getKeep(), m_Constant(&constant));
+
+    // Leaves.
+    leaf::LeafSpec full = leafSpec(), partial = leafSpec();
+    LeafExpression fullInputs(op), partialInputs(op);
+    auto score = fullInputs.translate(yield.getValue()), partialScore = partialInputs.translate(yield.getValue());
+    if (!score || !partialScore) return op.emitError("the score cannot be computed by a leaf");
+    full.attend.score = *score;
+    full.attend.partial = false;
+    partial.attend.score = *partialScore;
+    partial.attend.partial = true;
+    if (!unmasked) {
+      auto keep = partialInputs.translate(yield.getKeep());
+      if (!keep) return op.emitError("the mask cannot be computed by a leaf");
+      partial.attend.keep = *keep;
+    }
+    for (const auto &i : fullInputs.inputs) full.inputs.push_back(i.leaf);
+    for (const auto &i : partialInputs.inputs) partial.inputs.push_back(i.leaf);
+    if (failed(declare(full)) || failed(declare(partial))) return failure();
+
+    Value blockKeys = constant64(keys), blockRows = constant64(queries);
+    Value keyBlocks = arith::CeilDivSIOp::create(b, loc, extents[key], blockKeys);
+    rowBlocks = row < 0 ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
+    panels = arith::CeilDivSIOp::create(b, loc, extents[value], constant64(panel));
+    packKeys(keyBlocks);
+    packValues(keyBlocks);
+
+    // One parallel loop over batch and row block.
+    SmallVector<unsigned> batch;
+    for (auto [d, role] : llvm::enumerate(op.getRoles()))
+      if (cast<StringAttr>(role).getValue() == "batch") batch.push_back(d);
+    Value total = rowBlocks;
+    for (unsigned d : batch) total = arith::MulIOp::create(b, loc, total, extents[d]);
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{total}, ValueRange{constant64(1)});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(parallel.getBody());
+    Value rest = parallel.getInductionVars()[0];
+    // Long rows first would balance causal masks; the runtime hands out small pieces, which is enough.
+    Value rowBlock = arith::RemUIOp::create(b, loc, rest, rowBlocks);
+    rest = arith::DivUIOp::create(b, loc, rest, rowBlocks);
+    for (unsigned k = batch.size(); k-- > 0;) {
+      positions[batch[k]] = arith::RemUIOp::create(b, loc, rest, extents[batch[k]]);
+      rest = arith::DivUIOp::create(b, loc, rest, extents[batch[k]]);
+    }
+    Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
+    Value rows = row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)));
+    Value lastRow = arith::SubIOp::create(b, loc, arith::AddIOp::create(b, loc, firstRow, rows), constant64(1));
+
+    rowBlockBody(full, fullInputs, partial, partialInputs, exact, firstRow, lastRow, rows);
+    return success();
+  }
+
+ private:
+  static int64_t number(DictionaryAttr dictionary, StringRef name) { return cast<IntegerAttr>(dictionary.get(name)).getInt(); }
+
+  Value constant64(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value toI32(Value v) { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); }
+  Value toIndex(Value v) { return arith::IndexCastOp::create(b, loc, b.getIndexType(), v); }
+  Type pointerType() { return LLVM::LLVMPointerType::get(b.getContext()); }
+
+  static leaf::Type storage(Type type) { return type.isF16() ? leaf::Type::F16 : type.isBF16() ? leaf::Type::BF16 : leaf::Type::F32; }
+  static Type element(Value v) { return cast<MemRefType>(v.getType()).getElementType(); }
+
+  leaf::LeafSpec leafSpec() {
+    leaf::LeafSpec spec;
+    spec.kind = leaf::LeafSpec::AttendStepLeaf;
+    spec.target = target;
+    spec.attend.queries = queries;
+    spec.attend.keys = keys;
+    spec.attend.panel = panel;
+    spec.attend.query = storage(element(op.getQuery()));
+    spec.attend.key = leaf::Type::F32;
+    spec.attend.value = storage(element(op.getValue()));
+    return spec;
+  }
+
+  // Names the leaf by its content, asks for it on the module, and declares it.
+  LogicalResult declare(leaf::LeafSpec &spec) {
+    spec.name = "fovea_leaf_" + leaf::contentHash(spec);
+    if (std::string wrong = leaf::check(spec); !wrong.empty()) return op.emitError("leaf: ") << wrong;
+    if (module.lookupSymbol(spec.name)) return success();
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(module.getBody());
+    SmallVector<Type> types;
+    for (const leaf::Argument &a : leaf::signature(spec))
+      types.push_back(a.kind == leaf::Argument::Pointer ? pointerType() : a.kind == leaf::Argument::Int ? Type(b.getI32Type()) : Type(b.getF32Type()));
+    func::FuncOp::create(b, loc, spec.name, b.getFunctionType(types, {b.getI32Type()})).setPrivate();
+    SmallVector<Attribute> leaves;
+    if (auto known = module->getAttrOfType<ArrayAttr>("attn.leaves")) leaves.append(known.begin(), known.end());
+    leaves.push_back(b.getStringAttr(leaf::toJson(spec)));
+    module->setAttr("attn.leaves", b.getArrayAttr(leaves));
+    return success();
+  }
+
+  Value extentOf(unsigned d) {
+    for (auto [k, operand] : llvm::enumerate(op->getOperands())) {
+      if (!isa<MemRefType>(operand.getType())) continue;
+      for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults()))
+        if (e == getAffineDimExpr(d, b.getContext())) return memref::DimOp::create(b, loc, operand, axis);
+    }
+    llvm_unreachable("a dimension without an operand");
+  }
+
+  Value evaluate(AffineExpr e) {
+    if (auto d = dyn_cast<AffineDimExpr>(e)) return positions[d.getPosition()];
+    if (auto c = dyn_cast<AffineConstantExpr>(e)) return constant64(c.getValue());
+    auto binary = cast<AffineBinaryOpExpr>(e);
+    Value l = evaluate(binary.getLHS()), r = evaluate(binary.getRHS());
+    switch (binary.getKind()) {
+      case AffineExprKind::Add: return arith::AddIOp::create(b, loc, l, r);
+      case AffineExprKind::Mul: return arith::MulIOp::create(b, loc, l, r);
+      default: return arith::FloorDivSIOp::create(b, loc, l, r);
+    }
+  }
+
+  int axisOf(unsigned operand, int64_t d) {
+    AffineMap map = op.getMap(operand);
+    for (auto [axis, e] : llvm::enumerate(map.getResults()))
+      if (e == getAffineDimExpr(d, b.getContext())) return axis;
+    return -1;
+  }
+
+  // ---- addresses
+
+  struct Metadata {
+    Value base, offset;  // bytes as i64 arithmetic is done from these
+    SmallVector<Value> strides, sizes;
+    int64_t bytes;
+  };
+  Metadata metadata(Value buffer) {
+    auto type = cast<MemRefType>(buffer.getType());
+    auto op = memref::ExtractStridedMetadataOp::create(b, loc, buffer);
+    Metadata m;
+    m.base = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, buffer);
+    m.offset = op.getOffset();
+    m.strides.assign(op.getStrides().begin(), op.getStrides().end());
+    m.sizes.assign(op.getSizes().begin(), op.getSizes().end());
+    m.bytes = (type.getElementTypeBitWidth() + 7) / 8;
+    return m;
+  }
+
+  Value address(const Metadata &m, ArrayRef<Value> at) {
+    Value element = m.offset;
+    for (auto [stride, position] : llvm::zip(m.strides, at)) element = arith::AddIOp::create(b, loc, element, arith::MulIOp::create(b, loc, stride, position));
+    return pointer(arith::AddIOp::create(b, loc, m.base, arith::MulIOp::create(b, loc, element, constant64(m.bytes))));
+  }
+  Value pointer(Value bytes) {
+    Value address = arith::IndexCastOp::create(b, loc, b.getI64Type(), bytes);
+    return LLVM::IntToPtrOp::create(b, loc, pointerType(), address);
+  }
+
+  // An operand's address at the current positions, with some dimensions' positions replaced.
+  Value addressOf(unsigned operand, const Metadata &m, ArrayRef<std::pair<int64_t, Value>> replaced) {
+    SmallVector<Value> before(positions);
+    for (auto [d, v] : replaced)
+      if (d >= 0) positions[d] = v;
+    SmallVector<Value> at;
+    for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
+    Value result = address(m, at);
+    positions = before;
+    return result;
+  }
+
+  // ---- packing
+
+  // Every axis of `operand` but the ones of `but`, as (axis, extent); and their flattened number at the current positions.
+  SmallVector<unsigned> otherAxes(unsigned operand, ArrayRef<int64_t> but) {
+    SmallVector<unsigned> axes;
+    for (unsigned axis = 0; axis < op.getMap(operand).getNumResults(); axis++)
+      if (llvm::none_of(but, [&](int64_t d) { return axisOf(operand, d) == int(axis); })) axes.push_back(axis);
+    return axes;
+  }
+
+  Value flattened(unsigned operand, ArrayRef<unsigned> axes) {
+    Value n = constant64(0);
+    for (unsigned axis : axes) {
+      Value size = memref::DimOp::create(b, loc, op->getOperand(operand), axis);
+      n = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, n, size), evaluate(op.getMap(operand).getResult(axis)));
+    }
+    return n;
+  }
+
+  Value product(Value buffer, ArrayRef<unsigned> axes) {
+    Value n = constant64(1);
+    for (unsigned axis : axes) n = arith::MulIOp::create(b, loc, n, memref::DimOp::create(b, loc, buffer, axis));
+    return n;
+  }
+
+  template <typename F>
+  void loop(Value count, F build) {
+    auto op = scf::ForOp::create(b, loc, constant64(0), count, constant64(1));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(op.getBody());
+    build(op.getInductionVar());
+  }
+
+  // A loop over everything but two axes of `buffer`, flattened with the blocks of the key axis and run in parallel:
+  // build(position of each axis (null for the two), number, block).
+  template <typename F>
+  void overBlocks(Value buffer, ArrayRef<unsigned> axes, Value blocks, F build) {
+    Value total = arith::MulIOp::create(b, loc, product(buffer, axes), blocks);
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{total}, ValueRange{constant64(1)});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(parallel.getBody());
+    Value n = parallel.getInductionVars()[0];
+    Value block = arith::RemUIOp::create(b, loc, n, blocks), rest = arith::DivUIOp::create(b, loc, n, blocks);
+    SmallVector<Value> at(cast<MemRefType>(buffer.getType()).getRank());
+    Value whole = rest;
+    for (unsigned k = axes.size(); k-- > 0;) {
+      Value size = memref::DimOp::create(b, loc, buffer, axes[k]);
+      at[axes[k]] = arith::RemUIOp::create(b, loc, rest, size);
+      rest = arith::DivUIOp::create(b, loc, rest, size);
+    }
+    build(at, whole, block);
+  }
+
+  Value widened(Value v) { return v.getType().isF32() ? v : Value(arith::ExtFOp::create(b, loc, b.getF32Type(), v)); }
+
+  // [others, blocks, contracted, keys] of f32, zero beyond the last key.
+  void packKeys(Value keyBlocks) {
+    Value k = op.getKey();
+    keyAxes = otherAxes(1, {key, contracted});
+    int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
+    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, keys}, b.getF32Type());
+    packedKeys = memref::AllocOp::create(b, loc, type, ValueRange{product(k, keyAxes), keyBlocks, extents[contracted]});
+    overBlocks(k, keyAxes, keyBlocks, [&](SmallVector<Value> at, Value whole, Value block) {
+      Value first = arith::MulIOp::create(b, loc, block, constant64(keys));
+      Value present = arith::MinSIOp::create(b, loc, constant64(keys), arith::SubIOp::create(b, loc, extents[key], first));
+      Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+      loop(extents[contracted], [&](Value depth) {
+        at[depthAxis] = depth;
+        loop(present, [&](Value j) {
+          at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
+          memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, block, depth, j});
+        });
+        auto tail = scf::ForOp::create(b, loc, present, constant64(keys), constant64(1));
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(tail.getBody());
+        memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, block, depth, tail.getInductionVar()});
+      });
+    });
+  }
+
+  // Values whose rows fill whole panels are read where they lie; others are copied to rows of whole panels, zero beyond.
+  void packValues(Value keyBlocks) {
+    Value v = op.getValue();
+    valueAxes = otherAxes(2, {key, value});
+    int keyAxis = axisOf(2, key), valueAxis = axisOf(2, value);
+    Value width = arith::MulIOp::create(b, loc, panels, constant64(panel));
+    Value rowsWhole = arith::MulIOp::create(b, loc, keyBlocks, constant64(keys));
+    inPlace = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, width, extents[value]);
+    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic}, element(v));
+    Value none = constant64(0);
+    auto sized = [&](Value n) -> Value { return arith::SelectOp::create(b, loc, inPlace, none, n); };
+    packedValues = memref::AllocOp::create(b, loc, type, ValueRange{sized(product(v, valueAxes)), rowsWhole, width});
+    overBlocks(v, valueAxes, sized(keyBlocks), [&](SmallVector<Value> at, Value whole, Value block) {
+      Value first = arith::MulIOp::create(b, loc, block, constant64(keys));
+      Value present = arith::MinSIOp::create(b, loc, constant64(keys), arith::SubIOp::create(b, loc, extents[key], first));
+      Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element(v)));
+      loop(constant64(keys), [&](Value j) {
+        Value line = arith::AddIOp::create(b, loc, first, j);
+        Value there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, j, present);
+        Value count = arith::SelectOp::create(b, loc, there, extents[value], none);
+        at[keyAxis] = line;
+        loop(count, [&](Value e) {
+          at[valueAxis] = e;
+          memref::StoreOp::create(b, loc, memref::LoadOp::create(b, loc, v, at), packedValues, ValueRange{whole, line, e});
+        });
+        auto tail = scf::ForOp::create(b, loc, count, width, constant64(1));
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(tail.getBody());
+        memref::StoreOp::create(b, loc, zero, packedValues, ValueRange{whole, line, tail.getInductionVar()});
+      });
+    });
+  }
+
+  // ---- support
+
+  // Collects the linear inequalities of a mask. True if that is all of it.
+  bool inequalities(Value keep) {
+    Attribute constant;
+    if (matchPattern(keep, m_Constant(&constant))) return cast<IntegerAttr>(constant).getValue().getBoolValue();
+    if (auto both = keep.getDefiningOp<arith::AndIOp>()) {
+      bool l = inequalities(both.getLhs()), r = inequalities(both.getRhs());
+      return l && r;
+    }
+    auto compare = keep.getDefiningOp<arith::CmpIOp>();
+    if (!compare || !compare.getLhs().getType().isInteger(32)) return false;
+    using P = arith::CmpIPredicate;
+    P p = compare.getPredicate();
+    if (p != P::slt && p != P::sle && p != P::sgt && p != P::sge && p != P::eq) return false;
+    Inequality form;
+    if (!linear(compare.getLhs(), 1, form) || !linear(compare.getRhs(), -1, form)) return false;
+    if (std::abs(form.key) > 1) return false;
+    auto negated = [](Inequality f) {
+      f.key = -f.key, f.row = -f.row, f.constant = -f.constant;
+      for (auto &term : f.terms) term.first = -term.first;
+      return f;
+    };
+    if (p == P::slt || p == P::sle || p == P::eq) bounds.push_back(form), bounds.back().constant += p == P::slt;
+    if (p == P::sgt || p == P::sge || p == P::eq) bounds.push_back(negated(form)), bounds.back().constant += p == P::sgt;
+    return true;
+  }
+
+  bool linear(Value v, int64_t sign, Inequality &out) {
+    APInt constant;
+    if (matchPattern(v, m_ConstantInt(&constant))) {
+      out.constant += sign * constant.getSExtValue();
+      return true;
+    }
+    if (!names.varies(v)) {
+      out.terms.push_back({sign, v});
+      return true;
+    }
+    if (auto cast = v.getDefiningOp<arith::IndexCastOp>()) {
+      auto index = cast.getIn().getDefiningOp<attn::IndexOp>();
+      if (!index) return false;
+      (int64_t(index.getDimension()) == key ? out.key : out.row) += sign;
+      return true;
+    }
+    if (auto add = v.getDefiningOp<arith::AddIOp>()) return linear(add.getLhs(), sign, out) && linear(add.getRhs(), sign, out);
+    if (auto sub = v.getDefiningOp<arith::SubIOp>()) return linear(sub.getLhs(), sign, out) && linear(sub.getRhs(), -sign, out);
+    return false;
+  }
+
+  // A value of the body that does not vary over a tile, computed here.
+  Value outside(Value v) {
+    if (auto argument = dyn_cast<BlockArgument>(v)) {
+      if (argument.getOwner() != body) return v;
+      unsigned operand = 2 + argument.getArgNumber();
+      Value buffer = op->getOperand(operand);
+      SmallVector<Value> at;
+      for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
+      return memref::LoadOp::create(b, loc, buffer, at);
+    }
+    Operation *def = v.getDefiningOp();
+    if (def->getBlock() != body) return v;
+    if (auto index = dyn_cast<attn::IndexOp>(def)) return positions[index.getDimension()];
+    if (auto it = hoisted.find(v); it != hoisted.end()) return it->second;
+    IRMapping mapping;
+    for (Value operand : def->getOperands()) mapping.map(operand, outside(operand));
+    return hoisted[v] = b.clone(*def, mapping)->getResult(0);
+  }
+
+  Value sumOf(const Inequality &f) {  // of the terms and the constant
+    Value sum = constant64(f.constant);
+    for (auto [sign, term] : f.terms) {
+      Value v = toIndex(outside(term));
+      sum = sign > 0 ? Value(arith::AddIOp::create(b, loc, sum, v)) : Value(arith::SubIOp::create(b, loc, sum, v));
+    }
+    return sum;
+  }
+
+  Value scaled(Value v, int64_t by) { return by == 1 ? v : Value(arith::MulIOp::create(b, loc, v, constant64(by))); }
+
+  // ---- the tiles of one row block
+
+  void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, bool exact, Value firstRow,
+                    Value lastRow, Value rows) {
+    Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    Value width = arith::MulIOp::create(b, loc, panels, constant64(panel));
+    Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
+    Value sum = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
+    Value acc = memref::AllocOp::create(b, loc, MemRefType::get({queries, ShapedType::kDynamic}, b.getF32Type()), ValueRange{width});
+    Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum));
+    loop(constant64(queries), [&](Value i) {
+      memref::StoreOp::create(b, loc, lowest, maximum, i);
+      memref::StoreOp::create(b, loc, zeroF, sum, i);
+      loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{i, e}); });
+    });
+
+    // Bounds of the key loop: for each inequality the row of the block that allows most.
+    Value low = constant64(0), high = extents[key];
+    SmallVector<Value> sums;
+    for (const Inequality &f : bounds) {
+      sums.push_back(sumOf(f));
+      if (f.key == 0) continue;
+      // key * k + row * r + sum <= 0: the least of row * r decides what some row visits.
+      Value rest = arith::AddIOp::create(b, loc, sums.back(), scaled(f.row >= 0 ? firstRow : lastRow, f.row));
+      if (f.key > 0) high = arith::MinSIOp::create(b, loc, high, arith::SubIOp::create(b, loc, constant64(1), rest));
+      else low = arith::MaxSIOp::create(b, loc, low, rest);
+    }
+    Value block = constant64(keys);
+    Value firstBlock = arith::DivUIOp::create(b, loc, arith::MaxSIOp::create(b, loc, low, constant64(0)), block);
+    Value endBlock = arith::CeilDivSIOp::create(b, loc, arith::MaxSIOp::create(b, loc, high, constant64(0)), block);
+    auto overKeys = scf::ForOp::create(b, loc, firstBlock, endBlock, constant64(1));
+    b.setInsertionPoint(overKeys);
+    Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(packedKeys), pv = metadata(packedValues), m = metadata(maximum),
+             s = metadata(sum), a = metadata(acc);
+    Value rowZero = constant64(0);
+    Value queryAt = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
+    Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
+    Value keyNumber = flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
+    Value maximumAt = address(m, {rowZero}), sumAt = address(s, {rowZero}), accAt = address(a, {rowZero, rowZero});
+    Value fullRows = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries));
+    // Scalars of the score and mask, once per row block.
+    for (LeafExpression *inputs : {&fullInputs, &partialInputs})
+      for (auto &i : inputs->inputs)
+        if (i.leaf.kind == leaf::Input::Scalar) outside(i.value);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(overKeys.getBody());
+      Value number = overKeys.getInductionVar();
+      Value firstKey = arith::MulIOp::create(b, loc, number, block);
+      Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, extents[key], firstKey));
+      Value lastKey = arith::AddIOp::create(b, loc, firstKey, constant64(keys - 1));
+      Value keyAt = address(pk, {keyNumber, number, rowZero, rowZero});
+      Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}});
+      Value valuePacked = address(pv, {valueNumber, firstKey, rowZero});
+      Value valueAt = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
+      Value valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
+      Value isFull = arith::AndIOp::create(b, loc, fullRows, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, block));
+      if (!exact) isFull = arith::ConstantOp::create(b, loc, b.getBoolAttr(false));
+      for (auto [f, rest] : llvm::zip(bounds, sums)) {
+        // The most that key * k + row * r can be in this tile.
+        Value most = arith::AddIOp::create(b, loc, rest, scaled(f.row >= 0 ? lastRow : firstRow, f.row));
+        if (f.key) most = arith::AddIOp::create(b, loc, most, scaled(f.key > 0 ? lastKey : firstKey, f.key));
+        isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, most, rowZero));
+      }
+      Tile tile{queryAt, queryStride, keyAt, valueAt, valueStride, firstRow, firstKey, rows, present, maximumAt, sumAt, accAt};
+      if (!exact) {
+        call(partial, partialInputs, tile);
+      } else {
+        auto choose = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
+        b.setInsertionPointToStart(choose.thenBlock());
+        call(full, fullInputs, tile);
+        b.setInsertionPointToStart(choose.elseBlock());
+        call(partial, partialInputs, tile);
+      }
+    }
+
+    // The results: acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row.
+    b.setInsertionPointAfter(overKeys);
+    loop(rows, [&](Value i) {
+      Value total = memref::LoadOp::create(b, loc, sum, i);
+      Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, total, zeroF);
+      Value one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
+      Value scale = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::DivFOp::create(b, loc, one, total)));
+      if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+      loop(extents[value], [&](Value e) {
+        positions[value] = e;
+        Value scaledUp = arith::MulFOp::create(b, loc, memref::LoadOp::create(b, loc, acc, ValueRange{i, e}), scale);
+        store(arith::SelectOp::create(b, loc, none, zeroF, scaledUp), 0);
+        positions[value] = {};
+      });
+      if (op.getInits().size() == 2) {
+        Value top = memref::LoadOp::create(b, loc, maximum, i);
+        Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
+        Value lse = arith::AddFOp::create(b, loc, top, math::LogOp::create(b, loc, total));
+        store(arith::SelectOp::create(b, loc, none, minus, lse), 1);
+      }
+    });
+  }
+
+  void store(Value v, unsigned output) {
+    Value buffer = op.getInits()[output];
+    if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);
+    SmallVector<Value> at;
+    for (AffineExpr e : op.getMap(outputs + output).getResults()) at.push_back(evaluate(e));
+    memref::StoreOp::create(b, loc, v, buffer, at);
+  }
+
+  struct Tile {
+    Value query, queryStride, key, value, valueStride, firstRow, firstKey, rows, keys, maximum, sum, acc;
+  };
+
+  void call(const leaf::LeafSpec &spec, LeafExpression &inputs, const Tile &t) {
+    llvm::StringMap<Value> named;
+    named["q"] = t.query, named["q_stride"] = toI32(t.queryStride), named["head"] = toI32(extents[contracted]);
+    named["k"] = t.key, named["v"] = t.value, named["v_stride"] = toI32(t.valueStride), named["panels"] = toI32(panels);
+    named["i0"] = toI32(t.firstRow), named["j0"] = toI32(t.firstKey), named["rows"] = toI32(t.rows), named["keys"] = toI32(t.keys);
+    named["maximum"] = t.maximum, named["sum"] = t.sum, named["acc"] = t.acc;
+    for (auto [k, i] : llvm::enumerate(inputs.inputs)) {
+      std::string name = "input" + std::to_string(k);
+      if (i.leaf.kind == leaf::Input::Scalar) {
+        Value v = outside(i.value);
+        named[name] = v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, loc, b.getI32Type(), v)) : v;
+        continue;
+      }
+      unsigned operand = 2 + cast<BlockArgument>(i.value).getArgNumber();
+      Metadata m = metadata(op->getOperand(operand));
+      named[name] = addressOf(operand, m, {{row, t.firstRow}, {key, t.firstKey}});
+      if (int axis = row < 0 ? -1 : axisOf(operand, row); axis >= 0) named[name + "_row_stride"] = toI32(m.strides[axis]);
+      if (int axis = axisOf(operand, key); axis >= 0) named[name + "_column_stride"] = toI32(m.strides[axis]);
+    }
+    SmallVector<Value> arguments;
+    for (const leaf::Argument &a : leaf::signature(spec)) {
+      Value v = named.lookup(a.name);
+      if (!v) v = toI32(constant64(0));
+      arguments.push_back(v);
+    }
+    func::CallOp::create(b, loc, spec.name, TypeRange{b.getI32Type()}, arguments);
+  }
+
+  attn::AttendOp op;
+  ModuleOp module;
+  OpBuilder b;
+  Location loc;
+  Block *body;
+  LeafExpression names;
+  int64_t row, key, contracted, value, queries, keys, panel;
+  std::string target;
+  unsigned outputs = 0;
+  SmallVector<Value> extents, positions;
+  SmallVector<unsigned> keyAxes, valueAxes;
+  SmallVector<Inequality> bounds;
+  llvm::DenseMap<Value, Value> hoisted;
+  Value rowBlocks, panels, packedKeys, packedValues, inPlace;
+};
+
+struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(TileAttendPass)
+  StringRef getArgument() const final { return "attn-tile-attend"; }
+  StringRef getDescription() const final { return "Turn attn.attend on buffers into loops around Halide leaves"; }
+  void getDependentDialects(DialectRegistry &registry) const final {
+    registry.insert<scf::SCFDialect, memref::MemRefDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect>();
+  }
+  void runOnOperation() final {
+    SmallVector<attn::AttendOp> ops;
+    getOperation().walk([&](attn::AttendOp op) { ops.push_back(op); });
+    for (attn::AttendOp op : ops) {
+      if (failed(Tiler(op, getOperation()).run())) return signalPassFailure();
+      op.erase();
+    }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> createTileAttendPass() { return std::make_unique<TileAttendPass>(); }
+
+}  // namespace fovea
