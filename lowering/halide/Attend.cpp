@@ -46,8 +46,10 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   Expr rows = a.partial ? integer("rows", args) : Expr(BQ), keys = a.partial ? integer("keys", args) : Expr(BK);
   Expr qStride = integer("q_stride", args), vStride = integer("v_stride", args), width = panels * a.panel;
   ImageParam q = matrix("q", a.query, qStride, args);
-  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(BK), args);
+  // Keys: rows, or panels [keys / panel][head][panel]. Values: rows at any stride, panels of columns at any distance.
+  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(a.panel), args);
   ImageParam v = matrix("v", a.value, vStride, args);
+  Expr vPanelStride = integer("v_panel_stride", args);
   ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
   for (ImageParam *p : {&max0, &sum0}) {
     p->dim(0).set_min(0);
@@ -71,7 +73,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, BQ, BK, V);
   } else {
     dot(k, i) = 0.f;
-    accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k, n)); }, V);
+    accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % a.panel, k / a.panel * head + n)); }, V);
   }
   const Point point{values, dot(k, i), i0 + row, j0 + k, row, k};
   Expr s = evaluate(a.score, point) * float(1.4426950408889634);  // in units of log 2: a constant factor folds
@@ -92,7 +94,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   partialSum(l, i) += weight(rk * V + l, i);
   Func rowSum = foldLanes(partialSum, V, {i}, sum, i, [](Expr x, Expr y) { return x + y; });
   gathered(d, r, g) = acc0(d, g * MQ + r) * shrink(g * MQ + r);
-  auto gather = [&](Expr n) { return weight(n, g * MQ + r) * asFloat(v(d, n)); };
+  auto gather = [&](Expr n) { return weight(n, g * MQ + r) * asFloat(v(d / a.panel * vPanelStride + d % a.panel, n)); };
   if (a.partial) {
     Expr any = weight(k, g * MQ);
     for (int n = 1; n < MQ; n++) any = max(any, weight(k, g * MQ + n));

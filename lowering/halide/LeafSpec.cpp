@@ -334,7 +334,7 @@ std::vector<Argument> signature(const LeafSpec &s) {
     integer("head");
     pointer("k", a.key, 2);
     if (a.keyRows) integer("k_stride");
-    pointer("v", a.value, 2), integer("v_stride");
+    pointer("v", a.value, 2), integer("v_stride"), integer("v_panel_stride");
     integer("panels");
     integer("i0"), integer("j0");
     if (a.partial) integer("rows"), integer("keys");

@@ -148,8 +148,8 @@ void runAttend(AttendCase c) {
     // Packed keys: whatever lies beyond is garbage that must not matter in a partial leaf.
     Tensor packed(size_t(c.head) * BK, a.key, random);
     for (int d = 0; d < c.head; d++)
-      for (int j = 0; j < BK; j++) packed.put(size_t(d) * BK + j, j < keys ? float(k.at(size_t(j0 + j) * kStride + d)) : nan);
-    leaf.set("q", q.data()).set("q_stride", qStride).set("head", c.head).set("v_stride", vStride).set("panels", c.panels);
+      for (int j = 0; j < BK; j++) packed.put((size_t(j / a.panel) * c.head + d) * a.panel + j % a.panel, j < keys ? float(k.at(size_t(j0 + j) * kStride + d)) : nan);
+    leaf.set("q", q.data()).set("q_stride", qStride).set("head", c.head).set("v_stride", vStride).set("v_panel_stride", a.panel).set("panels", c.panels);
     if (a.keyRows)
       leaf.set("k", static_cast<char *>(k.data()) + size_t(j0) * kStride * k.width()).set("k_stride", kStride);
     else
@@ -376,7 +376,7 @@ TEST_F(Host, AttendExtremeScores) {
   std::mt19937 random(1);
   Tensor q(12 * 4, Type::F32, random), k(4 * 64, Type::F32, random), v(64 * a.panel, Type::F32, random);
   std::vector<float> maximum(12, emptyMaximum), sum(12, 0.f), acc(12 * a.panel, 0.f);
-  leaf.set("q", q.data()).set("q_stride", 4).set("head", 4).set("k", k.data()).set("v", v.data()).set("v_stride", a.panel).set("panels", 1).set("i0", 0).set("j0", 0);
+  leaf.set("q", q.data()).set("q_stride", 4).set("head", 4).set("k", k.data()).set("v", v.data()).set("v_stride", a.panel).set("v_panel_stride", a.panel).set("panels", 1).set("i0", 0).set("j0", 0);
   leaf.set("maximum", maximum.data()).set("sum", sum.data()).set("acc", acc.data());
   c.inputs(leaf, 0);
   leaf();

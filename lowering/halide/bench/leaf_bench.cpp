@@ -60,7 +60,7 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
   spec.kind = LeafSpec::AttendStepLeaf;
   spec.name = "full";
   spec.target = t.name;
-  spec.attend.queries = BQ, spec.attend.keys = BK, spec.attend.panel = std::max(16, std::min(64, t.columns));
+  spec.attend.queries = BQ, spec.attend.keys = BK, spec.attend.panel = t.columns;
   spec.attend.score = op("mul", {op("dot"), f32(1 / std::sqrt(double(D)))});
   Leaf full(spec);
   spec.attend.partial = true;
@@ -68,7 +68,7 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
   if (causal) spec.attend.keep = op("le", {op("column"), op("row")});
   Leaf part(spec);
 
-  const int H = 1, blocks = (L + BK - 1) / BK;
+  const int P = spec.attend.panel, H = 1, blocks = (L + BK - 1) / BK;
   Aligned q(size_t(H) * L * D), k(q.size), v(q.size), o(q.size), packed(size_t(blocks) * D * BK), acc(size_t(BQ) * D), maximum(BQ), sum(BQ);
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
@@ -81,7 +81,7 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
       const size_t head = size_t(h) * L * D;
       for (int j = 0; j < blocks * BK; j += 16)
         for (int d = 0; d < D; d++)
-          for (int y = j; y < j + 16; y++) packed[(size_t(y / BK) * D + d) * BK + y % BK] = y < L ? k[head + size_t(y) * D + d] : 0.f;
+          for (int y = j; y < j + 16; y++) packed[(size_t(y / P) * D + d) * P + y % P] = y < L ? k[head + size_t(y) * D + d] : 0.f;
       for (int i0 = 0; i0 < L; i0 += BQ) {
         const int rows = std::min(BQ, L - i0);
         std::fill_n(acc.get(), acc.size, 0.f), std::fill_n(maximum.get(), BQ, emptyMaximum), std::fill_n(sum.get(), BQ, 0.f);
@@ -91,7 +91,7 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
           const bool isFull = rows == BQ && keys == BK && (!causal || j0 + BK - 1 <= i0);
           Leaf &leaf = isFull ? full : part;
           leaf.set("q", &q[head + size_t(i0) * D]).set("q_stride", D).set("head", D).set("k", &packed[size_t(b) * D * BK]);
-          leaf.set("v", &v[head + size_t(j0) * D]).set("v_stride", D).set("panels", D / spec.attend.panel).set("i0", i0).set("j0", j0);
+          leaf.set("v", &v[head + size_t(j0) * D]).set("v_stride", D).set("v_panel_stride", spec.attend.panel).set("panels", D / spec.attend.panel).set("i0", i0).set("j0", j0);
           if (!isFull) leaf.set("rows", rows).set("keys", causal ? std::min(keys, i0 + rows - j0) : keys);
           leaf.set("maximum", maximum.get()).set("sum", sum.get()).set("acc", acc.get());
           leaf();
@@ -126,23 +126,23 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
               causal ? "causal" : "", flop / seconds / 1e9, 100 * flop / seconds / 1e9 / p, p, worst, std::max(full.seconds, part.seconds));
 }
 
-void decode(const TargetInfo &t, int D, int BQ, int BK, int L, bool rows, Type type) {
+void decode(const TargetInfo &t, int D, int BQ, int BK, int L, bool rows, Type type, bool cached) {
   LeafSpec spec;
   spec.kind = LeafSpec::AttendStepLeaf;
   spec.name = "decode";
   spec.target = t.name;
-  spec.attend.queries = BQ, spec.attend.keys = BK, spec.attend.panel = std::max(16, std::min(64, t.columns));
+  spec.attend.queries = BQ, spec.attend.keys = BK, spec.attend.panel = t.columns;
   spec.attend.key = spec.attend.value = type;
   spec.attend.keyRows = rows;
   spec.attend.score = op("mul", {op("dot"), f32(1 / std::sqrt(double(D)))});
   Leaf leaf(spec);
-  const int H = std::max(1, (1 << 24) / (L * D));  // keys and values larger than the caches
+  const int H = cached ? 1 : std::max(1, (1 << 24) / (L * D));  // keys and values larger than the caches
   const int bytes = type == Type::F32 ? 4 : 2;
   Aligned q(size_t(BQ) * D), k(size_t(H) * L * D), v(k.size), acc(q.size), maximum(BQ), sum(BQ);
-  double seconds = best(20, [&] {
+  double seconds = best(cached ? 500 : 10, [&] {
     for (int h = 0; h < H; h++) {
       std::fill_n(acc.get(), acc.size, 0.f), std::fill_n(maximum.get(), BQ, emptyMaximum), std::fill_n(sum.get(), BQ, 0.f);
-      leaf.set("q", q.get()).set("q_stride", D).set("head", D).set("v_stride", D).set("panels", D / spec.attend.panel).set("i0", 0).set("j0", 0);
+      leaf.set("q", q.get()).set("q_stride", D).set("head", D).set("v_stride", D).set("v_panel_stride", spec.attend.panel).set("panels", D / spec.attend.panel).set("i0", 0).set("j0", 0);
       leaf.set("maximum", maximum.get()).set("sum", sum.get()).set("acc", acc.get());
       if (rows) leaf.set("k_stride", D);
       for (int j = 0; j < L; j += BK) {
@@ -154,14 +154,14 @@ void decode(const TargetInfo &t, int D, int BQ, int BK, int L, bool rows, Type t
   });
   const double total = 2.0 * H * L * D * bytes;
   volatile float sink = 0;
-  double read = best(3, [&] {
+  double read = best(cached ? 50 : 3, [&] {
     float s = 0;
     for (size_t n = 0; n < k.size; n += 16) s += k[n];
     sink = s;
   });
   (void)sink;
-  std::printf("decode %-14s D %3d  tile %2d x %3d  L %4d  %s %s %6.1f GB/s of keys and values  (touching every line: %.1f GB/s)\n", t.name, D, BQ, BK, L,
-              rows ? "rows  " : "packed", type == Type::F32 ? "f32 " : "bf16", total / seconds / 1e9, k.size * 4 / read / 1e9);
+  std::printf("decode %-14s D %3d  tile %2d x %3d  L %4d  %s %s %s %6.1f GB/s of keys and values  (touching every line: %.1f GB/s)\n", t.name, D, BQ, BK, L,
+              rows ? "rows  " : "packed", type == Type::F32 ? "f32 " : "bf16", cached ? "in cache " : "in memory", total / seconds / 1e9, k.size * 4 / read / 1e9);
 }
 
 void contract(const TargetInfo &t, int M, int N, int K, int panels, Type b = Type::F32) {
@@ -207,7 +207,8 @@ int main(int argc, char **argv) {
   if (is("decode"))
     for (int BQ : {1, 4, 8})
       for (bool rows : {false, true})
-        for (Type type : {Type::F32, Type::BF16}) decode(*host, 64, BQ, 128, 1024, rows, type);
+        for (Type type : {Type::F32, Type::BF16})
+          for (bool cached : {false, true}) decode(*host, 64, BQ, 128, 1024, rows, type, cached);
   if (is("contract")) {
     contract(*host, 48, 64, 256, 1);
     contract(*host, 48, 64, 1024, 1);
