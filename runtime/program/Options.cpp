@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <sched.h>
 #include <thread>
@@ -11,7 +12,11 @@ namespace fovea::program {
 
 namespace {
 
-int64_t availableProcessors() {
+// FOVEA_THREADS, as for kernels, else the processors this process may use.
+int64_t defaultThreads() {
+  if (const char *text = std::getenv("FOVEA_THREADS"))
+    if (int64_t count = std::strtoll(text, nullptr, 10); count > 0)
+      return std::min<int64_t>(count, 1024);
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0)
     return std::max(1, CPU_COUNT(&set));
@@ -69,7 +74,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
       ->type_name("S")->check([](const std::string &text) { return text[0] == '-' ? text + " is negative" : std::string(); }, "");
   app.add_flag("--scores", options.search.scores, "add a TAB and the log-probability to each result");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
-  options.threads = availableProcessors();
+  options.threads = defaultThreads();
   app.add_option("--threads", options.threads, "threads to use (default: one a processor)")->type_name("N")->check(most(1024));
   app.add_option("--input", options.input, "read from FILE instead of standard input")->type_name("FILE");
   app.add_option("--output", options.output, "write to FILE, which is complete or not there")->type_name("FILE");

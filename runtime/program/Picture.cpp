@@ -1,6 +1,5 @@
 #include "runtime/program/Picture.h"
 
-#include "runtime/program/Error.h"
 #include "runtime/program/Font.h"
 #include "runtime/program/Vocabulary.h"
 
@@ -11,6 +10,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <new>
 #include <numbers>
 
 namespace fovea::program {
@@ -78,28 +79,38 @@ Color fromOklch(double lightness, double chroma, double hue) {
 Color ramp(double value) {
   static const std::vector<Color> colors = [] {
     std::vector<Color> colors;
-    for (int step = 0; step < 256; ++step) {
-      double at = step / 255.0;
+    for (int step = 0; step < 200; ++step) {
+      double at = step / 199.0;
       colors.push_back(fromOklch(0.985 - 0.725 * at, 0.125 * std::sin(std::numbers::pi * 0.85 * std::pow(at, 0.8)), 222 + 62 * at));
     }
     return colors;
   }();
-  return colors[value > 0 ? size_t(std::lround(255 * std::min(value, 1.0))) : 0];
+  return colors[value > 0 ? size_t(std::lround(199 * std::min(value, 1.0))) : 0];
 }
 
-Picture::Picture(int width, int height, Color background) : width(width), height(height), pixels(size_t(width) * size_t(height) * 3) {
-  fill(0, 0, width, height, background);
+Picture::Picture(int width, int height, Color background) : width(width), height(height), pixels(size_t(width) * size_t(height)) {
+  palette.push_back(background);
+}
+
+uint8_t Picture::indexOf(Color color) {
+  auto found = std::find(palette.begin(), palette.end(), color);
+  if (found == palette.end() && palette.size() < 256)
+    found = palette.insert(found, color);
+  if (found == palette.end())
+    found = std::min_element(palette.begin(), palette.end(), [&](Color a, Color b) {
+      auto far = [&](Color c) { return std::abs(c.red - color.red) + std::abs(c.green - color.green) + std::abs(c.blue - color.blue); };
+      return far(a) < far(b);
+    });
+  return uint8_t(found - palette.begin());
 }
 
 void Picture::fill(int x, int y, int w, int h, Color color) {
+  uint8_t index = indexOf(color);
   int left = std::max(x, 0), right = std::min(x + w, width);
-  for (int row = std::max(y, 0); row < std::min(y + h, height); ++row)
-    for (int column = left; column < right; ++column) {
-      uint8_t *pixel = &pixels[(size_t(row) * size_t(width) + size_t(column)) * 3];
-      pixel[0] = color.red;
-      pixel[1] = color.green;
-      pixel[2] = color.blue;
-    }
+  for (int row = std::max(y, 0); row < std::min(y + h, height) && left < right; ++row) {
+    uint8_t *line = &pixels[size_t(row) * size_t(width)];
+    std::fill(line + left, line + right, index);
+  }
 }
 
 int Picture::widthOf(std::string_view text) {
@@ -136,18 +147,35 @@ void Picture::write(int x, int y, std::string_view text, Color color, bool up) {
   }
 }
 
+// One byte a pixel, which stb_image_write itself does not write: chunks by hand (PNG, ISO/IEC 15948), compression by stb.
 std::string Picture::png() const {
-  static const bool plain = [] {
-    stbi_write_force_png_filter = 0;       // areas of one colour compress well as they are, and ten times faster
-    stbi_write_png_compression_level = 5;
-    return true;
-  }();
-  (void)plain;
-  std::string bytes;
-  auto append = [](void *context, void *data, int size) { static_cast<std::string *>(context)->append(static_cast<char *>(data), size_t(size)); };
-  if (!stbi_write_png_to_func(append, &bytes, width, height, 3, pixels.data(), width * 3))
-    throw Error("a picture cannot be made");
-  return bytes;
+  std::string file = "\x89PNG\r\n\x1A\n";
+  auto number = [](uint32_t value) {
+    return std::string{char(value >> 24), char(value >> 16), char(value >> 8), char(value)};
+  };
+  auto chunk = [&](const char *name, const std::string &data) {
+    std::string body = name + data;
+    file += number(uint32_t(data.size())) + body + number(stbiw__crc32(reinterpret_cast<unsigned char *>(body.data()), int(body.size())));
+  };
+  constexpr char depthAndKind[] = {8, 3, 0, 0, 0};  // bits, palette, deflate, filters, not interlaced
+  chunk("IHDR", number(uint32_t(width)) + number(uint32_t(height)) + std::string(depthAndKind, 5));
+  std::string colors;
+  for (Color color : palette)
+    colors += {char(color.red), char(color.green), char(color.blue)};
+  chunk("PLTE", colors);
+  std::string rows;
+  for (int row = 0; row < height; ++row) {
+    rows += '\0';  // no filter
+    rows.append(reinterpret_cast<const char *>(&pixels[size_t(row) * size_t(width)]), size_t(width));
+  }
+  int size = 0;
+  unsigned char *packed = stbi_zlib_compress(reinterpret_cast<unsigned char *>(rows.data()), int(rows.size()), &size, 5);
+  if (!packed)
+    throw std::bad_alloc();
+  chunk("IDAT", std::string(reinterpret_cast<char *>(packed), size_t(size)));
+  STBIW_FREE(packed);
+  chunk("IEND", "");
+  return file;
 }
 
 }  // namespace fovea::program

@@ -11,9 +11,10 @@ namespace fovea::program {
 
 struct Color {
   uint8_t red, green, blue;
+  bool operator==(const Color &) const = default;
 };
 
-// From white (0) to a dark violet (1), in equal steps of lightness as the eye sees it (Ottosson's OKLab).
+// From white (0) to a dark violet (1), in 200 steps of equal lightness as the eye sees it (Ottosson's OKLab).
 Color ramp(double value);
 
 class Picture {
@@ -32,7 +33,10 @@ public:
 
 private:
   int width, height;
-  std::vector<uint8_t> pixels;  // [height, width, 3]
+  std::vector<Color> palette;   // at most 256; what comes later is drawn in the nearest
+  std::vector<uint8_t> pixels;  // [height, width], into the palette
+
+  uint8_t indexOf(Color color);
 };
 
 }  // namespace fovea::program

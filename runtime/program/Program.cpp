@@ -128,6 +128,8 @@ private:
   uint64_t first = 1;                             // line of entries[0]
   uint64_t lines = 0, answered = 0;
   bool failed = false, shown = false;
+  // Progress is for somebody who watches and does not see the results themselves.
+  const bool talkative = isatty(2) && (!options.output.empty() || !isatty(1));
   std::atomic<bool> broken = false;
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now(), lastShown = began;
 
@@ -303,7 +305,7 @@ private:
     using namespace std::chrono;
     auto now = steady_clock::now();
     double seconds = duration<double>(now - began).count();
-    if (seconds < 2 || (!last && now - lastShown < milliseconds(250)) || !isatty(2))
+    if (seconds < 2 || (!last && now - lastShown < milliseconds(250)) || !talkative)
       return;
     lastShown = now;
     shown = !last;
