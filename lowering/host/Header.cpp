@@ -99,8 +99,12 @@ std::vector<std::string> constraints(const Function &f) {
   for (const core::Result &result : f.results)
     seen.insert(result.axes.begin(), result.axes.end());
   std::vector<std::string> lines;
+  // A constraint as written and the same one printed from its node are one line.
+  std::set<std::string> said;
   auto add = [&](std::string line) {
-    if (std::find(lines.begin(), lines.end(), line) == lines.end())
+    std::string key = line;
+    std::erase(key, ' ');
+    if (said.insert(key).second)
       lines.push_back(std::move(line));
   };
   for (const core::Check &check : f.checks)
