@@ -93,7 +93,7 @@ std::string draw(const AttentionMap &map) {
   y = margin + int(title.size() + std::max<size_t>(output.size(), 1)) * pitch;
   picture.write(margin, y, map.trace + head, pale);
 
-  picture.write(left, top, "input", pale);
+  picture.write(left, top, map.across, pale);
   picture.write(margin, gridTop - gap - Picture::capitalHeight, "output", pale);
   // Where cells are smaller than text, every so many labels.
   const int everyColumn = (Picture::capitalHeight + 4 + cellWidth - 1) / cellWidth, everyRow = (Picture::capitalHeight + 2 + cellHeight - 1) / cellHeight;

@@ -13,8 +13,9 @@ struct AttentionMap {
   std::string trace;                     // "dec.2.p"
   int64_t head, heads;                   // head -1: the mean of all
   std::vector<std::string> rows;         // produced tokens
-  std::vector<std::string> columns;      // source tokens
+  std::vector<std::string> columns;      // source tokens, or what else the columns are
   std::vector<std::vector<float>> values;  // [rows, columns]
+  std::string across = "input";          // what the columns are, in a word or two
 };
 
 // A PNG file's bytes: produced tokens downwards, source tokens across, dark where much is attended to.

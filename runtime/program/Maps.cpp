@@ -111,7 +111,8 @@ void Maps::write(const std::string &input, const Job &job) const {
     const auto &arguments = model.table.step.arguments;
     Cut cut = cutOf(*std::find_if(arguments.begin(), arguments.end(),
                                   [&](const Argument &argument) { return argument.what == What::Trace && argument.name == trace; }));
-    AttentionMap map{input, model.target.decode(best.tokens), trace, 0, 1, produced, {}, {}};
+    AttentionMap map{input, model.target.decode(best.tokens), trace, 0, 1, produced, {}, {},
+                     cut.kind == Cut::Source ? "input" : cut.kind == Cut::Steps ? "output so far" : ""};
     int64_t steps = int64_t(traced.rows.size());
     int64_t columns = 1;
     if (cut.columns != size_t(-1))
