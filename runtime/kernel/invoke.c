@@ -110,10 +110,9 @@ static int32_t invoke(const int32_t *words, const char *strings, fovea_impl *imp
   return status ? status : impl(args);
 }
 
-int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments) {
-  int32_t status = check_version(words, strings);
-  if (status)
-    return status;
+/* Runs with a way out of memory, in the default floating-point mode; what `run` allocates is given back. */
+static int32_t guarded(const char *name, int32_t (*run)(void *), void *context) {
+  int32_t status;
   struct fovea_thread *const thread = &fovea_this_thread;
   jmp_buf escape, *const outer = thread->escape;
   const int64_t mark = fovea_arena_mark();
@@ -124,18 +123,45 @@ int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *i
 #endif
   thread->escape = &escape;
   if (_setjmp(escape) == 0)
-    status = invoke(words, strings, impl, arguments);
+    status = run(context);
   else if (thread->wanted == INT64_MAX)
-    status = fovea_failf(FOVEA_OUT_OF_MEMORY, strings + words[FOVEA_D_NAME], "out of memory: a temporary's size overflows 64 bits");
+    status = fovea_failf(FOVEA_OUT_OF_MEMORY, name, "out of memory: a temporary's size overflows 64 bits");
   else
-    status = fovea_failf(FOVEA_OUT_OF_MEMORY, strings + words[FOVEA_D_NAME], "out of memory: no %lld bytes for a temporary",
-                         (long long)thread->wanted);
+    status = fovea_failf(FOVEA_OUT_OF_MEMORY, name, "out of memory: no %lld bytes for a temporary", (long long)thread->wanted);
   thread->escape = outer;
   fovea_arena_release(mark);
 #if defined(__x86_64__)
   _mm_setcsr(mode);
 #endif
   return status;
+}
+
+struct invocation {
+  const int32_t *words;
+  const char *strings;
+  fovea_impl *impl;
+  void **arguments;
+};
+
+static int32_t run_kernel(void *context) {
+  struct invocation *i = context;
+  return invoke(i->words, i->strings, i->impl, i->arguments);
+}
+
+static int32_t run_stage(void *context) {
+  struct invocation *i = context;
+  return i->impl(i->arguments);
+}
+
+int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments) {
+  int32_t status = check_version(words, strings);
+  if (status)
+    return status;
+  return guarded(strings + words[FOVEA_D_NAME], run_kernel, &(struct invocation){words, strings, impl, arguments});
+}
+
+int32_t fovea_rt_stage(const char *name, fovea_impl *impl, void **args) {
+  return guarded(name, run_stage, &(struct invocation){NULL, NULL, impl, args});
 }
 
 int32_t fovea_rt_extents(const int32_t *words, const char *strings, void **arguments, int64_t *extents) {

@@ -23,6 +23,9 @@ typedef int32_t fovea_impl(void **args);
  * calls `impl`, and returns 0 or a fovea_status. Re-entrant. */
 int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments);
 
+/* Calls a stage of a model: `args` are memref descriptors and pointers to scalars already, checked by the program's runtime. */
+int32_t fovea_rt_stage(const char *name, fovea_impl *impl, void **args);
+
 /* Writes the extent of every index (-1: known to nobody) to `extents`, from the parameters alone; the results' entries of
  * `arguments` are not read. Returns 0 or a fovea_status: so a caller learns which results to allocate. */
 int32_t fovea_rt_extents(const int32_t *words, const char *strings, void **arguments, int64_t *extents);

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -47,6 +48,8 @@ static struct {
   int workers;
   atomic_int ready;
   pthread_t handles[MOST_THREADS];
+  _Atomic(atomic_int *) owner;    /* the process that started them; 0 in its children, if `wiped`; NULL: none were started */
+  int wiped;
 } pool;
 
 static int64_t cycles(void) {
@@ -191,7 +194,9 @@ static void *work(void *seen_at_start) {
   }
 }
 
-/* After a fork the child has this thread alone. */
+/* After a fork the child has one thread alone: the workers are not its own, and a loop that was running will never end. A page
+ * that the system empties at a fork tells, at the price of a load; pthread_atfork would need a start file of the linker's. */
+
 static void forget_workers(void) {
   pool.workers = 0;
   atomic_store(&pool.ready, 0);
@@ -200,11 +205,35 @@ static void forget_workers(void) {
   atomic_store(&pool.busy, 0);
 }
 
-static void register_fork(void) { pthread_atfork(NULL, NULL, forget_workers); }
+static void note_owner(void) {
+  if (atomic_load(&pool.owner))
+    return;
+  static atomic_int here;
+  atomic_int *owner = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (owner == MAP_FAILED)
+    owner = &here;
+  pool.wiped = owner != &here && madvise(owner, 4096, MADV_WIPEONFORK) == 0;
+  atomic_store(owner, getpid());
+  atomic_store_explicit(&pool.owner, owner, memory_order_release);
+}
+
+/* Makes the pool this process's. False while another thread does just that. */
+static int own_pool(void) {
+  atomic_int *owner = atomic_load_explicit(&pool.owner, memory_order_acquire);
+  if (!owner)
+    return 1;
+  int process = atomic_load_explicit(owner, memory_order_acquire);
+  if (process > 0 && (pool.wiped || process == getpid()))
+    return 1;
+  if (process < 0 || !atomic_compare_exchange_strong(owner, &process, -1))
+    return 0;
+  forget_workers();
+  atomic_store_explicit(owner, getpid(), memory_order_release);
+  return 1;
+}
 
 static void start_workers(int wanted) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, register_fork);
+  note_owner();
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);   /* signals are the program's own threads' */
@@ -222,6 +251,7 @@ static void start_workers(int wanted) {
 
 /* At the program's end, and when the library that holds this copy is unloaded. */
 __attribute__((destructor)) static void stop_workers(void) {
+  own_pool();
   atomic_store(&pool.leave, 1);
   atomic_fetch_add(&pool.epoch, 1);
   wake(&pool.epoch, INT_MAX);
@@ -269,7 +299,7 @@ void fovea_parallel_for(void (*body)(int64_t, void *), void *context, int64_t co
     return;
   int threads = count > 1 && !fovea_this_thread.inside ? fovea_set_threads(-1) : 1;
   int no = 0;
-  if (threads <= 1 || atomic_load_explicit(&pool.leave, memory_order_relaxed) ||
+  if (threads <= 1 || atomic_load_explicit(&pool.leave, memory_order_relaxed) || !own_pool() ||
       !atomic_compare_exchange_strong(&pool.busy, &no, 1)) {
     for (int64_t index = 0; index < count; ++index)
       run_index(body, context, index);
