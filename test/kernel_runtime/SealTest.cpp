@@ -169,6 +169,28 @@ int main(int argc, char **argv) {
   expectRuns({"gcc", in("load.c"), "-ldl", "-o", in("load")});
   expectRuns({in("load"), in("libtwice.so")});
 }
+TEST_F(Seal, AForkedProgramEnds) {   // it must not wait for its parent's workers
+  write(in("fork.c"), R"(
+#include "twice.h"
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  float x[100] = {1}, o[100];
+  int64_t n = 100;
+  DLTensor tx = {x, {kDLCPU, 0}, 1, {kDLFloat, 32, 1}, &n, NULL, 0}, to = tx;
+  to.data = o;
+  fovea_set_threads(4);
+  if (twice(&tx, &to)) return 2;
+  pid_t child = fork();
+  if (child == 0) return argc > 1 ? 0 : twice(&tx, &to);
+  int status;
+  return waitpid(child, &status, 0) != child || status;
+}
+)");
+  expectRuns({"gcc", in("fork.c"), in("twice.o"), "-o", in("fork")});
+  expectRuns({"timeout", "20", in("fork")});
+  expectRuns({"timeout", "20", in("fork"), "idle"});
+}
 TEST_F(Seal, BesideAForeignObjectOfTheSameNames) {
   write(in("foreign.c"), R"(
 #include <stdlib.h>
