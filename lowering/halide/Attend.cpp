@@ -57,6 +57,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   }
   ImageParam acc0 = matrix("acc_before", Type::F32, width, args);
   built.inPlace = {{"maximum_before", "maximum"}, {"sum_before", "sum"}, {"acc_before", "acc"}};
+  built.overwrites = {{"weight", "score"}};
   built.rowStrides = {{"acc_before", width}, {"acc", width}};
   Values values(spec, args);
   // Whole groups of rows and whole panels of keys are computed; what lies beyond is masked.

@@ -17,6 +17,7 @@ struct Built {
   std::vector<Halide::Func> outputs;
   std::vector<Halide::Argument> arguments;      // everything it reads
   std::map<std::string, std::string> inPlace;   // image read -> output that it is
+  std::map<std::string, std::string> overwrites;  // scratch -> scratch of the same shape whose last reader, point by point, is its producer
   std::map<std::string, Halide::Expr> rowStrides;  // of images whose row stride is neither a constant nor an argument
 };
 

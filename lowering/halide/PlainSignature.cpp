@@ -52,6 +52,33 @@ private:
   }
 };
 
+// Scratch that overwrites other scratch: one allocation, half the cache.
+class Overwrite : public IRMutator {
+public:
+  explicit Overwrite(const std::map<std::string, std::string> &overwrites) : overwrites(overwrites) {}
+
+private:
+  using IRMutator::visit;
+  const std::map<std::string, std::string> &overwrites;
+
+  const std::string &home(const std::string &name) const {
+    auto it = overwrites.find(name);
+    return it == overwrites.end() ? name : it->second;
+  }
+  Stmt visit(const Allocate *op) override { return overwrites.count(op->name) ? mutate(op->body) : IRMutator::visit(op); }
+  Stmt visit(const Free *op) override {
+    for (const auto &[name, former] : overwrites)
+      if (op->name == former) return Evaluate::make(0);  // it lives on as `name`
+    return Free::make(home(op->name));
+  }
+  Expr visit(const Load *op) override {
+    return Load::make(op->type, home(op->name), mutate(op->index), op->image, op->param, mutate(op->predicate), op->alignment);
+  }
+  Stmt visit(const Store *op) override {
+    return Store::make(home(op->name), mutate(op->value), mutate(op->index), op->param, mutate(op->predicate), op->alignment);
+  }
+};
+
 // The predicate of a reduction comes once for every unrolled statement; one test does.
 class MergeGuards : public IRMutator {
   using IRMutator::visit;
@@ -100,7 +127,7 @@ Module withPlainSignature(const Module &module, const LeafSpec &spec, const Buil
   const LoweredFunc &f = module.functions()[0];
   std::set<std::string> names;
   for (const Argument &a : signature(spec)) names.insert(a.name);
-  Stmt body = MergeGuards().mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body)));
+  Stmt body = MergeGuards().mutate(Overwrite(built.overwrites).mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body))));
   FindDescriptors descriptors;
   body.accept(&descriptors);
   for (const std::string &name : descriptors.found) throw std::logic_error("the leaf still reads the descriptor `" + name + "`");
