@@ -59,28 +59,60 @@ std::string toJson(const AttentionMap &map, uint64_t line) {
   return text + ",\n \"values\": " + values + "\n}\n";
 }
 
-// A trace is cut into maps: which axis runs along the columns, and what the others are.
+// How a trace is cut into maps: one axis runs along the columns, the others, flattened, are the heads. `shape` below is that of one
+// step's row, without the batch axis; only an axis of columns changes from step to step.
 struct Cut {
-  const Argument *argument;
-  size_t columns;               // axis without the batch axis
-  enum Kind : uint8_t { Source, Steps, Numbered } kind;
+  enum Kind : uint8_t { Source, Steps, Numbered, Single } kind = Single;
+  size_t axis = 0;              // of the columns, in a step's row
+  const Extent *extent = nullptr;
+
+  explicit Cut(const Shape &shape) {
+    auto choose = [&](Kind wanted, auto test) {
+      for (size_t place = 1; kind == Single && place < shape.size(); ++place)
+        if (test(place, shape[place])) {
+          kind = wanted;
+          axis = place - 1;
+          extent = &shape[place];
+        }
+    };
+    choose(Source, [](size_t, const Extent &extent) { return extent.isSymbol('i'); });
+    choose(Numbered, [](size_t, const Extent &extent) { return extent.mentions('i'); });
+    choose(Steps, [](size_t, const Extent &extent) { return extent.isSymbol('t'); });
+    choose(Numbered, [&](size_t place, const Extent &) { return place + 1 == shape.size(); });
+  }
+
+  int64_t columns(int64_t sourceLength, int64_t steps) const { return extent ? extent->evaluate({1, 1, sourceLength, steps}) : 1; }
+
+  int64_t heads(const std::vector<int64_t> &shape) const {
+    int64_t count = 1;
+    for (size_t place = 0; place < shape.size(); ++place)
+      count *= extent && place == axis ? 1 : shape[place];
+    return count;
+  }
+
+  // 0 beyond what the step had.
+  float value(const std::vector<float> &row, const std::vector<int64_t> &shape, int64_t head, int64_t column) const {
+    int64_t stored = extent ? shape[axis] : 1, inner = 1;
+    for (size_t place = axis + 1; extent && place < shape.size(); ++place)
+      inner *= shape[place];
+    return column < stored ? row[size_t((head / inner * stored + column) * inner + head % inner)] : 0;
+  }
 };
 
-Cut cutOf(const Argument &argument) {
-  const Shape &shape = argument.shape;
-  auto find = [&](auto test) {
-    for (size_t axis = 1; axis < shape.size(); ++axis)
-      if (test(shape[axis]))
-        return axis;
-    return size_t(0);
-  };
-  if (size_t axis = find([](const Extent &extent) { return extent.isSymbol('i'); }))
-    return {&argument, axis - 1, Cut::Source};
-  if (size_t axis = find([](const Extent &extent) { return extent.mentions('i'); }))
-    return {&argument, axis - 1, Cut::Numbered};
-  if (size_t axis = find([](const Extent &extent) { return extent.isSymbol('t'); }))
-    return {&argument, axis - 1, Cut::Steps};
-  return {&argument, shape.size() < 2 ? size_t(-1) : shape.size() - 2, Cut::Numbered};
+// The values of one head, or the mean of all for -1.
+std::vector<std::vector<float>> valuesOf(const TraceRows &traced, const Cut &cut, int64_t columns, int64_t head, int64_t heads) {
+  std::vector<std::vector<float>> values;
+  int64_t first = std::max<int64_t>(head, 0), last = head < 0 ? heads : head + 1;
+  for (size_t step = 0; step < traced.rows.size(); ++step) {
+    auto &row = values.emplace_back();
+    for (int64_t column = 0; column < columns; ++column) {
+      double sum = 0;
+      for (int64_t each = first; each < last; ++each)
+        sum += double(cut.value(traced.rows[step], traced.shapes[step], each, column));
+      row.push_back(float(sum / double(last - first)));
+    }
+  }
+  return values;
 }
 
 }  // namespace
@@ -108,54 +140,25 @@ void Maps::write(const std::string &input, const Job &job) const {
   for (size_t index = 0; index < job.traces.size(); ++index) {
     const std::string &trace = model.table.traces[index].name;
     const TraceRows &traced = job.traces[index];
+    if (traced.rows.empty())
+      continue;
     const auto &arguments = model.table.step.arguments;
-    Cut cut = cutOf(*std::find_if(arguments.begin(), arguments.end(),
-                                  [&](const Argument &argument) { return argument.what == What::Trace && argument.name == trace; }));
-    AttentionMap map{input, model.target.decode(best.tokens), trace, 0, 1, produced, {}, {},
-                     cut.kind == Cut::Source ? "input" : cut.kind == Cut::Steps ? "output so far" : ""};
-    int64_t steps = int64_t(traced.rows.size());
-    int64_t columns = 1;
-    if (cut.columns != size_t(-1))
-      columns = cut.argument->shape[cut.columns + 1].evaluate({1, 1, int64_t(source.size()), steps});
+    Cut cut(std::find_if(arguments.begin(), arguments.end(), [&](const Argument &argument) {
+              return argument.what == What::Trace && argument.name == trace;
+            })->shape);
+    int64_t columns = cut.columns(int64_t(source.size()), int64_t(traced.rows.size())), heads = cut.heads(traced.shapes[0]);
+    AttentionMap map{input, model.target.decode(best.tokens), trace, 0, heads, produced, {}, {}, ""};
+    map.across = cut.kind == Cut::Source ? "input" : cut.kind == Cut::Steps ? "output so far" : "";
     for (int64_t column = 0; column < columns; ++column)
       map.columns.push_back(cut.kind == Cut::Source ? source[size_t(column)] : cut.kind == Cut::Steps ? before[size_t(column)] : std::to_string(column));
-
-    // The axes beside the columns, flattened, are the heads. Only an axis of columns changes from step to step.
-    auto around = [&](int64_t step, int64_t &inner) {
-      const std::vector<int64_t> &shape = traced.shapes[size_t(step)];
-      int64_t heads = 1;
-      inner = 1;
-      for (size_t axis = 0; axis < shape.size(); ++axis)
-        if (axis != cut.columns) {
-          heads *= shape[axis];
-          if (cut.columns != size_t(-1) && axis > cut.columns)
-            inner *= shape[axis];
-        }
-      return heads;
-    };
-    int64_t inner = 1;
-    map.heads = steps > 0 ? around(0, inner) : 1;
-    auto value = [&](int64_t step, int64_t head, int64_t column) {
-      int64_t stored = cut.columns == size_t(-1) ? 1 : traced.shapes[size_t(step)][cut.columns], heads = around(step, inner);
-      int64_t at = (head / inner * stored + column) * inner + head % inner;
-      return column < stored && head < heads ? traced.rows[size_t(step)][size_t(at)] : 0.0f;
-    };
-    std::string name(trace);
+    std::string name = trace;
     std::replace(name.begin(), name.end(), '/', '_');
     char number[32];
     std::snprintf(number, sizeof number, "%06llu", static_cast<unsigned long long>(job.line));
     std::string path = folder + "/" + number + "-" + name;
-    for (map.head = map.heads > 1 ? -1 : 0; map.head < map.heads; ++map.head) {
-      map.values.assign(size_t(steps), std::vector<float>(size_t(columns)));
-      int64_t first = std::max<int64_t>(map.head, 0), last = map.head < 0 ? map.heads : map.head + 1;
-      for (int64_t step = 0; step < steps; ++step)
-        for (int64_t column = 0; column < columns; ++column) {
-          double sum = 0;
-          for (int64_t head = first; head < last; ++head)
-            sum += double(value(step, head, column));
-          map.values[size_t(step)][size_t(column)] = float(sum / double(last - first));
-        }
-      std::string suffix = map.heads > 1 && map.head >= 0 ? "-h" + std::to_string(map.head) : "";
+    for (map.head = heads > 1 ? -1 : 0; map.head < heads; ++map.head) {
+      map.values = valuesOf(traced, cut, columns, map.head, heads);
+      std::string suffix = heads > 1 && map.head >= 0 ? "-h" + std::to_string(map.head) : "";
       program::write(path + suffix + ".json", toJson(map, job.line));
       program::write(path + suffix + ".png", draw(map));
     }

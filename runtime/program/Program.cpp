@@ -82,7 +82,8 @@ public:
       maps = std::make_unique<Maps>(options.maps, model);
   }
 
-  int run() {
+  // The exit code; `signal` is the one that ended it, if one did.
+  int run(int &signal) {
     int descriptor = 0;
     if (!options.input.empty()) {
       descriptor = ::open(options.input.c_str(), O_RDONLY | O_CLOEXEC);
@@ -107,10 +108,7 @@ public:
     else
       writer.flush();
     progress(true);
-    if (broken)
-      return leave(SIGPIPE);
-    if (interrupted)
-      return leave(interrupted);
+    signal = broken ? SIGPIPE : interrupted.load();
     return failed ? 1 : 0;
   }
 
@@ -133,17 +131,6 @@ private:
   std::atomic<bool> broken = false;
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now(), lastShown = began;
 
-  // Ends as the signal would have ended the program; `--output`'s file is not left behind half.
-  int leave(int signal) {
-    std::signal(signal, SIG_DFL);
-    leavingSignal = signal;
-    return 128 + signal;
-  }
-
-public:
-  int leavingSignal = 0;
-
-private:
   void message(const std::string &sentence) {
     if (shown)
       std::fputs("\r\033[K", stderr);
@@ -327,9 +314,7 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
       table.setThreads(int32_t(options->threads));
     Model ready(std::move(table), options->weights, programFolder());
     Shell shell(ready, *options, name);
-    code = shell.run();
-    signal = shell.leavingSignal;
-    return code;
+    return shell.run(signal);
   } catch (const InternalError &error) {
     complain(std::string(error.what()) + " (an internal error; please report it)");
     return 3;
@@ -352,8 +337,11 @@ int run(const fovea_model &model, int argc, const char *const *argv) {
   name = name.substr(name.rfind('/') + 1);
   int signal = 0;
   int code = guarded(model, argc, argv, name, signal);
-  if (signal)
+  if (signal) {
+    // Everything is put away; now end as the signal would have ended the program.
+    std::signal(signal, SIG_DFL);
     std::raise(signal);
+  }
   return code;
 }
 
