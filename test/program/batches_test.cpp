@@ -1,0 +1,97 @@
+#include "runtime/program/Batches.h"
+#include "runtime/program/Workers.h"
+#include "test/program/ToyModel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <set>
+#include <stdexcept>
+
+using namespace fovea::program;
+
+namespace {
+
+const Model &model() {
+  static const Model model(readTable(toy::model()), "", ".");
+  return model;
+}
+
+std::vector<Job> jobsOf(const std::vector<size_t> &lengths) {
+  std::vector<Job> jobs(lengths.size());
+  for (size_t k = 0; k < lengths.size(); ++k)
+    jobs[k].source.assign(lengths[k], 2);
+  return jobs;
+}
+
+std::vector<std::vector<size_t>> cut(std::vector<Job> &jobs, BatchLimits limits) {
+  std::vector<Job *> all;
+  for (Job &job : jobs)
+    all.push_back(&job);
+  std::vector<std::vector<size_t>> lengths;
+  for (const auto &batch : makeBatches(model(), all, limits)) {
+    lengths.emplace_back();
+    for (const Job *job : batch)
+      lengths.back().push_back(job->source.size());
+  }
+  return lengths;
+}
+
+constexpr int64_t plenty = int64_t(1) << 40;
+
+TEST(Batches, LongestFirst) {
+  std::vector<Job> jobs = jobsOf({3, 9, 4, 7, 1});
+  EXPECT_EQ(cut(jobs, {2, 1, plenty, 1, false}), (std::vector<std::vector<size_t>>{{9, 7}, {4, 3}, {1}}));
+  EXPECT_TRUE(cut(jobs, {2, 1, 0, 1, false}).empty());
+  for (const Job &job : jobs)
+    EXPECT_NE(job.error.find("needs more memory than there is"), std::string::npos) << job.error;
+}
+
+TEST(Batches, MemoryBoundsThem) {
+  std::vector<Job> jobs = jobsOf(std::vector<size_t>(100, 10));
+  int64_t alone = Session::bytesNeeded(model(), 1, 10, 4, false);
+  EXPECT_GT(Session::bytesNeeded(model(), 1, 10, 4, true), alone);
+  for (const auto &batch : cut(jobs, {256, 4, 7 * alone, 1, false}))
+    EXPECT_LE(batch.size(), 7u);
+  jobs = jobsOf({1 << 17, 1 << 15, 1 << 15, 1 << 15, 1});
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, false}), (std::vector<std::vector<size_t>>{{1 << 17}, {1 << 15, 1 << 15}, {1 << 15, 1}})) << "65,536 padded tokens";
+}
+
+TEST(Batches, OneForEveryWorker) {
+  std::vector<Job> jobs = jobsOf(std::vector<size_t>(200, 10));
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, false}).size(), 1u);
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 4, false}).size(), 4u);
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 64, false}).size(), 1u) << "too few lines to share";
+}
+
+TEST(Workers, EveryPieceOnce) {
+  Workers workers(4);
+  for (int64_t pieces : {0, 1, 3, 4, 100}) {
+    std::vector<std::atomic<int>> done(100);
+    std::atomic<bool> beyond = false;
+    workers.run(pieces, [&](int64_t worker, int64_t piece) {
+      ++done[size_t(piece)];
+      beyond = beyond || worker >= 4;
+    });
+    for (int64_t piece = 0; piece < 100; ++piece)
+      EXPECT_EQ(done[size_t(piece)], piece < pieces);
+    EXPECT_FALSE(beyond);
+  }
+}
+
+TEST(Workers, AnExceptionEndsTheRound) {
+  Workers workers(3);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> done = 0;
+    EXPECT_THROW(workers.run(1000, [&](int64_t, int64_t piece) {
+      ++done;
+      if (piece == 5)
+        throw std::runtime_error("five");
+    }), std::runtime_error);
+    EXPECT_GE(done, 6);
+    workers.run(10, [&](int64_t, int64_t) { ++done; });
+    EXPECT_GE(done, 16);
+  }
+}
+
+}  // namespace
