@@ -49,6 +49,22 @@ int64_t argmax(const float *logits, int64_t count) {
   return std::find(logits, logits + count, best) - logits;
 }
 
+int64_t nextAbove(const float *logits, int64_t from, int64_t count, float bound) {
+  for (; from + lanes <= count; from += lanes) {
+    int above[lanes];
+    for (int lane = 0; lane < lanes; ++lane)
+      above[lane] = logits[from + lane] > bound;
+    int any = 0;
+    for (int lane : above)
+      any |= lane;
+    if (any)
+      break;
+  }
+  while (from < count && !(logits[from] > bound))
+    ++from;
+  return from;
+}
+
 double logSumExp(const float *logits, int64_t count) {
   float best = largest(logits, count);
   if (!(best > -infinity) || best == infinity)

@@ -9,6 +9,9 @@ namespace fovea::program {
 // Index of the largest logit, the first of equals; -1 when none is above -infinity (NaN is not).
 int64_t argmax(const float *logits, int64_t count);
 
+// The first index from `from` on whose logit is above `bound`, or `count`.
+int64_t nextAbove(const float *logits, int64_t from, int64_t count, float bound);
+
 // log(sum(exp(logits))), within 1e-6 of the exact value; NaN or infinite when a logit is NaN or +infinity, or none is above
 // -infinity.
 double logSumExp(const float *logits, int64_t count);

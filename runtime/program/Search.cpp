@@ -170,7 +170,10 @@ bool Search::extend(Source &source, bool last) {
     const float *logits = session.logits() + live.row * vocabulary;
     double total = live.score - logSumExp(logits, vocabulary);
     double worst = candidates.size() == most ? candidates.back().score : -infinity;
-    for (int64_t token = 0; token < vocabulary; ++token) {
+    // What is not above `bound` cannot be better than the worst candidate, whatever rounding does.
+    auto boundFor = [&](double worst) { return float(worst - total - 1e-5 * (1 + std::abs(worst - total))); };
+    float bound = boundFor(worst);
+    for (int64_t token = nextAbove(logits, 0, vocabulary, bound); token < vocabulary; token = nextAbove(logits, token + 1, vocabulary, bound)) {
       double score = total + double(logits[token]);
       if (!(score > worst))
         continue;
@@ -182,7 +185,7 @@ bool Search::extend(Source &source, bool last) {
       } else
         candidates.insert(place, {score, int32_t(index), int32_t(token)});
       if (candidates.size() == most)
-        worst = candidates.back().score;
+        bound = boundFor(worst = candidates.back().score);
     }
   }
   if (candidates.empty()) {

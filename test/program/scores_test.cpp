@@ -31,6 +31,22 @@ TEST(Scores, Argmax) {
   }
 }
 
+TEST(Scores, NextAbove) {
+  std::vector<float> row(37, 0);
+  row[3] = row[20] = row[36] = 2;
+  row[5] = nan;
+  auto next = [&](int64_t from, float bound) { return nextAbove(row.data(), from, 37, bound); };
+  EXPECT_EQ(next(0, 1), 3);
+  EXPECT_EQ(next(3, 1), 3);
+  EXPECT_EQ(next(4, 1), 20);
+  EXPECT_EQ(next(21, 1), 36);
+  EXPECT_EQ(next(37, 1), 37);
+  EXPECT_EQ(next(0, 2), 37);
+  EXPECT_EQ(next(4, -infinity), 4);
+  EXPECT_EQ(next(5, -infinity), 6) << "NaN is above nothing";
+  EXPECT_EQ(next(0, nan), 37);
+}
+
 TEST(Scores, LogSumExp) {
   std::mt19937 random(1);
   for (int64_t count : {1, 2, 7, 8, 9, 74, 1000, 50257}) {
