@@ -110,8 +110,7 @@ const char *Elaborator::kindName(const Binding &binding) const {
 }
 
 std::optional<IndexId> Elaborator::findIndex(Scope &scope, const ast::Name &name, bool report) {
-  const Env *env = find(scope.env, name.symbol);
-  if (!env && inModel && top.env) env = find(top.env, name.symbol);
+  const Env *env = lookup(scope, name.symbol);
   if (env && env->binding.kind == Binding::Index) return env->binding.id;
   if (env && env->binding.kind == Binding::Poison) {
     failed = true;

@@ -54,6 +54,7 @@ struct Instance {
   const ast::Block *block = nullptr;
   const FileScope *file = nullptr;
   std::string path;                        // "dec.0."
+  int64_t number = 0;                      // {n} in names of foreign tensors
   const Env *env = nullptr;                // axes, parameters, caches and parts
   std::vector<IndexId> inner, outer;       // block axes: inside, and what they were given
   std::map<Symbol, Instance *> single;
@@ -194,16 +195,18 @@ private:
   SourceRange rangeOf(core::Place place, const std::string &text) const;
 
   // ElaborateModel.cpp.
+  const Env *lookup(const Scope &scope, Symbol name) const;
+  void model(const ast::Model &model, Scope &scope);
   void members(const std::vector<ast::Member> &list, Scope &scope, Instance *owner, unsigned depth);
-  Instance *instantiate(const ast::Instance &instance, const std::string &path, Scope &scope, int64_t number, unsigned depth);
-  void weight(const ast::Weight &weight, Scope &scope, const Instance *owner, int64_t number);
-  void stageParameters(const ast::Stage &stage, Scope &scope);
-  void stageIndices(const ast::Stage &stage, Scope &scope);
+  Instance *instantiate(const ast::Instance &part, const std::string &path, Scope &scope, int64_t number, unsigned depth);
+  void weight(const ast::Weight &weight, Scope &scope, const Instance *owner);
+  void stageParameter(Scope &scope, const ast::Parameter &parameter);
+  void encoded(const ast::Parameter &parameter, Scope &scope);
+  void instanceCaches(Instance &instance);
   void append(const ast::Statement &statement, Scope &scope);
   void trace(const ast::Statement &statement, Scope &scope);
   void forEach(const ast::Statement &statement, Scope &scope);
   core::TensorId currentCache(core::TensorId tensor) const;
-  NodeId initial(const ast::Parameter &state, const std::vector<std::string> &axes);
 
   SourceManager &sources;
   Diagnostics &diagnostics;
@@ -237,10 +240,11 @@ private:
   std::set<IndexId> local;                             // those introduced in a function: they must not leave it
 
   // Models.
+  FileScope modelFile;                                 // the file's functions and the model's own
   Scope top;                                           // a stage's outermost scope
+  const Env *encodeEnv = nullptr;                      // what encode took and returned
   std::optional<IndexId> batch;
-  std::map<core::TensorId, core::TensorId> appended;   // a cache, or what was appended to it -> after the next append
-  std::vector<std::pair<std::string, uint32_t>> stateResults;
+  std::map<core::TensorId, core::TensorId> appended;   // a cache -> what it is after the step's append
   struct TraceRequest {
     std::string name;
     NodeId node;
@@ -250,7 +254,7 @@ private:
   };
   std::vector<TraceRequest> traces;
   std::vector<core::TensorId> caches;
-  std::map<std::string, IndexId> topIndices;
+  std::set<IndexId> growingIndices;
   size_t modelIndices = 0;                             // indices that both stages have, in the same order
 
 public:

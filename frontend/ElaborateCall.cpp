@@ -11,8 +11,7 @@ using ast::Expr;
 
 Elaborator::Nodes Elaborator::call(const Expr *expr, Scope &scope) {
   const ast::Name &name = expr->path[0];
-  const Env *entry = find(scope.env, name.symbol);
-  if (!entry && inModel) entry = find(top.env, name.symbol);
+  const Env *entry = lookup(scope, name.symbol);
   if (entry && entry->binding.kind == Binding::Poison) return {};
   if (entry && entry->binding.kind == Binding::Instance) return instanceCall(expr, entry, scope);
   if (expr->path.size() > 1) {
@@ -262,8 +261,7 @@ NodeId Elaborator::concat(const Expr *expr, Scope &scope) {
 
   const ast::Name &axisName = expr->indices[0];
   IndexId c;
-  const Env *entry = find(scope.env, axisName.symbol);
-  if (!entry && inModel) entry = find(top.env, axisName.symbol);
+  const Env *entry = lookup(scope, axisName.symbol);
   if (entry) {
     auto index = findIndex(scope, axisName);
     if (!index) return none;

@@ -96,12 +96,11 @@ NodeId Elaborator::reference(const Expr *expr, Scope &scope) {
   if (expr->path.size() > 1) {
     // encode.h: the same as h, said with its origin.
     if (inModel && name.text() == "encode" && expr->path.size() == 2)
-      if (const Env *entry = find(top.env, expr->path[1].symbol)) return reference(entry, expr->path[1], scope);
+      if (const Env *entry = find(encodeEnv, expr->path[1].symbol)) return reference(entry, expr->path[1], scope);
     error(Diag::UnknownName, expr->range, {sources.text(expr->range), ""});
     return none;
   }
-  const Env *entry = find(scope.env, name.symbol);
-  if (!entry && inModel) entry = find(top.env, name.symbol);
+  const Env *entry = lookup(scope, name.symbol);
   if (entry) return reference(entry, name, scope);
   bool function = scope.file->functions.count(name.symbol) > 0;
   if (function)
@@ -228,8 +227,7 @@ NodeId Elaborator::index(const Expr *expr, Scope &scope) {
   const Expr *base = expr->args[0];
   const Env *entry = nullptr;
   if (base->kind == Expr::Reference && base->path.size() == 1 && !base->grouped) {
-    entry = find(scope.env, base->path[0].symbol);
-    if (!entry && inModel) entry = find(top.env, base->path[0].symbol);
+    entry = lookup(scope, base->path[0].symbol);
   }
   NodeId node = value(base, scope);
   // The indices in brackets are positions, even where bare names stand for extents.

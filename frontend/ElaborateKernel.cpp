@@ -34,8 +34,9 @@ bool Elaborator::kernel(const ast::Kernel &k) {
 
 // The index of an axis name; a new one where the name is new.
 std::optional<IndexId> Elaborator::axis(Scope &scope, const ast::Name &name, bool known) {
-  const Env *entry = find(scope.env, name.symbol);
-  if (!entry && inModel) entry = find(top.env, name.symbol);
+  const Env *entry = lookup(scope, name.symbol);
+  // In step, a value of encode does not take the name.
+  if (entry && entry->binding.kind != Binding::Index && !find(scope.env, name.symbol)) entry = nullptr;
   if (entry) {
     if (entry->binding.kind != Binding::Index) {
       if (entry->binding.kind == Binding::Poison) return failed = true, std::nullopt;

@@ -68,6 +68,8 @@ void Elaborator::let(const Statement &s, Scope &scope) {
     bool outerFailed = failed;
     bool depends = false;
     Nodes nodes;
+    auto appendedBefore = appended;
+    size_t tracesBefore = traces.size();
     {
       // A trial: what it asked about the using definition tells whether a failure is final.
       std::set<IndexId> questions, *outer = asked;
@@ -80,7 +82,12 @@ void Elaborator::let(const Statement &s, Scope &scope) {
       asked = outer;
       depends = bad && !questions.empty();
       if (outer) outer->insert(questions.begin(), questions.end());
-      if (nodes.empty() && !depends && !aborted && !diagnostics.isMuted()) lazily(lazy, bad);
+      if (nodes.empty() && !depends && !aborted && !diagnostics.isMuted()) {
+        // Once more, for its messages.
+        appended = appendedBefore;
+        traces.resize(tracesBefore);
+        lazily(lazy, bad);
+      }
     }
     // A concat in the value may have brought an index, which the statements that follow see too.
     for (const Env *env = lazy.scope.env; env && env != scope.env; env = env->parent)
@@ -277,8 +284,7 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
   };
   std::vector<Place> places;
   for (const ast::Target &target : s.targets) {
-    const Env *entry = find(scope.env, target.name.symbol);
-    if (!entry && inModel) entry = find(top.env, target.name.symbol);
+    const Env *entry = lookup(scope, target.name.symbol);
     bool fine = false;
     if (!entry) {
       error(Diag::UnknownResult, target.name.range, {target.name.text(), suggestion(scope, target.name.symbol, false)});
