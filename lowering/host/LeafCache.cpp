@@ -100,7 +100,9 @@ struct LeafCache::State {
       error = fmt::format("{}: cannot write: {}", path, std::strerror(errno));
       return false;
     }
-    ProcessResult result = runProcess({program, "-o", made.path()}, spec);
+    ProcessLimits limits;
+    limits.time = std::chrono::minutes(10);   // a leaf takes about 0.3 s
+    ProcessResult result = runProcess({program, "-o", made.path()}, spec, limits);
     if (!result.good()) {
       error = fmt::format("a leaf failed to compile: {}", result.complaint());
       return false;

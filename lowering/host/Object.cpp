@@ -84,6 +84,14 @@ std::string kernelRuntimeObject(std::string &error) {
   return {};
 }
 
+std::string programLibrary(std::string &error) {
+  std::filesystem::path path = programFolder() / "../lib/libFoveaProgram.a";
+  if (access(path.c_str(), R_OK) == 0)
+    return path.string();
+  error = "libFoveaProgram.a is missing: it belongs into lib beside the folder of this program";
+  return {};
+}
+
 std::string ownProgram(const std::string &name, std::string &error) {
   std::filesystem::path beside = programFolder() / name;
   if (access(beside.c_str(), X_OK) == 0)

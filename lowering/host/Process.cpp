@@ -104,13 +104,21 @@ ProcessResult runProcess(const std::vector<std::string> &args, std::string_view 
   posix_spawn_file_actions_adddup2(&actions, in.file, 0);
   posix_spawn_file_actions_adddup2(&actions, out.file, 1);
   posix_spawn_file_actions_adddup2(&actions, err.file, 2);
+  // Children take signals even where this process leaves them to one thread (removeTemporariesOnSignals).
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   std::vector<char *> argv;
   for (const std::string &arg : args)
     argv.push_back(const_cast<char *>(arg.c_str()));
   argv.push_back(nullptr);
   pid_t child;
-  int fault = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  int fault = posix_spawnp(&child, argv[0], &actions, &attributes, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   if (fault == ENOENT) {
     result.error = fmt::format("the program `{}` is missing", args[0]);
     return result;

@@ -1,11 +1,15 @@
 #include "runtime/support/File.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <mutex>
+#include <set>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 namespace fovea {
@@ -26,6 +30,21 @@ bool writeAll(int file, std::string_view bytes) {
 bool fail(const std::string &path, const char *what, std::string &error) {
   error = path + ": " + what + ": " + std::strerror(errno);
   return false;
+}
+
+void removeAll(const std::string &path) {
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+}
+
+// What exists now and should not outlive the process. Never destroyed: a signal may come at the very end.
+struct Temporaries {
+  std::mutex lock;
+  std::set<std::string> paths;
+};
+Temporaries &temporaries() {
+  static Temporaries &all = *new Temporaries;
+  return all;
 }
 
 // Where a symbolic link leads: the file is replaced, not the link.
@@ -112,30 +131,73 @@ bool renameInto(const std::string &from, const std::string &given, std::string &
   return true;
 }
 
+void removeTemporariesOnSignals() {
+  {
+    std::lock_guard guard(temporaries().lock);
+    temporaries().paths.clear();   // a parent's, after a fork
+  }
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction now;
+    if (sigaction(number, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)   // nohup stays nohup
+      sigaddset(&signals, number);
+  }
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::thread([signals] {
+    int number;
+    if (sigwait(&signals, &number) != 0)
+      return;
+    // The lock is kept: nothing temporary is made or renamed any more.
+    temporaries().lock.lock();
+    for (const std::string &path : temporaries().paths)
+      removeAll(path);
+    signal(number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+    raise(number);
+  }).detach();
+}
+
 TemporaryFile::TemporaryFile(const std::string &beside) : name(beside + ".XXXXXX") {
+  std::lock_guard guard(temporaries().lock);
   int file = mkostemp(name.data(), O_CLOEXEC);
-  if (file < 0)
+  if (file < 0) {
     name.clear();
-  else
-    close(file);
+    return;
+  }
+  close(file);
+  temporaries().paths.insert(name);
 }
 
 TemporaryFile::~TemporaryFile() {
-  if (!name.empty())
-    unlink(name.c_str());
+  if (name.empty())
+    return;
+  unlink(name.c_str());
+  keep();
+}
+
+void TemporaryFile::keep() {
+  std::lock_guard guard(temporaries().lock);
+  temporaries().paths.erase(name);
+  name.clear();
 }
 
 TemporaryFolder::TemporaryFolder() {
   const char *root = std::getenv("TMPDIR");
   name = std::string(root && *root ? root : "/tmp") + "/fovea-XXXXXX";
+  std::lock_guard guard(temporaries().lock);
   if (!mkdtemp(name.data()))
     name.clear();
+  else
+    temporaries().paths.insert(name);
 }
 
 TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  if (!name.empty())
-    std::filesystem::remove_all(name, ignored);
+  if (name.empty())
+    return;
+  removeAll(name);
+  std::lock_guard guard(temporaries().lock);
+  temporaries().paths.erase(name);
 }
 
 }  // namespace fovea

@@ -22,6 +22,10 @@ inline bool writeFileAtomically(const std::string &path, std::string_view bytes,
 // The same for a file that another program has written: takes `from`'s place at `path`.
 bool renameInto(const std::string &from, const std::string &path, std::string &error);
 
+// From now on SIGINT, SIGTERM and SIGHUP remove the temporary files and folders below before they end the process. To be called
+// first in main, before there are threads.
+void removeTemporariesOnSignals();
+
 // A new, empty file or folder, removed (with all that it holds) when this goes out of scope.
 class TemporaryFile {
 public:
@@ -30,7 +34,7 @@ public:
   TemporaryFile(const TemporaryFile &) = delete;
   TemporaryFile &operator=(const TemporaryFile &) = delete;
   const std::string &path() const { return name; }     // empty: it could not be made, and errno says why
-  void keep() { name.clear(); }
+  void keep();                                         // it has been renamed: nothing is to be removed
 
 private:
   std::string name;

@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <csignal>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -76,6 +78,34 @@ TEST_F(File, DevicesAreWrittenInPlace) {
   EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
   EXPECT_FALSE(writeFileAtomically("/dev/full", "x", error));
   EXPECT_EQ(error, "/dev/full: cannot write: No space left on device");
+}
+
+TEST_F(File, SignalsRemoveWhatIsTemporary) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    removeTemporariesOnSignals();
+    setenv("TMPDIR", folder.path().c_str(), 1);
+    TemporaryFolder temporary;
+    TemporaryFile file(temporary.path() + "/x"), beside(in("y")), kept(in("z"));
+    rename(kept.path().c_str(), in("z").c_str());
+    kept.keep();
+    if (write(ready[1], "x", 1) == 1)
+      for (;;)
+        pause();
+    _exit(1);
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  EXPECT_GT(count(folder.path()), 2u);
+  kill(child, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+  EXPECT_EQ(count(folder.path()), 1u);
+  EXPECT_TRUE(std::filesystem::exists(in("z")));
+  close(ready[0]), close(ready[1]);
 }
 
 // A stand-in for fovea-leaf: counts its runs, writes its input after `leaf:`, fails for the spec "bad".
