@@ -153,10 +153,10 @@ class Generator:
         self.note("if")
         return f"(if {self.truth(axes, depth - 1)} then {self.real(axes, depth - 1)} else {self.real(axes, depth - 1)})"
 
-    def reduced(self, axes):
+    def reduced(self, axes, most=2):
         """One or two indices to reduce over, and the axes inside."""
         free = [i for i in EXTENTS if i not in axes] or list(EXTENTS)
-        over = self.random.sample(free, 2 if len(free) > 1 and self.chance(0.15) else 1)
+        over = self.random.sample(free, 2 if min(len(free), most) > 1 and self.chance(0.15) else 1)
         while self.points(set(axes) | set(over)) > MOST_POINTS and axes:
             axes = self.random.sample(sorted(axes), len(axes) - 1)
         return over, sorted(set(axes) | set(over))
@@ -208,11 +208,11 @@ class Generator:
 
     def real_call(self, axes, depth):
         """A function of our own, with or without an index."""
-        name, other = self.name("f"), self.pick("tanh(x) * y", "x - 0.5 * y", "if x > y then x else 0.5 * y",
+        name, other = self.name("fn_"), self.pick("tanh(x) * y", "x - 0.5 * y", "if x > y then x else 0.5 * y",
                                                 "{ let u = x * 0.5; let w = u + y; w * sigmoid(u) }")
         self.note("function")
         if self.chance(0.4):
-            over, inside = self.reduced(axes)
+            over, inside = self.reduced(axes, 1)
             self.note("function with an index")
             body = self.pick("x - mean[n](y)", "{ let m = max[n](y); let z = exp(x - max(m, x)); z / (1 + sum[n](abs(y))) }",
                              "max[n](x) - min[n](x) + y")
@@ -247,11 +247,11 @@ class Generator:
         if what == "bound":
             return f"clamp({self.integer(axes, depth - 1)}, {self.pick('0', '-1')}, {self.pick('7', '30')})"
         if what in ("arg", "count"):
-            over, inside = self.reduced(axes)
+            over, inside = self.reduced(axes, 1)
             if what == "arg":
                 kind = self.pick("argmax", "argmin")
                 self.note(kind)
-                return f"{kind}[{over[0]}]({self.real(sorted(set(axes) | {over[0]}), depth - 1)})"
+                return f"{kind}[{over[0]}]({self.real(inside, depth - 1)})"
             self.note("count")
             return f"count[{over[0]}]({self.truth(inside, depth - 1)})"
         if what == "convert":
@@ -278,7 +278,7 @@ class Generator:
             self.note("not")
             return f"(not {self.truth(axes, depth - 1)})"
         if what in ("any", "all"):
-            over, inside = self.reduced(axes)
+            over, inside = self.reduced(axes, 1)
             self.note(what)
             return f"{what}[{over[0]}]({self.truth(inside, depth - 1)})"
         operator = self.pick("<", "<=", ">", ">=") if what == "reals" else self.pick("<", "<=", ">", ">=", "==", "!=")
@@ -288,7 +288,7 @@ class Generator:
     # -- statements -------------------------------------------------------------------------------------------------------
 
     def define(self, name, kind, axes, text, score=False):
-        stated = f"[{','.join(axes)}]" if self.chance(0.4) else ""
+        stated = f"[{','.join(axes)}]" if axes and self.chance(0.4) else ""
         if stated:
             self.note("stated axes")
         self.statements.append((name, f"{'score' if score else 'let'} {name}{stated} = {text};"))

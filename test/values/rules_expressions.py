@@ -244,11 +244,11 @@ def E8_iterate(x, k):
 
 @case("""
 kernel e8(x: f32[b,i], w: f32[m,k], g: f32[b,i,m]) -> a: f32[b], c: f32[b,m], d: f32[b], e: i32[b], f: f32[b] where k = m {
-  a = fold i { h = 0 -> 0.5 * h + x };
+  a = fold i { h[b] = 0 -> 0.5 * h + x };
   c = fold i { h[b,m] = 0 -> tanh(sum[k](w * h[m: k]) + g) };        // reads the whole state before
-  let (p, q) = fold i { (p, q) = (0.0, 1.0) -> { let t = x * q; (p + t, q * 0.5) } };
+  let (p, q) = fold i { (p[b], q) = (0.0, 1.0) -> { let t = x * q; (p + t, q * 0.5) } };
   d = p + 100 * q;
-  e = fold i { n = 0 -> if x > 0 then n + 1 else n };
+  e = fold i { n[b] = 0 -> if x > 0 then n + 1 else n };
   f = fold i { h = x[i: 0] -> h * 0.5 + x[i: i - 1] + i };
 }
 """, dict(x=R.f32(2, 6), w=R.f32(3, 3), g=R.f32(2, 6, 3)), dict(x=R.f32(2, 0), w=R.f32(3, 3), g=R.f32(2, 0, 3)))
@@ -267,11 +267,11 @@ def E8_fold(x, w, g):
 
 @case("""
 kernel e8(x: f32[b,i], len: i32[b]) -> a: f32[b,i], c: f32[b,i], d: f32[b,i], e: f32[b], f: f32[b,i] {
-  a = scan i { h = 0 -> h + x };
-  c = scan reverse i { h = 0 -> 0.5 * h + x };
-  let (u, v) = scan i { (u, v) = (0.0, 0.0) -> (x, u) };
+  a = scan i { h[b] = 0 -> h + x };
+  c = scan reverse i { h[b] = 0 -> 0.5 * h + x };
+  let (u, v) = scan i { (u[b], v[b]) = (0.0, 0.0) -> (x, u) };
   d = u + 10 * v;
-  let s = scan i { h = 0 -> h + x };
+  let s = scan i { h[b] = 0 -> h + x };
   e = s[i: len - 1] + s[i: 0];
   f = scan i { h[b] = 1.0 -> if i < len then h * x else h };
 }
@@ -290,9 +290,9 @@ def E8_scan(x, len):
 @case("""
 kernel e8(x: f32[b,i], len: i32[b]) -> a: f32[b], c: f32[b,i], d: f32[b,i], e: i32 {
   mask i < len;
-  a = fold i { h = 1 -> h + x };              // a step that a mask removes leaves the state
-  c = scan i { h = 0 -> h + x };              // and a value at a removed point is 0
-  d = scan reverse i { h = 0 -> h + x };
+  a = fold i { h[b] = 1 -> h + x };           // a step that a mask removes leaves the state
+  c = scan i { h[b] = 0 -> h + x };           // and a value at a removed point is 0
+  d = scan reverse i { h[b] = 0 -> h + x };
   e = fold b { n = 0 -> n + 1 };              // not a mask of b alone
 }
 """, dict(x=R.f32(3, 6), len=i32([4, 0, 9])))

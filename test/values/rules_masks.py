@@ -262,7 +262,7 @@ kernel m7(x: f32[b,j,e], y: f32[j], len: i32[b], most: i32) -> a: f32[b,e], b2: 
   b2 = mean[j](exp(x));
   c = max[j](x);
   d = sum[j,e](x);
-  f = fold j { h = 0 -> 0.5 * h + x };
+  f = fold j { h[b,e] = 0 -> 0.5 * h + x };
   g = argmax[j](x);
 }
 """, dict(x=poisoned(R.f32(3, 12, 4), (np.arange(12) < np.array([5, 0, 12])[:, None])[:, :, None]), y=R.f32(12), len=i32([5, 0, 12]), most=1))

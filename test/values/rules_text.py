@@ -53,7 +53,7 @@ kernel unused(x: f32[n]) -> o: f32[n] { o = x; }
 def T4_import(x): return dict(o=x / x.sum(), p=np.exp(x) / np.exp(x).sum(), t=2 * x)
 
 
-error("T4 an import cycle", 'import "other.attn";\nkernel t4(x: f32[n]) -> o: f32[n] { o = x; }', r"error: .*cycl",
+error("T4 an import cycle", 'import "other.attn";\nkernel t4(x: f32[n]) -> o: f32[n] { o = x; }', r"error: .*(cycl|imports itself)",
       dict(x=f32([1])), files={"other.attn": 'import "kernel.attn";\n'})
 error("T4 an error in an imported file", 'import "other.attn";\nkernel t4(x: f32[n]) -> o: f32[n] { o = wrong(x); }',
       r"other\.attn:2:\d+: error.*kernel\.attn:1:\d+: note", dict(x=f32([1])),
