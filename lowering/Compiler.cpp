@@ -2,6 +2,7 @@
 
 #include "frontend/emit/Emit.h"
 #include "lowering/KernelInterface.h"
+#include "lowering/ModelInterface.h"
 #include "lowering/ObjectCode.h"
 #include "lowering/Pipeline.h"
 #include "lowering/halide/LeafSpec.h"
@@ -121,12 +122,15 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
   return done || give(unit, error, internal);
 }
 
-bool compileStages(const std::vector<StageFunction> &stages, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
-                   std::string &error, bool &internal) {
+bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
   Unit unit(options);
-  for (const StageFunction &stage : stages)
-    if (!unit.emitAll(*stage.function, stage.name, files, true)) return give(unit, error, internal);
-  return unit.lower(out, [] { return true; }) || give(unit, error, internal);
+  for (size_t k = 0; k < model.names.size(); k++)
+    if (!unit.emitAll(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
+  bool done = unit.lower(out, [&] {
+    addModelInterface(*unit.module, model.names, model.json, model.embedded);
+    return true;
+  });
+  return done || give(unit, error, internal);
 }
 
 }  // namespace fovea

@@ -30,13 +30,14 @@ struct Compiled {
 bool compileKernels(const std::vector<const core::Function *> &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
                     std::string &error, bool &internal);
 
-// The stages of a model, as functions model.STAGE_impl(void **).
-struct StageFunction {
-  std::string name;
-  const core::Function *function;
+// A model's stages and its table, as one unit that exports `fovea_model_table`.
+struct ModelParts {
+  std::vector<std::string> names;                  // of the stages: "load", "encode", "step"
+  std::vector<const core::Function *> functions;
+  std::string json;                                // lowering/program/ProgramTable.h
+  std::vector<std::string> embedded;               // contents of the files inside the program
 };
-bool compileStages(const std::vector<StageFunction> &stages, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
-                   std::string &error, bool &internal);
+bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal);
 
 }  // namespace fovea
 

@@ -89,6 +89,7 @@ void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createCSEPass());
   addBufferization(pm);
   pm.addPass(createTileAttendPass());          // attend -> scf around leaves
+  pm.addPass(createTileContractPass());        // matrix products with weights -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createArenaPass());               // temporaries of a loop's body

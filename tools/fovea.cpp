@@ -1,0 +1,179 @@
+// The driver. What the commands do lives in lowering/ and beside this file; here is the command line.
+#include "frontend/Diagnostics.h"
+#include "frontend/Frontend.h"
+#include "frontend/Source.h"
+#include "lowering/Compiler.h"
+#include "lowering/Link.h"
+#include "lowering/host/Header.h"
+#include "runtime/support/File.h"
+#include "tools/Build.h"
+#include "tools/Explain.h"
+#include "tools/Run.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <filesystem>
+
+using namespace fovea;
+
+namespace {
+
+constexpr const char *version = "0.1.0";
+
+int complain(const std::string &message, int status = 1) {
+  fmt::print(stderr, "{}{}\n", message.find("error: ") == std::string::npos ? "fovea: error: " : "", message);
+  if (status == 3) fmt::print(stderr, "fovea: this is a bug of Fovea; please report it with the program\n");
+  return status;
+}
+
+// Checks a file; prints what is wrong with it.
+std::optional<core::Module> checked(const std::string &path, SourceManager &sources) {
+  Diagnostics diagnostics(sources);
+  std::optional<core::Module> module = check(path, sources, diagnostics);
+  if (!module) fputs(diagnostics.str().c_str(), stderr);
+  return module;
+}
+
+// The kernel called `name`, or the only one. Null, after a message, if there is none or a choice.
+const core::Function *chooseKernel(const core::Module &module, const std::string &path, const std::string &name) {
+  std::string known;
+  for (const core::Function &k : module.kernels) {
+    if (k.name == name || (name.empty() && module.kernels.size() == 1)) return &k;
+    known += (known.empty() ? "`" : ", `") + k.name + "`";
+  }
+  if (module.kernels.empty()) complain(path + " has no kernel");
+  else if (name.empty()) complain(fmt::format("{} has several kernels: choose one of {} with --kernel", path, known));
+  else complain(fmt::format("{} has no kernel `{}`; it has {}", path, name, known));
+  return nullptr;
+}
+
+// F with another ending.
+std::string withEnding(const std::string &path, const std::string &ending) { return std::filesystem::path(path).replace_extension(ending).string(); }
+
+int compileCommand(const std::string &file, std::string out, const std::string &kernel, const std::string &target, const std::string &emit) {
+  SourceManager sources;
+  if (emit == "ast") {
+    Diagnostics diagnostics(sources);
+    auto id = sources.load(file);
+    if (!id) return complain(fmt::format("cannot read {}", file));
+    auto tree = parse(*id, sources, diagnostics);
+    if (diagnostics.hasErrors()) return fputs(diagnostics.str().c_str(), stderr), 1;
+    std::string text = printAst(*tree), error;
+    if (out.empty()) return fputs(text.c_str(), stdout), 0;
+    return writeFileAtomically(out, text, error) ? 0 : complain(error);
+  }
+  auto module = checked(file, sources);
+  if (!module) return 1;
+  CompileOptions options;
+  options.target = target;
+  static const std::map<std::string, Form> forms = {{"attn", Form::Attn}, {"fused", Form::Fused}, {"schedule", Form::Schedule}, {"stmt", Form::Stmt},
+                                                    {"asm", Form::Asm},   {"ptx", Form::Ptx},     {"obj", Form::Object}};
+  options.form = forms.at(emit);
+  if (options.form == Form::Ptx) return complain("--emit=ptx: a CPU target has no PTX", 2);
+  std::vector<const core::Function *> kernels;
+  if (!kernel.empty()) {
+    const core::Function *k = chooseKernel(*module, file, kernel);
+    if (!k) return 1;
+    kernels.push_back(k);
+  } else {
+    for (const core::Function &k : module->kernels) kernels.push_back(&k);
+  }
+  if (kernels.empty()) return complain(file + " has no kernel to compile (a model is built with `fovea build`)");
+  Compiled compiled;
+  std::string error;
+  bool internal = false;
+  if (!compileKernels(kernels, module->files, options, compiled, error, internal)) return complain(error, internal ? 3 : 1);
+  if (options.form != Form::Object) {
+    if (out.empty()) return fputs(compiled.text.c_str(), stdout), 0;
+    return writeFileAtomically(out, compiled.text, error) ? 0 : complain(error);
+  }
+  if (out.empty()) out = withEnding(file, ".o");
+  std::vector<std::string> names;
+  for (const core::Function *k : kernels) names.push_back(k->name);
+  std::string header = withEnding(out, ".h");
+  if (header == out) return complain(fmt::format("-o {}: the header would overwrite the object", out), 2);
+  if (!linkObject(compiled, names, out, error)) return complain(error);
+  if (!writeFileAtomically(header, writeHeader(kernels, std::filesystem::path(header).filename().string()), error)) return complain(error);
+  return 0;
+}
+
+int runCommand(const std::string &file, const std::string &kernel, const RunOptions &options) {
+  SourceManager sources;
+  auto module = checked(file, sources);
+  if (!module) return 1;
+  const core::Function *k = chooseKernel(*module, file, kernel);
+  return k ? runKernel(*k, module->files, options) : 1;
+}
+
+int buildCommand(const std::string &file, const BuildOptions &options) {
+  SourceManager sources;
+  auto module = checked(file, sources);
+  if (!module) return 1;
+  if (module->models.size() != 1) return complain(fmt::format("{} has {} models; a program is built from one", file, module->models.size()));
+  return buildModel(module->models[0], *module, file, options);
+}
+
+int explainCommand(const std::string &file) {
+  SourceManager sources;
+  auto module = checked(file, sources);
+  if (!module) return 1;
+  return explain(*module);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app{"Fovea: a compiler for attention. A .attn file becomes an object file with a C header, or, for a model, a program.", "fovea"};
+  app.set_version_flag("--version", std::string("fovea ") + version);
+  app.require_subcommand(1);
+  const std::vector<std::string> targets = {"host", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids", "portable", "opencl", "cuda"};
+
+  std::string file, out, kernel, target = "host", emit = "obj";
+  auto *compile = app.add_subcommand("compile", "Compile kernels to an object file and a C header");
+  compile->add_option("file", file, "the program, F.attn")->required();
+  compile->add_option("-o", out, "output (default: F.o and F.h; text forms go to standard output)");
+  compile->add_option("--kernel", kernel, "only this kernel (default: all)");
+  compile->add_option("--target", target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
+  compile->add_option("--emit", emit, "what to write")->check(CLI::IsMember({"ast", "attn", "fused", "schedule", "stmt", "asm", "ptx", "obj"}))->capture_default_str();
+
+  RunOptions run;
+  auto *runApp = app.add_subcommand("run", "Run one kernel on tensors from a safetensors file");
+  runApp->add_option("file", file, "the program, F.attn")->required();
+  runApp->add_option("--kernel", kernel, "the kernel, if there are several");
+  runApp->add_option("--in", run.in, "input tensors by parameter name (safetensors)");
+  runApp->add_option("--out", run.out, "where results go (safetensors)");
+  runApp->add_option("--set", run.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
+  runApp->add_option("--target", run.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
+  runApp->add_option("--threads", run.threads, "threads (default: all)")->check(CLI::Range(1, 1024));
+  runApp->add_option("--time", run.time, "also print the minimum and median of N runs in milliseconds")->check(CLI::Range(1, 1000000));
+  runApp->add_flag("--oracle", run.oracle, "run the oracle instead: every step materialised, in f64");
+  runApp->add_flag("--compare", run.compare, "run the kernel and compare it with the oracle in f64 and strict f32");
+
+  BuildOptions build;
+  auto *buildApp = app.add_subcommand("build", "Build a model into a program");
+  buildApp->add_option("file", file, "the model, MODEL.attn")->required();
+  buildApp->add_option("--weights", build.weights, "weights to put beside the program (safetensors)");
+  buildApp->add_option("-o", build.out, "the program")->required();
+  buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
+
+  auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
+  explainApp->add_option("file", file, "the program, F.attn")->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  try {
+    if (*compile) return compileCommand(file, out, kernel, target, emit);
+    if (*runApp) return runCommand(file, kernel, run);
+    if (*buildApp) return buildCommand(file, build);
+    return explainCommand(file);
+  } catch (const std::bad_alloc &) {
+    return complain("out of memory");
+  } catch (const std::exception &e) {
+    return complain(e.what(), 3);
+  }
+}

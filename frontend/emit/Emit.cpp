@@ -238,10 +238,13 @@ class Emitter {
     return {};
   }
 
+  // The axes of a value that becomes a tensor: those of unknown extent (batch, time) outermost, so that what is contracted or
+  // vectorised lies innermost.
   Axes freeAxes(ArrayRef<IndexId> indices, Scope *scope) {
     Axes axes;
-    for (IndexId i : indices)
-      if (!fixedPosition(i, scope)) axes.push_back(i);
+    for (bool fixed : {false, true})
+      for (IndexId i : indices)
+        if (f.indices[i].fixed.has_value() == fixed && !fixedPosition(i, scope)) axes.push_back(i);
     return axes;
   }
 
@@ -363,8 +366,9 @@ class Emitter {
     return it == nest.dims.end() ? -1 : int(it - nest.dims.begin());
   }
 
-  // Finds the leaves under `n` and materialises what must be a tensor. `context`: masks known to hold here.
-  void collect(Nest &nest, NodeId n, const MaskSet &context) {
+  // Finds the leaves under `n` and materialises what must be a tensor. `context`: masks known to hold here. `computedHere`: this nest
+  // is the one that computes `n`.
+  void collect(Nest &nest, NodeId n, const MaskSet &context, bool computedHere = false) {
     if (failedAny || !nest.seen.insert(n).second) return;
     const Node &node = f.nodes[n];
     switch (node.op) {
@@ -403,7 +407,7 @@ class Emitter {
       case Op::Normal: case Op::Sample: unsupported(n) << "random choices are not supported yet"; return;
       default: break;
     }
-    if (isReduction(node.op) || node.op == Op::LoopResult || node.op == Op::State || (shared[n] && !node.free.empty())) {
+    if (isReduction(node.op) || node.op == Op::LoopResult || node.op == Op::State || (shared[n] && !computedHere && !node.free.empty())) {
       if (auto softmax = recogniseSoftmax(f, n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
       return addMaterialised(nest, n, materialise(n));
     }
@@ -703,7 +707,7 @@ class Emitter {
         result = reduce(n);
       } else {
         Axes axes = freeAxes(node.free, current);
-        result = {elementwise(n, axes, empty(axes, scalar().typeOf(node.type)), {}), axes};
+        result = {elementwise(n, axes, empty(axes, scalar().typeOf(node.type)), {}, true), axes};
       }
       loc = before;
       return result;
@@ -713,9 +717,9 @@ class Emitter {
   }
 
   // `n` over `axes` into `init`, whose element type may be a storage type (`stored`).
-  Value elementwise(NodeId n, ArrayRef<IndexId> axes, Value init, std::optional<core::Type> stored) {
+  Value elementwise(NodeId n, ArrayRef<IndexId> axes, Value init, std::optional<core::Type> stored, bool computedHere = false) {
     Nest nest = makeNest(axes, {});
-    collect(nest, n, {});
+    collect(nest, n, {}, computedHere);
     if (failedAny) return init;
     Type element = cast<RankedTensorType>(init.getType()).getElementType();
     return generic(nest, axes.size(), {init}, [&](Body &body, ValueRange) -> SmallVector<Value> {
@@ -729,6 +733,7 @@ class Emitter {
     Axes out = freeAxes(node.free, current);
     MaskSet masks(node.args.begin() + 1, node.args.end());
     if (auto whole = aggregate(n, out, masks)) return *whole;
+    if (node.op == Op::Sum && masks.empty()) materialiseFactor(f.nodes[node.args[0]]);
 
     Nest nest = makeNest(out, node.indices);
     for (NodeId m : masks) collect(nest, m, {});
@@ -804,6 +809,21 @@ class Emitter {
         return {results[1], out};
       }
       default: unsupported(n) << "internal: unknown reduction"; return {};
+    }
+  }
+
+  // In a matrix product with a weight the other factor becomes a tensor too, so that the product is nothing but a product.
+  void materialiseFactor(const Node &product) {
+    if (product.op != Op::Mul || product.type != core::Type::F32) return;
+    for (int side : {0, 1}) {
+      const Node &weight = f.nodes[product.args[side]];
+      NodeId other = product.args[1 - side];
+      if (weight.op != Op::Load || f.tensors[weight.ref].role != core::Tensor::Parameter) continue;
+      const Node &factor = f.nodes[other];
+      bool plain = factor.op == Op::Load && llvm::all_of(factor.args, [&](NodeId a) { return f.nodes[a].op == Op::Position; });
+      if (plain || factor.free.empty() || factor.op == Op::State || isReduction(factor.op) || factor.op == Op::LoopResult) return;
+      shared[other] = true;
+      return;
     }
   }
 
@@ -1017,6 +1037,10 @@ class Emitter {
       SmallVector<Value> yields;
       for (size_t k = 0; k < states; k++)
         yields.push_back(elementwise(loop.items[k].next, axes[k], empty(axes[k], scalar().typeOf(loop.items[k].type)), {}));
+      // The state's new value takes the place of the old one in the same memory, once every new value is known.
+      if (!failedAny)
+        for (size_t k = 0; k < states; k++)
+          yields[k] = bufferization::MaterializeInDestinationOp::create(b, loc, yields[k].getType(), yields[k], op.getRegionIterArg(k)).getResult();
       if (scan && !failedAny)
         for (size_t k = 0; k < states; k++) {
           SmallVector<OpFoldResult> offsets{step}, sizes{b.getIndexAttr(1)}, strides{b.getIndexAttr(1)};

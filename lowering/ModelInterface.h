@@ -1,0 +1,17 @@
+// The one symbol of a model's object: the table that the program's runtime reads (runtime/program/table.h).
+#ifndef FOVEA_LOWERING_MODELINTERFACE_H
+#define FOVEA_LOWERING_MODELINTERFACE_H
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <string>
+#include <vector>
+
+namespace fovea {
+
+// Adds `fovea_model_table` to a module in the LLVM dialect that defines STAGE_impl for each of `stages`.
+void addModelInterface(mlir::ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files);
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_MODELINTERFACE_H

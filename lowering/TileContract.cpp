@@ -1,0 +1,259 @@
+// attn-tile-contract: a matrix product on buffers, sum over K of A[M, K] * B[K, N], becomes loops around a Halide leaf. Each of M, N
+// and K may be several axes that lie together. B is packed in panels of the leaf's columns. Few rows stay with attn-loops: there the
+// packing would cost more than it gains, and the choice is made at run time.
+#include "dialect/Attn.h"
+#include "lowering/Passes.h"
+#include "lowering/halide/LeafSpec.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/BuiltinOps.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+constexpr int64_t fewRows = 8;  // below so many rows the leaf is not used
+
+// The product's dimensions by the part they play.
+struct Product {
+  linalg::GenericOp op;
+  unsigned a, b;               // operand numbers
+  bool transposed = false;     // B lies as [N, K]
+  SmallVector<unsigned> m, n, k;
+
+  static std::optional<Product> of(linalg::GenericOp op) {
+    if (!op.hasPureBufferSemantics() || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1) return {};
+    Block *body = op.getBody();
+    if (std::distance(body->begin(), body->end()) != 3) return {};
+    auto add = body->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+    if (!add || add.getLhs() != body->getArgument(2) || !add.getType().isF32()) return {};
+    auto multiply = add.getRhs().getDefiningOp<arith::MulFOp>();
+    if (!multiply || multiply.getLhs() == multiply.getRhs() || !isa<BlockArgument>(multiply.getLhs()) || !isa<BlockArgument>(multiply.getRhs())) return {};
+    for (Value v : {multiply.getLhs(), multiply.getRhs()})
+      if (cast<BlockArgument>(v).getOwner() != body || cast<BlockArgument>(v).getArgNumber() > 1) return {};
+    for (AffineMap map : op.getIndexingMapsArray())
+      if (!map.isProjectedPermutation()) return {};
+    for (unsigned a : {0u, 1u}) {
+      Product p{op, a, 1 - a, false, {}, {}, {}};
+      if (p.classify()) return p;
+    }
+    return {};
+  }
+
+ private:
+  SmallVector<unsigned> dims(unsigned operand) {
+    AffineMap map = op.getMatchingIndexingMap(&op->getOpOperand(operand));
+    return llvm::map_to_vector(map.getResults(), [](AffineExpr e) { return cast<AffineDimExpr>(e).getPosition(); });
+  }
+
+  // Whether the last `axes` axes of an operand lie together in memory, and its first ones too.
+  bool liesTogether(unsigned operand, size_t first) {
+    auto type = cast<MemRefType>(op->getOperand(operand).getType());
+    SmallVector<int64_t> strides;
+    int64_t offset;
+    if (failed(type.getStridesAndOffset(strides, offset))) return false;
+    int64_t expected = 1;
+    for (size_t axis = strides.size(); axis-- > first;) {
+      if (strides[axis] != expected || (axis > first && type.isDynamicDim(axis))) return false;
+      if (!type.isDynamicDim(axis)) expected *= type.getDimSize(axis);
+    }
+    // The rows: one axis with any stride, or compact up to the first.
+    return first <= 1 || type.getLayout().isIdentity();
+  }
+
+  bool classify() {
+    SmallVector<unsigned> inA = dims(a), inB = dims(b), out = dims(2);
+    for (unsigned d : out) {
+      bool ofA = llvm::is_contained(inA, d), ofB = llvm::is_contained(inB, d);
+      if (ofA == ofB) return false;  // a batch dimension, or a broadcast
+      (ofA ? m : n).push_back(d);
+    }
+    for (unsigned d : inA)
+      if (!llvm::is_contained(out, d)) k.push_back(d);
+    if (m.empty() || n.empty() || k.empty() || inA.size() != m.size() + k.size() || inB.size() != n.size() + k.size()) return false;
+    auto is = [](ArrayRef<unsigned> whole, ArrayRef<unsigned> first, ArrayRef<unsigned> second) {
+      SmallVector<unsigned> both(first);
+      both.append(second.begin(), second.end());
+      return whole == ArrayRef<unsigned>(both);
+    };
+    if (!is(out, m, n) || !is(inA, m, k)) return false;
+    transposed = is(inB, n, k);
+    if (!transposed && !is(inB, k, n)) return false;
+    for (unsigned operand : {a, b, 2u})
+      if (!cast<MemRefType>(op->getOperand(operand).getType()).getElementType().isF32()) return false;
+    auto bType = cast<MemRefType>(op->getOperand(b).getType());
+    if (!bType.getLayout().isIdentity() || !bType.hasStaticShape()) return false;  // weights: everything about them is known
+    return liesTogether(a, m.size()) && liesTogether(2, m.size());
+  }
+};
+
+class Tiler {
+ public:
+  Tiler(Product p, ModuleOp module, const leaf::TargetInfo &target) : p(p), module(module), target(target), b(p.op), loc(p.op.getLoc()) {}
+
+  LogicalResult run() {
+    auto sizeOf = [&](unsigned operand, size_t axis) { return cast<MemRefType>(p.op->getOperand(operand).getType()).getDimSize(axis); };
+    int64_t N = 1, K = 1;
+    for (size_t axis = 0; axis < p.n.size(); axis++) N *= sizeOf(p.b, (p.transposed ? 0 : p.k.size()) + axis);
+    for (size_t axis = 0; axis < p.k.size(); axis++) K *= sizeOf(p.b, (p.transposed ? p.n.size() : 0) + axis);
+    int64_t columns = std::min<int64_t>(target.columns, (N + target.lanes - 1) / target.lanes * target.lanes), rows = target.rows * 4;
+    if (N * K < 256) return success();  // too small to matter: attn-loops
+    leaf::LeafSpec full = spec(rows, columns, false), edge = spec(rows, columns, true);
+    if (failed(declare(full)) || failed(declare(edge))) return failure();
+
+    Value M = constant(1);
+    for (size_t axis = 0; axis < p.m.size(); axis++) M = arith::MulIOp::create(b, loc, M, memref::DimOp::create(b, loc, p.op->getOperand(p.a), axis));
+    Value many = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, M, constant(fewRows));
+    auto choose = scf::IfOp::create(b, loc, many, /*withElse=*/true);
+    p.op->moveBefore(choose.elseBlock()->getTerminator());
+    b.setInsertionPointToStart(choose.thenBlock());
+
+    int64_t panels = (N + columns - 1) / columns;
+    Value packed = pack(N, K, columns, panels);
+    Metadata a = metadata(p.op->getOperand(p.a)), c = metadata(p.op->getOperand(2)), w = metadata(packed);
+    Value aStride = a.strides[p.m.size() - 1], cStride = c.strides[p.m.size() - 1];
+    Value rowTiles = arith::CeilDivSIOp::create(b, loc, M, constant(rows));
+    Value total = arith::MulIOp::create(b, loc, rowTiles, constant(panels));
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant(0)}, ValueRange{total}, ValueRange{constant(1)});
+    b.setInsertionPointToStart(parallel.getBody());
+    Value number = parallel.getInductionVars()[0];
+    Value panel = arith::RemUIOp::create(b, loc, number, constant(panels));
+    Value first = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, number, constant(panels)), constant(rows));
+    Value column = arith::MulIOp::create(b, loc, panel, constant(columns));
+    Value here = arith::MinSIOp::create(b, loc, constant(rows), arith::SubIOp::create(b, loc, M, first));
+    Value wide = arith::MinSIOp::create(b, loc, constant(columns), arith::SubIOp::create(b, loc, constant(N), column));
+    llvm::StringMap<Value> named;
+    named["a"] = address(a, arith::MulIOp::create(b, loc, first, aStride)), named["a_stride"] = toI32(aStride);
+    named["b"] = address(w, arith::MulIOp::create(b, loc, panel, constant(K * columns))), named["depth"] = toI32(constant(K));
+    named["i0"] = toI32(first), named["j0"] = toI32(column), named["rows"] = toI32(here), named["columns"] = toI32(wide);
+    named["c"] = address(c, arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, first, cStride), column)), named["c_stride"] = toI32(cStride);
+    Value whole = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, here, constant(rows)),
+                                        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, wide, constant(columns)));
+    auto which = scf::IfOp::create(b, loc, whole, /*withElse=*/true);
+    b.setInsertionPointToStart(which.thenBlock());
+    call(full, named);
+    b.setInsertionPointToStart(which.elseBlock());
+    call(edge, named);
+    return success();
+  }
+
+ private:
+  Value constant(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value toI32(Value v) { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); }
+  Type pointerType() { return LLVM::LLVMPointerType::get(b.getContext()); }
+
+  leaf::LeafSpec spec(int64_t rows, int64_t columns, bool edges) {
+    leaf::LeafSpec s;
+    s.kind = leaf::LeafSpec::ContractLeaf;
+    s.target = target.name;
+    s.contract.rows = int(rows);
+    s.contract.columns = int(columns);
+    s.contract.accumulate = true;
+    s.contract.edges = edges;
+    return s;
+  }
+
+  LogicalResult declare(leaf::LeafSpec &s) {
+    s.name = "fovea_leaf_" + leaf::contentHash(s);
+    if (std::string wrong = leaf::check(s); !wrong.empty()) return p.op.emitError("leaf: ") << wrong;
+    if (module.lookupSymbol(s.name)) return success();
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(module.getBody());
+    SmallVector<Type> types;
+    for (const leaf::Argument &a : leaf::signature(s))
+      types.push_back(a.kind == leaf::Argument::Pointer ? pointerType() : a.kind == leaf::Argument::Int ? Type(b.getI32Type()) : Type(b.getF32Type()));
+    func::FuncOp::create(b, loc, s.name, b.getFunctionType(types, {b.getI32Type()})).setPrivate();
+    SmallVector<Attribute> leaves;
+    if (auto known = module->getAttrOfType<ArrayAttr>("attn.leaves")) leaves.append(known.begin(), known.end());
+    leaves.push_back(b.getStringAttr(leaf::toJson(s)));
+    module->setAttr("attn.leaves", b.getArrayAttr(leaves));
+    return success();
+  }
+
+  void call(const leaf::LeafSpec &s, llvm::StringMap<Value> &named) {
+    SmallVector<Value> arguments;
+    for (const leaf::Argument &a : leaf::signature(s)) arguments.push_back(named.lookup(a.name));
+    func::CallOp::create(b, loc, s.name, TypeRange{b.getI32Type()}, arguments);
+  }
+
+  struct Metadata {
+    Value base, offset;
+    SmallVector<Value> strides;
+  };
+  Metadata metadata(Value buffer) {
+    auto op = memref::ExtractStridedMetadataOp::create(b, loc, buffer);
+    return {memref::ExtractAlignedPointerAsIndexOp::create(b, loc, buffer), op.getOffset(), SmallVector<Value>(op.getStrides())};
+  }
+  Value address(const Metadata &m, Value element) {
+    Value bytes = arith::MulIOp::create(b, loc, arith::AddIOp::create(b, loc, m.offset, element), constant(4));
+    Value integer = arith::IndexCastOp::create(b, loc, b.getI64Type(), Value(arith::AddIOp::create(b, loc, m.base, bytes)));
+    return LLVM::IntToPtrOp::create(b, loc, pointerType(), integer);
+  }
+
+  // [panels, K, columns], zero beyond the last column.
+  Value pack(int64_t N, int64_t K, int64_t columns, int64_t panels) {
+    Value source = p.op->getOperand(p.b);
+    // The weights as a matrix, whatever their axes.
+    auto flat = MemRefType::get({p.transposed ? N : K, p.transposed ? K : N}, b.getF32Type());
+    SmallVector<ReassociationIndices> groups(2);
+    size_t firstGroup = p.transposed ? p.n.size() : p.k.size();
+    for (size_t axis = 0; axis < p.n.size() + p.k.size(); axis++) groups[axis >= firstGroup].push_back(axis);
+    Value matrix = source;
+    if (p.n.size() + p.k.size() > 2) matrix = memref::CollapseShapeOp::create(b, loc, flat, source, groups);
+    Value packed = memref::AllocOp::create(b, loc, MemRefType::get({panels, K, columns}, b.getF32Type()));
+    Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant(0)}, ValueRange{constant(panels)}, ValueRange{constant(1)});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(parallel.getBody());
+    Value panel = parallel.getInductionVars()[0];
+    Value column = arith::MulIOp::create(b, loc, panel, constant(columns));
+    Value present = arith::MinSIOp::create(b, loc, constant(columns), arith::SubIOp::create(b, loc, constant(N), column));
+    auto depth = scf::ForOp::create(b, loc, constant(0), constant(K), constant(1));
+    b.setInsertionPointToStart(depth.getBody());
+    Value kk = depth.getInductionVar();
+    auto copy = scf::ForOp::create(b, loc, constant(0), present, constant(1));
+    auto fill = scf::ForOp::create(b, loc, present, constant(columns), constant(1));
+    b.setInsertionPointToStart(copy.getBody());
+    Value nn = arith::AddIOp::create(b, loc, column, copy.getInductionVar());
+    Value loaded = memref::LoadOp::create(b, loc, matrix, p.transposed ? ValueRange{nn, kk} : ValueRange{kk, nn});
+    memref::StoreOp::create(b, loc, loaded, packed, ValueRange{panel, kk, copy.getInductionVar()});
+    b.setInsertionPointToStart(fill.getBody());
+    memref::StoreOp::create(b, loc, zero, packed, ValueRange{panel, kk, fill.getInductionVar()});
+    return packed;
+  }
+
+  Product p;
+  ModuleOp module;
+  const leaf::TargetInfo &target;
+  OpBuilder b;
+  Location loc;
+};
+
+struct TileContractPass : PassWrapper<TileContractPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(TileContractPass)
+  StringRef getArgument() const final { return "attn-tile-contract"; }
+  StringRef getDescription() const final { return "Turn matrix products with weights into loops around Halide leaves"; }
+  void getDependentDialects(DialectRegistry &registry) const final {
+    registry.insert<scf::SCFDialect, memref::MemRefDialect, func::FuncDialect, LLVM::LLVMDialect>();
+  }
+  void runOnOperation() final {
+    auto name = getOperation()->getAttrOfType<StringAttr>("attn.target");
+    const leaf::TargetInfo *target = name ? leaf::findTarget(name.getValue().str()) : nullptr;
+    if (!target) return;  // no leaves for this machine
+    SmallVector<linalg::GenericOp> ops;
+    getOperation().walk([&](linalg::GenericOp op) { ops.push_back(op); });
+    for (linalg::GenericOp op : ops)
+      if (auto product = Product::of(op))
+        if (failed(Tiler(*product, getOperation(), *target).run())) return signalPassFailure();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> createTileContractPass() { return std::make_unique<TileContractPass>(); }
+
+}  // namespace fovea

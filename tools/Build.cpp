@@ -1,0 +1,84 @@
+#include "tools/Build.h"
+
+#include "lowering/Compiler.h"
+#include "lowering/Link.h"
+#include "lowering/host/Object.h"
+#include "lowering/host/Process.h"
+#include "lowering/program/ProgramTable.h"
+#include "lowering/stage/Stage.h"
+#include "runtime/support/File.h"
+#include "runtime/support/SafeTensors.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sys/stat.h>
+
+namespace fovea {
+
+namespace fs = std::filesystem;
+
+static int complain(const std::string &message, int status = 1) {
+  fmt::print(stderr, "{}{}\n", message.find("error: ") == std::string::npos ? "fovea: error: " : "", message);
+  return status;
+}
+
+int buildModel(const core::Model &model, const core::Module &module, const std::string &path, const BuildOptions &options) {
+  std::string error;
+  // Vocabularies travel inside the program.
+  program::TableParts parts;
+  ModelParts code;
+  for (const std::string &name : {model.reads.vocabulary, model.writes.vocabulary}) {
+    if (name.empty() || std::any_of(parts.files.begin(), parts.files.end(), [&](const auto &f) { return f.name == name; })) continue;
+    auto content = readFile((fs::path(path).parent_path() / name).string(), error);
+    if (!content) return complain(error);
+    parts.files.push_back({name, content->size()});
+    code.embedded.push_back(std::move(*content));
+  }
+  if (!options.weights.empty()) {
+    if (!SafeTensors::open(options.weights, error)) return complain(error);
+    parts.weights = fs::path(options.out).filename().string() + ".safetensors";
+  }
+  parts.compiler = "0.1.0";
+
+  StagedModel staged = stageModel(model);
+  for (const Stage &stage : staged.stages) {
+    program::TableStage entry{stage.name, {}};
+    for (const StageSlot &slot : stage.slots) entry.arguments.push_back({slot.what, slot.name, program::typeName(slot.type), slot.shape});
+    parts.stages.push_back(entry);
+    code.names.push_back(stage.name);
+    code.functions.push_back(&stage.function);
+  }
+  core::Model described = model;
+  code.json = program::programTable(described, parts);
+
+  CompileOptions compile;
+  compile.target = options.target;
+  Compiled compiled;
+  bool internal = false;
+  if (!compileModel(code, module.files, compile, compiled, error, internal)) return complain(error, internal ? 3 : 1);
+
+  TemporaryFolder folder;
+  if (folder.path().empty()) return complain("cannot make a temporary folder");
+  std::string object = folder.path() + "/model.o", program = folder.path() + "/program";
+  if (!linkObject(compiled, {"fovea_model_table"}, object, error)) return complain(error);
+  std::string library = programLibrary(error);
+  if (library.empty()) return complain(error);
+  std::vector<std::string> command{"c++", "-o", program, object, library, "-lm", "-lpthread"};
+  ProcessResult linked = runProcess(command);
+  if (!linked.good()) return complain("linking the program failed: " + linked.complaint());
+  std::string beside = options.out + ".safetensors";
+  if (!options.weights.empty()) {
+    auto bytes = readFile(options.weights, error);
+    if (!bytes) return complain(error);
+    std::error_code ignored;
+    if (!fs::equivalent(options.weights, beside, ignored) && !writeFileAtomically(beside, *bytes, error)) return complain(error);
+  }
+  auto bytes = readFile(program, error);
+  if (!bytes || !writeFileAtomically(options.out, *bytes, error)) return complain(error);
+  if (chmod(options.out.c_str(), 0755)) return complain(options.out + ": cannot be made executable");
+  return 0;
+}
+
+}  // namespace fovea

@@ -1,0 +1,20 @@
+// fovea build: a model becomes a program.
+#ifndef FOVEA_TOOLS_BUILD_H
+#define FOVEA_TOOLS_BUILD_H
+
+#include "frontend/Core.h"
+
+#include <string>
+
+namespace fovea {
+
+struct BuildOptions {
+  std::string weights, out, target = "host";
+};
+
+// Returns the exit code; messages go to standard error. The program is complete or absent. Weights are copied beside it.
+int buildModel(const core::Model &model, const core::Module &module, const std::string &path, const BuildOptions &options);
+
+}  // namespace fovea
+
+#endif  // FOVEA_TOOLS_BUILD_H
