@@ -63,12 +63,10 @@ NodeId Builder::intern(Node n) {
 
   Info info;
   bool elementwise = isElementwise(n.op);
-  info.structural = elementwise || n.op <= Op::Load || n.op == Op::State;
-  info.hasState = n.op == Op::State;
+  info.structural = elementwise || n.op <= Op::Read || n.op == Op::State;
   info.hasKeep = n.op == Op::Keep;
   for (NodeId arg : n.args) {
-    info.structural &= infos[arg].structural;
-    info.hasState |= infos[arg].hasState;
+    info.structural &= infos[arg].structural || (n.op == Op::Read && arg == n.args[0]);
     info.hasKeep |= elementwise && infos[arg].hasKeep;
     info.weight = std::min(info.weight + infos[arg].weight, 1u << 20);
   }

@@ -74,14 +74,14 @@ public:
 
 private:
   struct Info {
-    bool structural = false;  // elementwise over loads, positions, scalars and states
+    bool structural = false;  // elementwise over loads, reads, positions, scalars and states
     bool hasKeep = false;     // a Keep is reachable through elementwise nodes
-    bool hasState = false;
     uint32_t weight = 1;      // size as a tree, bounded
   };
 
   NodeId intern(core::Node node);
   NodeId replace(NodeId value, const Substitution &substitution);
+  NodeId readNode(NodeId value, const Substitution &substitution);
   NodeId strip(NodeId value, const std::vector<NodeId> &masks);
   std::vector<NodeId> simplifyMasks(std::vector<NodeId> masks) const;
   bool equalLoops(const core::Loop &a, const core::Loop &b, unsigned depth);

@@ -79,28 +79,21 @@ NodeId Builder::read(NodeId value, Substitution substitution) {
   auto renames = [&](const auto &s) { return node(s.second).op == Op::Position && sameExtent(node(s.second).ref, s.first); };
   bool renaming = std::all_of(substitution.begin(), substitution.end(), renames);
   const Info info = infos[value];
-  if (info.structural && renaming && !info.hasState) return replace(value, substitution);
-  if (info.structural && renaming) {
-    // A state keeps one index for each of its axes, so two axes must not become one.
-    std::vector<IndexId> after;
-    for (IndexId index : node(value).free) {
-      auto s = std::find_if(substitution.begin(), substitution.end(), [&](const auto &s) { return s.first == index; });
-      after.push_back(s == substitution.end() ? index : node(s->second).ref);
-    }
-    std::sort(after.begin(), after.end());
-    if (std::adjacent_find(after.begin(), after.end()) == after.end()) return replace(value, substitution);
-  }
+  if (info.structural && renaming) return replace(value, substitution);
   constexpr uint32_t cheap = 48;
-  if (info.structural && !info.hasState && info.weight <= cheap) {
+  if (info.structural && info.weight <= cheap) {
     // Outside of the range the value is 0, not what the expression would give there.
     std::vector<NodeId> conditions;
     const Node base = node(value);
     for (const auto &s : substitution) {
       if (inside(s.second, s.first)) continue;
-      bool axis = false;  // a load at this very axis gives 0 by itself
-      if (base.op == Op::Load)
-        for (size_t k = 0; k < base.args.size(); ++k)
-          axis |= node(base.args[k]).op == Op::Position && node(base.args[k]).ref == s.first && sameExtent(function.tensors[base.ref].axes[k], s.first);
+      bool axis = base.op == Op::State;  // a load or read at this very axis gives 0 by itself
+      size_t first = base.op == Op::Read ? 1 : 0;
+      if (base.op == Op::Load || base.op == Op::Read)
+        for (size_t k = first; k < base.args.size(); ++k) {
+          IndexId along = base.op == Op::Read ? base.indices[k - 1] : function.tensors[base.ref].axes[k];
+          axis |= node(base.args[k]).op == Op::Position && node(base.args[k]).ref == s.first && sameExtent(along, s.first);
+        }
       if (axis) continue;
       if (!notNegative(s.second)) conditions.push_back(compare(Op::Ge, s.second, integer(0)));
       conditions.push_back(compare(Op::Lt, s.second, extent(s.first)));
@@ -113,6 +106,10 @@ NodeId Builder::read(NodeId value, Substitution substitution) {
     return select(all, result, t == Type::F32 ? real(0) : t == Type::I32 ? integer(0) : boolean(false));
   }
 
+  return readNode(value, substitution);
+}
+
+NodeId Builder::readNode(NodeId value, const Substitution &substitution) {
   Node n{.op = Op::Read, .type = type(value), .args = {value}, .indices = node(value).free};
   for (IndexId index : n.indices) {
     auto s = std::find_if(substitution.begin(), substitution.end(), [&](const auto &s) { return s.first == index; });
@@ -130,8 +127,9 @@ NodeId Builder::replace(NodeId value, const Substitution &substitution) {
     NodeId id = stack.back();
     stack.pop_back();
     order.push_back(id);
-    for (NodeId arg : node(id).args)
-      if (touched(arg) && seen.insert(arg).second) stack.push_back(arg);
+    // What a read reads stays as it is; where it reads changes.
+    for (size_t k = node(id).op == Op::Read ? 1 : 0; k < node(id).args.size(); ++k)
+      if (NodeId arg = node(id).args[k]; touched(arg) && seen.insert(arg).second) stack.push_back(arg);
   }
   std::sort(order.begin(), order.end());
   std::unordered_map<NodeId, NodeId> now;
@@ -142,16 +140,13 @@ NodeId Builder::replace(NodeId value, const Substitution &substitution) {
       if (s != substitution.end()) now[id] = s->second;
       continue;
     }
-    if (n.op == Op::State)
-      for (IndexId &index : n.indices)
-        for (const auto &s : substitution)
-          if (s.first == index) {
-            index = node(s.second).ref;
-            break;
-          }
-    for (NodeId &arg : n.args) {
-      auto it = now.find(arg);
-      if (it != now.end()) arg = it->second;
+    if (n.op == Op::State) {
+      now[id] = readNode(id, substitution);
+      continue;
+    }
+    for (size_t k = n.op == Op::Read ? 1 : 0; k < n.args.size(); ++k) {
+      auto it = now.find(n.args[k]);
+      if (it != now.end()) n.args[k] = it->second;
     }
     n.free.clear();
     now[id] = intern(std::move(n));
