@@ -107,8 +107,13 @@ std::vector<std::string> constraints(const Function &f) {
     if (said.insert(key).second)
       lines.push_back(std::move(line));
   };
+  // The check that a `dim` is not negative has the dim's name as its text: nothing to tell.
+  auto isName = [](const std::string &text) {
+    return std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  };
   for (const core::Check &check : f.checks)
-    add(check.text);
+    if (!isName(check.text))
+      add(check.text);
   for (core::IndexId k : seen) {
     const core::Index &index = f.indices[k];
     if (index.fixed)
