@@ -1,6 +1,7 @@
 // Functions by themselves, whether or not something calls them.
 #include "frontend/Builtins.h"
 #include "frontend/Check.h"
+#include "frontend/NearMiss.h"
 
 #include <algorithm>
 
@@ -25,7 +26,9 @@ public:
 
   // A function that reaches itself through calls.
   void recursion() {
+    std::set<const ast::Function *> reported;
     for (const ast::Function *f : scope.file->functions) {
+      if (reported.count(f)) continue;
       std::set<const ast::Function *> seen;
       std::vector<const ast::Function *> stack{f};
       while (!stack.empty()) {
@@ -34,6 +37,7 @@ public:
         for (const auto &[callee, range] : calls[at]) {
           if (callee == f) {
             diagnostics.error(Diag::RecursiveFunction, at == f ? range : f->name.range, {f->name.text()});
+            reported.insert(seen.begin(), seen.end());
             stack.clear();
             break;
           }
@@ -50,7 +54,9 @@ private:
 
   void name(const ast::Name &n, Diag otherwise) {
     if (names.count(n.symbol)) return;
-    std::string hint;
+    std::vector<std::string_view> candidates;
+    for (Symbol known : names) candidates.push_back(*known);
+    std::string hint = nearMiss(n.text(), candidates);
     if (otherwise == Diag::UnknownName && scope.functions.count(n.symbol)) {
       diagnostics.error(Diag::FunctionAsValue, n.range, {n.text()});
       return;
@@ -130,7 +136,10 @@ private:
         diagnostics.error(Diag::ArgumentCount, e->range, {callee.text(), std::to_string(f.values.size()), std::to_string(e->args.size())});
       }
     } else if (std::none_of(std::begin(builtins), std::end(builtins), [&](const Builtin &b) { return b.name == callee.text(); })) {
-      diagnostics.error(Diag::UnknownFunction, callee.range, {callee.text(), ""});
+      std::vector<std::string_view> candidates;
+      for (const auto &[symbol, entry] : scope.functions) candidates.push_back(*symbol);
+      for (const Builtin &builtin : builtins) candidates.push_back(builtin.name);
+      diagnostics.error(Diag::UnknownFunction, callee.range, {callee.text(), nearMiss(callee.text(), candidates)});
     }
   }
 

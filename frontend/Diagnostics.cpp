@@ -57,6 +57,7 @@ const char *diagnosticName(Diag id) { return entries[static_cast<size_t>(id)].na
 void Diagnostics::error(Diag id, SourceRange at, DiagArgs args) {
   dropNotes = true;
   if (muted || errors >= most) return;
+  if (!quiet.empty() && quiet.count({at.file, sources.place(at).line})) return;
   std::string text = format(id, args);
   if (!seen.emplace(id, at.file, at.begin, at.end, text).second) return;
   ++errors;

@@ -32,6 +32,8 @@ public:
   void error(Diag id, SourceRange at, DiagArgs args = {});
   void note(Diag id, SourceRange at, DiagArgs args = {});
 
+  // After a byte that is no token, other errors on its line only follow from it.
+  void quietLine(uint32_t file, uint32_t line) { quiet.emplace(file, line); }
   bool isMuted() const { return muted > 0; }
   bool hasErrors() const { return errors > 0; }
   unsigned errorCount() const { return errors; }
@@ -65,6 +67,7 @@ private:
   const SourceManager &sources;
   std::vector<Message> messages;
   std::set<std::tuple<Diag, uint32_t, uint32_t, uint32_t, std::string>> seen;
+  std::set<std::pair<uint32_t, uint32_t>> quiet;
   unsigned errors = 0;
   int muted = 0;
   bool dropNotes = false;  // the last error was not kept, neither are its notes

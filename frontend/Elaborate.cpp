@@ -1,6 +1,7 @@
 // Names, scopes and errors.
 #include "frontend/Elaborate.h"
 #include "frontend/Builtins.h"
+#include "frontend/NearMiss.h"
 
 #include <algorithm>
 
@@ -13,12 +14,12 @@ bool Elaborator::stackLeft() {
   if (aborted) return false;
   constexpr uint64_t mostWork = 4'000'000;
   if (stackEnd && &here < stackEnd) {
-    abort = {Diag::TooDeep, now ? now->call : SourceRange{file.file->file, 0, 0}};
+    abort.emplace(Diag::TooDeep, now ? now->call : SourceRange{file.file->file, 0, 0});
     aborted = true;
   } else if (++work > mostWork || b.tooLarge()) {
     const Activation *outer = now;
     while (outer && outer->caller && outer->caller->function) outer = outer->caller;
-    abort = {Diag::TooLarge, outer ? outer->call : SourceRange{file.file->file, 0, 0}};
+    abort.emplace(Diag::TooLarge, outer ? outer->call : SourceRange{file.file->file, 0, 0});
     aborted = true;
   }
   if (aborted) failed = true;
@@ -53,47 +54,20 @@ void Elaborator::error(Diag id, SourceRange at, DiagArgs args) {
   while (call && call->function && sources.name(at.file) == "<prelude>") at = call->call, call = call->caller;
   diagnostics.error(id, at, args);
   for (unsigned notes = 0; call && call->function && notes < 3; call = call->caller, ++notes)
-    if (sources.name(call->call.file) != "<prelude>") diagnostics.note(Diag::InCall, call->call, {call->function->name.text()});
+    if (sources.name(call->call.file) != "<prelude>") diagnostics.note(Diag::InCall, call->call, {call->name});
 }
 
-// Edit distance, up to `most`.
-static unsigned distance(std::string_view a, std::string_view c, unsigned most) {
-  if (a.size() > c.size() + most || c.size() > a.size() + most || a.size() > 60) return most + 1;
-  std::vector<unsigned> row(c.size() + 1);
-  for (unsigned k = 0; k <= c.size(); ++k) row[k] = k;
-  for (unsigned i = 1; i <= a.size(); ++i) {
-    unsigned corner = row[0];
-    row[0] = i;
-    for (unsigned k = 1; k <= c.size(); ++k) {
-      unsigned next = std::min({row[k] + 1, row[k - 1] + 1, corner + (a[i - 1] != c[k - 1])});
-      corner = row[k];
-      row[k] = next;
-    }
-  }
-  return row[c.size()];
-}
-
-// ", did you mean `softmax`?", or nothing.
 std::string Elaborator::suggestion(const Scope &scope, Symbol name, bool function) const {
-  unsigned best = name->size() <= 2 ? 0 : name->size() <= 4 ? 1 : 2;
-  std::string_view found;
-  auto consider = [&](std::string_view candidate) {
-    unsigned d = distance(*name, candidate, best);
-    if (candidate != *name && d <= best && (found.empty() || d < best)) best = d, found = candidate;
-  };
+  std::vector<std::string_view> candidates;
   unsigned seen = 0;
   if (!function)
     for (const Env *env = scope.env; env && seen < 1000; env = env->parent, ++seen)
-      if (env->binding.kind != Binding::Poison) consider(*env->name);
-  if (function || found.empty()) {
-    std::vector<std::string_view> names;
-    for (const auto &[symbol, entry] : scope.file->functions) names.push_back(*symbol);
-    for (const Builtin &builtin : builtins) names.push_back(builtin.name);
-    std::sort(names.begin(), names.end());
-    if (function)
-      for (std::string_view candidate : names) consider(candidate);
+      if (env->binding.kind != Binding::Poison) candidates.push_back(*env->name);
+  if (function) {
+    for (const auto &[symbol, entry] : scope.file->functions) candidates.push_back(*symbol);
+    for (const Builtin &builtin : builtins) candidates.push_back(builtin.name);
   }
-  return found.empty() ? "" : ", did you mean `" + std::string(found) + "`?";
+  return nearMiss(*name, candidates);
 }
 
 const char *Elaborator::kindName(const Binding &binding) const {

@@ -44,6 +44,7 @@ struct Activation {
   const Activation *caller = nullptr;
   SourceRange call;
   unsigned depth = 0;
+  std::string name;                        // as written: `layer.step`
   std::string path;                        // of the block instance, with a final dot
   std::map<Symbol, SourceRange> asFunction;  // names used as functions here
 };
@@ -173,7 +174,8 @@ private:
   void mask(const ast::Statement &statement, Scope &scope);
   void dim(const ast::Dim &dim, Scope &scope);
   void assign(const ast::Statement &statement, Scope &scope);
-  void assignResult(uint32_t result, const ast::Target &target, NodeId node, const ast::Expr *expr, Scope &scope);
+  void poisonConcats(const ast::Expr *expr, Scope &scope);
+  void assignResult(uint32_t result, NodeId node, const ast::Expr *expr, Scope &scope);
   bool fits(NodeId node, const std::vector<IndexId> &axes, const std::string &name, SourceRange declared, const ast::Expr *expr, Scope &scope);
   const ast::Expr *culprit(const ast::Expr *expr, IndexId index, Scope &scope);
   NodeId store(NodeId node, core::Type type, const ast::Expr *expr, const std::string &name);
@@ -223,8 +225,9 @@ private:
   bool inModel = false, inStep = false;
   bool failed = false;                                 // an error that later ones may follow from
   bool aborted = false;                                // out of stack or of patience; reported at the end
-  std::pair<Diag, SourceRange> abort{};
+  std::optional<std::pair<Diag, SourceRange>> abort;
   uint64_t work = 0;
+  unsigned nested = 0;                                 // blocks around the statement
   unsigned effects = 0;                                // appends, traces and random draws so far
   std::vector<bool> given;                             // indices that a tensor carries
   struct Assigned {

@@ -69,7 +69,8 @@ Elaborator::Nodes Elaborator::instanceCall(const Expr *expr, const Env *entry, S
 }
 
 Elaborator::Nodes Elaborator::inlineCall(const Expr *expr, const ast::Function &function, Scope inside, Scope &scope, const Instance *instance) {
-  std::string name(function.name.text());
+  std::string name;
+  for (const ast::Name &part : expr->path) name += (name.empty() ? "" : ".") + part.text();
   size_t wanted = function.indices.size(), got = expr->indices.size();
   if (wanted != got && !(wanted == 1 && got > 1)) {
     error(Diag::IndexCount, expr->range, {name, std::to_string(wanted), std::to_string(got)});
@@ -108,7 +109,7 @@ Elaborator::Nodes Elaborator::inlineCall(const Expr *expr, const ast::Function &
     }
 
   size_t firstLocal = b.function.indices.size();
-  activations.push_back({&function, now, expr->range, now ? now->depth + 1 : 1, instance ? instance->path : now ? now->path : "", {}});
+  activations.push_back({&function, now, expr->range, now ? now->depth + 1 : 1, name, instance ? instance->path : now ? now->path : "", {}});
   Activation *activation = &activations.back();
   inside.activation = activation;
   for (size_t k = 0; k < wanted; ++k) {

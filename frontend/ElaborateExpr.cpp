@@ -218,7 +218,9 @@ Elaborator::Nodes Elaborator::conditional(const Expr *expr, Scope &scope) {
 
 Elaborator::Nodes Elaborator::block(const Expr *expr, Scope &scope) {
   Scope inside = scope;
+  ++nested;
   statements(expr->statements, inside);
+  --nested;
   return values(expr->args[0], inside);
 }
 

@@ -13,7 +13,7 @@ bool Elaborator::kernel(const ast::Kernel &k) {
   b.function.name = k.name.text();
   b.function.place = sources.place(k.name.range);
   if (const char *why = reservedInC(k.name.text())) error(Diag::KernelName, k.name.range, {k.name.text(), why});
-  activations.push_back({nullptr, nullptr, k.name.range, 0, "", {}});
+  activations.push_back({nullptr, nullptr, k.name.range, 0, "", "", {}});
   now = &activations.back();
   Scope scope;
   scope.file = &file;
@@ -23,7 +23,7 @@ bool Elaborator::kernel(const ast::Kernel &k) {
   for (const ast::Constraint &c : k.constraints) constraint(c, scope);
   statements(k.body, scope);
   checkResults(k.end);
-  if (aborted) diagnostics.error(abort.first, abort.second);
+  if (abort) diagnostics.error(abort->first, abort->second);
   if (!failed) checkExtents();
   if (failed) return false;
   b.finish();

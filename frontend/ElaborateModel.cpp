@@ -22,7 +22,7 @@ void Elaborator::model(const ast::Model &m, Scope &scope) {
   inModel = true;
   modelFile = file;
   for (const ast::Function *f : m.functions) modelFile.functions[f->name.symbol] = {f, &modelFile};
-  activations.push_back({nullptr, nullptr, m.name.range, 0, "", {}});
+  activations.push_back({nullptr, nullptr, m.name.range, 0, "", "", {}});
   now = &activations.back();
   scope.file = &modelFile;
   scope.activation = now;
@@ -221,7 +221,7 @@ bool Elaborator::encode(const ast::Model &m) {
   if (batch) context = {*batch};
   statements(m.encode.body, scope);
   checkResults(m.encode.end);
-  if (aborted) diagnostics.error(abort.first, abort.second);
+  if (abort) diagnostics.error(abort->first, abort->second);
   if (failed) return false;
   // The first value of each state of step, as a result of its own.
   for (const ast::Parameter &p : m.step.parameters) {
@@ -244,7 +244,7 @@ bool Elaborator::encode(const ast::Model &m) {
     result.place = sources.place(p.name.range);
     b.function.results.push_back(std::move(result));
   }
-  if (aborted) diagnostics.error(abort.first, abort.second);
+  if (abort) diagnostics.error(abort->first, abort->second);
   return !failed;
 }
 
@@ -294,7 +294,7 @@ bool Elaborator::step(const ast::Model &m, Elaborator &encode, core::Model &into
   checkResults(m.step.end);
   for (TensorId cache : caches)
     if (!appended.count(cache) && !failed) error(Diag::CacheNeverAppended, rangeOf(b.function.tensors[cache].place, "k"), {b.function.tensors[cache].name});
-  if (aborted) diagnostics.error(abort.first, abort.second);
+  if (abort) diagnostics.error(abort->first, abort->second);
   if (failed) return false;
   (void)firstResult;
 
@@ -398,6 +398,7 @@ void Elaborator::instanceCaches(Instance &instance) {
     }
     if (growing != 1) {
       error(Diag::CacheAxis, w.name.range, {w.name.text()});
+      poison(scope, w.name.symbol, w.name.range);
       continue;
     }
     Binding binding;

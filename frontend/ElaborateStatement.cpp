@@ -112,6 +112,15 @@ void Elaborator::let(const Statement &s, Scope &scope) {
     bind(scope, s.targets[k].name.symbol, std::move(bindings[k]));
   }
   if (!ok) failed = true;
+  if (!ok) poisonConcats(s.value, scope);
+}
+
+// The indices that a failed expression would have brought are not missing: they are wrong.
+void Elaborator::poisonConcats(const Expr *expr, Scope &scope) {
+  if (expr->kind == Expr::Call && expr->path[0].text() == "concat")
+    for (const ast::Name &name : expr->indices)
+      if (!lookup(scope, name.symbol)) poison(scope, name.symbol, name.range);
+  for (const Expr *arg : expr->args) poisonConcats(arg, scope);
 }
 
 // The values of a definition for the definition that uses it now.
@@ -292,7 +301,11 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
       failed = true;
     } else if (entry->binding.kind == Binding::Result) {
       fine = true;
-      if (now && now->function) error(Diag::AssignInFunction, target.name.range, {target.name.text()}), fine = false;
+      if (nested > 0 || (now && now->function)) {
+        error(Diag::AssignInFunction, target.name.range, {target.name.text()});
+        assigned[entry->binding.id].bad = true;
+        fine = false;
+      }
       if (fine && (assigned[entry->binding.id].done || assigned[entry->binding.id].bad)) {
         error(Diag::AssignedTwice, target.name.range, {target.name.text()});
         fine = false;
@@ -326,7 +339,10 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
     all[k] = values(s.value, scope);
     context = outer;
     asked = outerAsked;
-    if (!all[k].empty() && all[k].size() != s.targets.size()) {
+    if (all[k].size() > 1 && s.targets.size() == 1) {
+      error(Diag::TupleAsValue, s.value->range, {std::to_string(all[k].size())});
+      all[k].clear();
+    } else if (!all[k].empty() && all[k].size() != s.targets.size()) {
       error(Diag::TupleSize, s.value->range, {std::to_string(s.targets.size()), std::to_string(all[k].size())});
       all[k].clear();
     }
@@ -338,9 +354,9 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
     const Nodes &nodes = all[k];
     if (places[k].entry->binding.kind == Binding::Result) {
       if (nodes.empty())
-        assigned[places[k].entry->binding.id].bad = true;
+        assigned[places[k].entry->binding.id].bad = true, poisonConcats(s.value, scope);
       else
-        assignResult(places[k].entry->binding.id, target, nodes[k], part, scope);
+        assignResult(places[k].entry->binding.id, nodes[k], part, scope);
       continue;
     }
     Binding binding = places[k].entry->binding;
@@ -369,7 +385,7 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
   }
 }
 
-void Elaborator::assignResult(uint32_t id, const ast::Target &target, NodeId node, const Expr *expr, Scope &scope) {
+void Elaborator::assignResult(uint32_t id, NodeId node, const Expr *expr, Scope &scope) {
   core::Result &result = b.function.results[id];
   Assigned &state = assigned[id];
   state.bad = true;
@@ -379,7 +395,7 @@ void Elaborator::assignResult(uint32_t id, const ast::Target &target, NodeId nod
     if (!index) return;
     axes.push_back(*index);
   }
-  if (!fits(node, axes, result.name, target.name.range, expr, scope)) return;
+  if (!fits(node, axes, result.name, resultRanges[id], expr, scope)) return;
   node = store(node, result.type, expr, result.name);
   if (node == none) return;
   result.axes = axes;

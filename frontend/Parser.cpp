@@ -9,7 +9,10 @@ Parser::Parser(uint32_t id, SourceManager &sources, Diagnostics &diagnostics) : 
   file->file = id;
   unsigned before = diagnostics.errorCount();
   tokens = lex(id, sources, diagnostics);
-  if (diagnostics.errorCount() != before) file->ok = false;
+  if (diagnostics.errorCount() == before) return;
+  file->ok = false;
+  for (const Diagnostics::Message &message : diagnostics.all())
+    if (message.range.file == id) diagnostics.quietLine(id, sources.place(message.range).line);
 }
 
 // file <- (import / kernel / function / block / model)*
