@@ -374,6 +374,21 @@ std::string prototype(const LeafSpec &s) {
   return "int " + s.name + "(" + text + ")";
 }
 
+size_t scratchBound(const LeafSpec &s) {
+  if (s.kind == LeafSpec::ContractLeaf) return 0;
+  const AttendStep &a = s.attend;
+  auto rounded = [](size_t bytes) { return (bytes + 255) / 128 * 128; };
+  const size_t tile = rounded(size_t(4) * a.queries * a.keys);
+  // Scores; which keys are used; dot products of keys in rows; rows' maxima, factors and bases.
+  size_t total = tile * (1 + a.partial + a.keyRows) + 3 * rounded(size_t(4) * (a.queries + 64));
+  for (const Input &i : s.inputs) {
+    if (!a.partial) break;
+    if (i.kind == Input::Tile) total += tile;
+    if (i.kind == Input::Column) total += rounded(size_t(4) * a.keys);
+  }
+  return total;
+}
+
 std::string toJson(const LeafSpec &s) {
   Json j = contentJson(s);
   j["name"] = s.name;

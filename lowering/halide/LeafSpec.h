@@ -7,6 +7,7 @@
 #ifndef FOVEA_LOWERING_HALIDE_LEAFSPEC_H
 #define FOVEA_LOWERING_HALIDE_LEAFSPEC_H
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -83,6 +84,9 @@ struct Argument {
 std::vector<Argument> signature(const LeafSpec &spec);
 // The same as a C declaration, for headers, tests and people.
 std::string prototype(const LeafSpec &spec);
+
+// No call holds more scratch than this many bytes, allocations rounded up to 128 and 128 more for the allocator included.
+size_t scratchBound(const LeafSpec &spec);
 
 // What `fovea-leaf` reads. Equal specifications give equal text.
 std::string toJson(const LeafSpec &spec);

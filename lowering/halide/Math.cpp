@@ -105,11 +105,13 @@ Expr mathLog(Expr x) {
 }
 
 Expr mathTanh(Expr x) {
-  Expr a = fromBits(magnitude(x)), z = x * x;
-  // Below 0.625 a polynomial, above 1 - 2 / (e^(2a) + 1).
-  Expr small = polynomial(z, {-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1}) * z * x + x;
-  Expr large = withSign(strictSub(1.f, 2.f / strictAdd(mathExp(strictMul(a, 2.f)), 1.f)), x);
-  return choose(magnitude(x) < 0x3f200000, small, large);
+  // E / (E + 2) with E = e^2|x| - 1 = 2^n (e^r - 1) + (2^n - 1), which loses nothing near 0. Beyond 10 it is 1.
+  Expr y = min(fromBits(magnitude(x)), 10.f) * 2.f;
+  Expr shifted = y * float(log2e) + roundingShift, n = strictSub(shifted, roundingShift);
+  Expr r = y - n * 0.69314718f;
+  Expr power = fromBits((bits(shifted) << 23) + 0x3f800000);
+  Expr e = polynomial(r, {0.001388887155, 0.008370511805, 0.04166717491, 0.1666649302, 0.4999999789, 1.000000012}) * r * power + strictSub(power, 1.f);
+  return withSign(strictCall(Call::strict_div, Float(32), e, e + 2.f), x);
 }
 
 Expr mathSigmoid(Expr x) {

@@ -58,16 +58,17 @@ public:
       c << (n ? ", " : "") << cast << n << "]";
     }
     // An arena, as the runtime has one.
-    c << "); }\nstatic __thread char arena[1 << 23] __attribute__((aligned(128))); static __thread long top;\n"
-         "long in_use(void) { return top; }\n"
-         "void *halide_malloc(void *context, unsigned long size) { (void)context; char *p = arena + top; top += (size + 255) & ~127ul; *(long *)(arena + top - 128) = p - arena; return p; }\n"
-         "void halide_free(void *context, void *p) { (void)context; (void)p; top = *(long *)(arena + top - 128); }\n";
+    c << "); }\nstatic __thread char arena[1 << 23] __attribute__((aligned(128))); static __thread long top, most;\n"
+         "long in_use(void) { return top; }\nlong peak_use(void) { return most; }\n"
+         "void *halide_malloc(void *context, unsigned long size) { (void)context; char *p = arena + top; top += (size + 255) & ~127ul; *(long *)(arena + top - 128) = p - arena; if (top > most) most = top; return p; }\n"
+         "void halide_free(void *context, void *p) { (void)context; top = *(long *)(arena + top - 128); if (p != arena + top) __builtin_trap(); }\n";
     c.close();
     if (runCommand("cc -shared -fPIC -O1 -o " + base + ".so " + base + ".c " + base + ".o", output) != 0) throw std::runtime_error(output);
     library = dlopen((base + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) throw std::runtime_error(dlerror());
     function = reinterpret_cast<int (*)(void **)>(dlsym(library, "call"));
     inUse = reinterpret_cast<long (*)()>(dlsym(library, "in_use"));
+    peakUse = reinterpret_cast<long (*)()>(dlsym(library, "peak_use"));
   }
   Leaf(const Leaf &) = delete;
   ~Leaf() {
@@ -81,6 +82,8 @@ public:
     if (function(words.data()) != 0 || inUse() != 0) throw std::runtime_error("the leaf failed or leaked scratch");
   }
 
+  long scratch() const { return peakUse(); }  // the most bytes that a call held
+
   std::string object;
   double seconds = 0;
 
@@ -89,7 +92,7 @@ private:
   std::vector<void *> words;
   void *library = nullptr;
   int (*function)(void **) = nullptr;
-  long (*inUse)() = nullptr;
+  long (*inUse)() = nullptr, (*peakUse)() = nullptr;
 
   void *&word(const std::string &name) {
     for (size_t n = 0; n < arguments.size(); n++)

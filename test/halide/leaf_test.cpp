@@ -185,6 +185,7 @@ void runAttend(AttendCase c) {
       worst = std::isnan(error) ? infinity : std::max(worst, error);
     }
   }
+  EXPECT_LE(leaf.scratch(), long(scratchBound(c.spec)));
   EXPECT_LT(worst, 4e-6);
   EXPECT_LT(worstLse, 1e-5);
 }
@@ -261,7 +262,7 @@ class Host : public testing::Test {
 int hostPanel() { return std::max(16, std::min(64, findTarget(host())->columns)); }
 
 TEST_F(Host, AttendShapes) {
-  for (auto [queries, keys] : {std::pair(1, 64), {2, 128}, {3, 64}, {4, 64}, {5, 64}, {6, 64}, {7, 64}, {8, 64}, {16, 64}, {32, 128}, {48, 512}, {64, 256}, {96, 64}}) {
+  for (auto [queries, keys] : {std::pair(1, 64), {2, 128}, {3, 64}, {4, 64}, {5, 64}, {6, 64}, {7, 64}, {8, 64}, {16, 64}, {32, 192}, {48, 512}, {64, 256}, {96, 64}}) {
     AttendCase c{attendSpec(host(), queries, keys, hostPanel())};
     c.score = scaled, c.steps = 2;
     runAttend(c);
@@ -286,7 +287,7 @@ TEST_F(Host, AttendKeyRows) {
     for (Type type : {Type::F32, Type::BF16, Type::F16})
       for (int head : {64, 80, 37, 1}) {
         if (type != Type::F32 && head != 64 && head != 37) continue;
-        AttendCase c{attendSpec(host(), queries, 64, hostPanel())};
+        AttendCase c{attendSpec(host(), queries, queries == 48 ? 256 : 64, hostPanel())};  // the last one's scratch is not on the stack
         c.spec.attend.key = c.spec.attend.value = type;
         c.spec.attend.keyRows = true;
         c.head = head, c.steps = 2, c.score = scaled;
@@ -503,7 +504,7 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 class Functions : public Host, public testing::WithParamInterface<Function> {};
 TEST_P(Functions, IsAccurate) {
   const Function &f = GetParam();
-  std::vector<float> x = {0.f, -0.f, 1.f, -1.f, 0.5f, -0.5f, infinity, -infinity, nan, 1e-40f, -1e-40f, 3e38f, -3e38f, 100.f, -100.f, 88.7f, -87.5f, 127.9f};
+  std::vector<float> x = {0.f, -0.f, 1.f, -1.f, 0.5f, -0.5f, infinity, -infinity, 1e-40f, -1e-40f, 3e38f, -3e38f, 100.f, -100.f, 88.7f, -87.5f, 127.9f};
   std::mt19937 random(9);
   std::uniform_real_distribution<float> uniform(f.low, f.high), exponent(-20, 3);
   while (x.size() < 4096) x.push_back(x.size() % 3 ? uniform(random) : std::clamp(std::exp2(exponent(random)) * (random() % 2 ? 1 : -1), f.low, f.high));
