@@ -4,7 +4,8 @@
 #include "lowering/LeafExpression.h"
 #include "lowering/Passes.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
@@ -178,6 +179,15 @@ struct Fuser {
   // The generic that only rounds `result` into its own output, if that is its only user.
   Destination destination(Value result, Value init) {
     if (!result.hasOneUse()) return {init, {}};
+    // Straight into the result's memory, if nothing else reads that.
+    if (auto stored = dyn_cast<bufferization::MaterializeInDestinationOp>(*result.user_begin()))
+      if (auto buffer = dyn_cast<TypedValue<MemRefType>>(stored.getDest()); buffer && buffer.getType().getElementType() == cast<RankedTensorType>(result.getType()).getElementType()) {
+        for (Operation *user : buffer.getUsers())
+          if (user != stored && !isa<memref::DimOp>(user)) return {init, {}};
+        OpBuilder b(result.getDefiningOp());
+        b.setInsertionPointAfterValue(buffer);
+        return {bufferization::ToTensorOp::create(b, result.getLoc(), result.getType(), buffer, /*restrict=*/true, /*writable=*/true), {}};
+      }
     auto copy = dyn_cast<linalg::GenericOp>(*result.user_begin());
     if (!copy || copy.getNumDpsInputs() != 1 || copy.getNumDpsInits() != 1 || copy->getBlock() != result.getParentBlock()) return {init, {}};
     for (AffineMap map : copy.getIndexingMapsArray())
@@ -193,6 +203,7 @@ struct FusePass : PassWrapper<FusePass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FusePass)
   StringRef getArgument() const final { return "attn-fuse"; }
   StringRef getDescription() const final { return "Fuse score, normalise and aggregate into attn.attend"; }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<bufferization::BufferizationDialect>(); }
   void runOnOperation() final {
     SmallVector<attn::AggregateOp> ops;
     getOperation()->walk([&](attn::AggregateOp op) { ops.push_back(op); });

@@ -262,7 +262,7 @@ class LoopNest {
 
   SmallVector<Value> loadOutputs() {
     return llvm::map_to_vector(op.getDpsInitsMutable(), [&](OpOperand &init) -> Value {
-      return op.payloadUsesValueFromOperand(&init) ? load(init) : Value();
+      return !reduced.empty() || op.payloadUsesValueFromOperand(&init) ? load(init) : Value();
     });
   }
 
@@ -314,13 +314,6 @@ struct LoopsPass : PassWrapper<LoopsPass, OperationPass<>> {
   StringRef getDescription() const final { return "Lower linalg on buffers to scf loops bounded by their support"; }
   void getDependentDialects(DialectRegistry &registry) const final { registry.insert<scf::SCFDialect, memref::MemRefDialect, arith::ArithDialect>(); }
   void runOnOperation() final {
-    SmallVector<memref::CopyOp> copies;
-    getOperation()->walk([&](memref::CopyOp op) { copies.push_back(op); });
-    for (memref::CopyOp copy : copies) {
-      OpBuilder b(copy);
-      linalg::CopyOp::create(b, copy.getLoc(), copy.getSource(), copy.getTarget());
-      copy.erase();
-    }
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     for (linalg::LinalgOp op : ops) LoopNest(op).run();

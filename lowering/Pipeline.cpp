@@ -43,12 +43,12 @@ void registerDialects(DialectRegistry &registry) {
 }
 
 static void addBufferization(OpPassManager &pm) {
-  pm.addPass(bufferization::createEmptyTensorEliminationPass());  // results are computed where they belong
   bufferization::OneShotBufferizePassOptions options;
   options.bufferizeFunctionBoundaries = false;  // our functions take buffers
   pm.addPass(bufferization::createOneShotBufferizePass(options));
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addPass(createCopiesPass());
 }
 
 // scf, memref, arith and math on buffers -> the LLVM dialect.

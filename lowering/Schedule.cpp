@@ -1,8 +1,10 @@
 // attn-schedule: puts a schedule on every attn.attend, chosen from the target's table. The schedule is data: printed by
 // --emit=schedule, tested with FileCheck; attn-tile-attend reads it and decides nothing itself.
 //
-//   queries  rows of a tile        keys    columns of a tile, and the unit in which blocks are skipped
-//   panel    micro-tile columns    target  the leaf's row in lowering/halide/Targets.def
+//   queries  rows of a tile        keys        columns of a tile, and the unit in which blocks are skipped
+//   panel    micro-tile columns    key_layout  packed (transposed in panels, once per head) or rows (as stored)
+//   target   the leaf's row in lowering/halide/Targets.def
+//   few      another schedule, used when there are at most `rows` rows
 #include "dialect/Attn.h"
 #include "lowering/Passes.h"
 #include "lowering/halide/LeafSpec.h"
@@ -29,21 +31,35 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     }
     getOperation().walk([&](attn::AttendOp op) {
       if (op.getSchedule()) return;  // given by the user
-      // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache.
-      // Keys: large for throughput; measured in shared/prototypes (64: 92, 128: 94, 512: 97 GFLOP/s of 116), small where masks skip blocks.
-      bool one = op.getDimension("row") < 0;
-      int64_t queries = one ? 1 : target->rows * 8, keys = masked(op) ? 128 : 256;
-      Builder b(&getContext());
-      SmallVector<NamedAttribute> entries{b.getNamedAttr("keys", b.getI64IntegerAttr(keys)), b.getNamedAttr("panel", b.getI64IntegerAttr(target->columns)),
-                                          b.getNamedAttr("queries", b.getI64IntegerAttr(queries)), b.getNamedAttr("target", b.getStringAttr(target->name))};
-      op.setScheduleAttr(b.getDictionaryAttr(entries));
+      // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache; 48 x 128 is the best of
+      // what lowering/halide/bench/leaf_bench.cpp measures, and small enough for masks to skip blocks. Few rows read keys where they
+      // lie: packing them would cost more than the product.
+      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op);
+      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * 8, "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
+      if (one) op.setScheduleAttr(contiguous ? few : many);
+      else if (!contiguous) op.setScheduleAttr(many);
+      else {
+        SmallVector<NamedAttribute> entries(many.begin(), many.end());
+        entries.push_back(NamedAttribute(StringAttr::get(&getContext(), "few"), few));
+        op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
+      }
     });
   }
 
-  static bool masked(attn::AttendOp op) {
-    auto yield = cast<attn::YieldOp>(op.getBody().front().getTerminator());
-    Attribute constant;
-    return !matchPattern(yield.getKeep(), m_Constant(&constant));
+  static constexpr int64_t fewQueries = 8;
+
+  DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
+    Builder b(&getContext());
+    SmallVector<NamedAttribute> entries{b.getNamedAttr("key_layout", b.getStringAttr(layout)), b.getNamedAttr("keys", b.getI64IntegerAttr(128)),
+                                        b.getNamedAttr("panel", b.getI64IntegerAttr(target.columns)), b.getNamedAttr("queries", b.getI64IntegerAttr(queries)),
+                                        b.getNamedAttr("target", b.getStringAttr(target.name))};
+    if (rows) entries.push_back(b.getNamedAttr("rows", b.getI64IntegerAttr(rows)));
+    return b.getDictionaryAttr(entries);
+  }
+
+  // Whether the contracted dimension is the keys' innermost axis.
+  static bool keysLieInRows(attn::AttendOp op) {
+    return op.getMap(1).getResults().back() == getAffineDimExpr(op.getDimension("contracted"), op.getContext());
   }
 };
 

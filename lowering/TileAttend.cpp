@@ -33,6 +33,7 @@ class Tiler {
     DictionaryAttr schedule = *op.getSchedule();
     queries = number(schedule, "queries"), keys = number(schedule, "keys"), panel = number(schedule, "panel");
     target = cast<StringAttr>(schedule.get("target")).getValue().str();
+    keyRows = cast<StringAttr>(schedule.get("key_layout")).getValue() == "rows";
   }
 
   LogicalResult run() {
@@ -66,7 +67,7 @@ class Tiler {
     Value keyBlocks = arith::CeilDivSIOp::create(b, loc, extents[key], blockKeys);
     rowBlocks = row < 0 ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
     panels = arith::CeilDivSIOp::create(b, loc, extents[value], constant64(panel));
-    packKeys(keyBlocks);
+    if (!keyRows) packKeys(keyBlocks);
     packValues(keyBlocks);
 
     // One parallel loop over batch and row block.
@@ -113,7 +114,8 @@ class Tiler {
     spec.attend.keys = keys;
     spec.attend.panel = panel;
     spec.attend.query = storage(element(op.getQuery()));
-    spec.attend.key = leaf::Type::F32;
+    spec.attend.keyRows = keyRows;
+    spec.attend.key = keyRows ? storage(element(op.getKey())) : leaf::Type::F32;
     spec.attend.value = storage(element(op.getValue()));
     return spec;
   }
@@ -260,27 +262,30 @@ class Tiler {
 
   Value widened(Value v) { return v.getType().isF32() ? v : Value(arith::ExtFOp::create(b, loc, b.getF32Type(), v)); }
 
-  // [others, blocks, contracted, keys] of f32, zero beyond the last key.
+  // [others, blocks, panels, contracted, panel] of f32, zero beyond the last key.
   void packKeys(Value keyBlocks) {
     Value k = op.getKey();
     keyAxes = otherAxes(1, {key, contracted});
     int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
-    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, keys}, b.getF32Type());
+    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, keys / panel, ShapedType::kDynamic, panel}, b.getF32Type());
     packedKeys = memref::AllocOp::create(b, loc, type, ValueRange{product(k, keyAxes), keyBlocks, extents[contracted]});
     overBlocks(k, keyAxes, keyBlocks, [&](SmallVector<Value> at, Value whole, Value block) {
-      Value first = arith::MulIOp::create(b, loc, block, constant64(keys));
-      Value present = arith::MinSIOp::create(b, loc, constant64(keys), arith::SubIOp::create(b, loc, extents[key], first));
-      Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-      loop(extents[contracted], [&](Value depth) {
-        at[depthAxis] = depth;
-        loop(present, [&](Value j) {
-          at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
-          memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, block, depth, j});
+      Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0);
+      loop(constant64(keys / panel), [&](Value number) {
+        Value first = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant64(keys)), arith::MulIOp::create(b, loc, number, constant64(panel)));
+        Value left = arith::MaxSIOp::create(b, loc, none, arith::SubIOp::create(b, loc, extents[key], first));
+        Value present = arith::MinSIOp::create(b, loc, constant64(panel), left);
+        loop(extents[contracted], [&](Value depth) {
+          at[depthAxis] = depth;
+          loop(present, [&](Value j) {
+            at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
+            memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, block, number, depth, j});
+          });
+          auto tail = scf::ForOp::create(b, loc, present, constant64(panel), constant64(1));
+          OpBuilder::InsertionGuard guard(b);
+          b.setInsertionPointToStart(tail.getBody());
+          memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, block, number, depth, tail.getInductionVar()});
         });
-        auto tail = scf::ForOp::create(b, loc, present, constant64(keys), constant64(1));
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPointToStart(tail.getBody());
-        memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, block, depth, tail.getInductionVar()});
       });
     });
   }
@@ -429,12 +434,12 @@ class Tiler {
     Value endBlock = arith::CeilDivSIOp::create(b, loc, arith::MaxSIOp::create(b, loc, high, constant64(0)), block);
     auto overKeys = scf::ForOp::create(b, loc, firstBlock, endBlock, constant64(1));
     b.setInsertionPoint(overKeys);
-    Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(packedKeys), pv = metadata(packedValues), m = metadata(maximum),
+    Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
              s = metadata(sum), a = metadata(acc);
     Value rowZero = constant64(0);
     Value queryAt = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
     Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
-    Value keyNumber = flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
+    Value keyNumber = keyRows ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
     Value maximumAt = address(m, {rowZero}), sumAt = address(s, {rowZero}), accAt = address(a, {rowZero, rowZero});
     Value fullRows = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries));
     // Scalars of the score and mask, once per row block.
@@ -448,7 +453,8 @@ class Tiler {
       Value firstKey = arith::MulIOp::create(b, loc, number, block);
       Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, extents[key], firstKey));
       Value lastKey = arith::AddIOp::create(b, loc, firstKey, constant64(keys - 1));
-      Value keyAt = address(pk, {keyNumber, number, rowZero, rowZero});
+      Value keyAt = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, number, rowZero, rowZero, rowZero});
+      Value keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
       Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}});
       Value valuePacked = address(pv, {valueNumber, firstKey, rowZero});
       Value valueAt = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
@@ -461,7 +467,7 @@ class Tiler {
         if (f.key) most = arith::AddIOp::create(b, loc, most, scaled(f.key > 0 ? lastKey : firstKey, f.key));
         isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, most, rowZero));
       }
-      Tile tile{queryAt, queryStride, keyAt, valueAt, valueStride, firstRow, firstKey, rows, present, maximumAt, sumAt, accAt};
+      Tile tile{queryAt, queryStride, keyAt, keyStride, valueAt, valueStride, firstRow, firstKey, rows, present, maximumAt, sumAt, accAt};
       if (!exact) {
         call(partial, partialInputs, tile);
       } else {
@@ -490,7 +496,9 @@ class Tiler {
       if (op.getInits().size() == 2) {
         Value top = memref::LoadOp::create(b, loc, maximum, i);
         Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
-        Value lse = arith::AddFOp::create(b, loc, top, math::LogOp::create(b, loc, total));
+        // The leaf keeps maxima in units of log 2.
+        Value ln2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0.693147180559945f));
+        Value lse = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, top, ln2), math::LogOp::create(b, loc, total));
         store(arith::SelectOp::create(b, loc, none, minus, lse), 1);
       }
     });
@@ -505,13 +513,14 @@ class Tiler {
   }
 
   struct Tile {
-    Value query, queryStride, key, value, valueStride, firstRow, firstKey, rows, keys, maximum, sum, acc;
+    Value query, queryStride, key, keyStride, value, valueStride, firstRow, firstKey, rows, keys, maximum, sum, acc;
   };
 
   void call(const leaf::LeafSpec &spec, LeafExpression &inputs, const Tile &t) {
     llvm::StringMap<Value> named;
     named["q"] = t.query, named["q_stride"] = toI32(t.queryStride), named["head"] = toI32(extents[contracted]);
-    named["k"] = t.key, named["v"] = t.value, named["v_stride"] = toI32(t.valueStride), named["panels"] = toI32(panels);
+    named["k"] = t.key, named["v"] = t.value, named["k_stride"] = toI32(t.keyStride), named["v_stride"] = toI32(t.valueStride);
+    named["v_panel_stride"] = toI32(constant64(panel)), named["panels"] = toI32(panels);
     named["i0"] = toI32(t.firstRow), named["j0"] = toI32(t.firstKey), named["rows"] = toI32(t.rows), named["keys"] = toI32(t.keys);
     named["maximum"] = t.maximum, named["sum"] = t.sum, named["acc"] = t.acc;
     for (auto [k, i] : llvm::enumerate(inputs.inputs)) {
@@ -550,6 +559,7 @@ class Tiler {
   SmallVector<Inequality> bounds;
   llvm::DenseMap<Value, Value> hoisted;
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
+  bool keyRows = false;
 };
 
 struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
@@ -562,10 +572,38 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
   void runOnOperation() final {
     SmallVector<attn::AttendOp> ops;
     getOperation().walk([&](attn::AttendOp op) { ops.push_back(op); });
-    for (attn::AttendOp op : ops) {
-      if (failed(Tiler(op, getOperation()).run())) return signalPassFailure();
+    for (attn::AttendOp op : ops)
+      if (failed(tile(op))) return signalPassFailure();
+  }
+
+  LogicalResult tile(attn::AttendOp op) {
+    DictionaryAttr schedule = *op.getSchedule();
+    if (auto few = dyn_cast_or_null<DictionaryAttr>(schedule.get("few"))) {
+      // Two versions; the number of rows chooses.
+      OpBuilder b(op);
+      Location loc = op.getLoc();
+      int64_t row = op.getDimension("row"), most = cast<IntegerAttr>(few.get("rows")).getInt();
+      unsigned axis = 0;
+      while (op.getMap(0).getResult(axis) != getAffineDimExpr(row, op.getContext())) axis++;
+      Value rows = memref::DimOp::create(b, loc, op.getQuery(), axis);
+      Value limit = arith::ConstantIndexOp::create(b, loc, most);
+      Value small = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, limit);
+      auto choose = scf::IfOp::create(b, loc, small, /*withElse=*/true);
+      b.setInsertionPointToStart(choose.thenBlock());
+      auto first = cast<attn::AttendOp>(b.clone(*op));
+      first.setScheduleAttr(few);
+      b.setInsertionPointToStart(choose.elseBlock());
+      auto second = cast<attn::AttendOp>(b.clone(*op));
+      SmallVector<NamedAttribute> rest;
+      for (NamedAttribute entry : schedule)
+        if (entry.getName() != "few") rest.push_back(entry);
+      second.setScheduleAttr(b.getDictionaryAttr(rest));
       op.erase();
+      return failed(tile(first)) ? failure() : tile(second);
     }
+    if (failed(Tiler(op, getOperation()).run())) return failure();
+    op.erase();
+    return success();
   }
 };
 

@@ -1040,7 +1040,7 @@ class Emitter {
       // The state's new value takes the place of the old one in the same memory, once every new value is known.
       if (!failedAny)
         for (size_t k = 0; k < states; k++)
-          yields[k] = bufferization::MaterializeInDestinationOp::create(b, loc, yields[k].getType(), yields[k], op.getRegionIterArg(k)).getResult();
+          yields[k] = linalg::CopyOp::create(b, loc, yields[k], op.getRegionIterArg(k)).getResult(0);
       if (scan && !failedAny)
         for (size_t k = 0; k < states; k++) {
           SmallVector<OpFoldResult> offsets{step}, sizes{b.getIndexAttr(1)}, strides{b.getIndexAttr(1)};
