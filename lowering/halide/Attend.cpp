@@ -108,7 +108,8 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   }
   acc(d, i) = gathered(d, i % MQ, i / MQ);
   maximum(i) = max(newMax(i), emptyMaximum);  // not a mere copy, which would become a call of memcpy
-  sum(i) = sum0(i) * shrink(i) + rowSum(i);
+  // A score of +infinity makes every weight of its row 0 here, where IEEE's is NaN.
+  sum(i) = nanAtInfinity(sum0(i) * shrink(i) + rowSum(i), newMax(i));
 
   Var io("io"), ir("ir"), xo("xo"), xr("xr");
   const bool unroll = cost(a.score) + (a.keep ? cost(*a.keep) : 0) <= 8;

@@ -71,6 +71,8 @@ Expr weightExp2(Expr x) {
   return fromBits(bits(p) + (bits(shifted) << 23));
 }
 
+Expr nanAtInfinity(Expr value, Expr x) { return choose(bits(std::move(x)) == 0x7f800000, notANumber(), std::move(value)); }
+
 Expr mathExp(Expr x) {
   Expr c = clampStrict(x, -110.f, 90.f);
   Expr shifted = strictAdd(strictMul(c, float(log2e)), roundingShift), n = strictSub(shifted, roundingShift);

@@ -16,6 +16,9 @@ using Halide::Expr;
 // 12 operations with fused multiply-add.
 Expr weightExp2(Expr x);
 
+// `value`, or NaN where `x` is +infinity.
+Expr nanAtInfinity(Expr value, Expr x);
+
 // The functions of expressions. f32 unless said.
 Expr mathExp(Expr x);
 Expr mathExp2(Expr x);

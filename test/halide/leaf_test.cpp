@@ -204,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, EveryTarget, testing::ValuesIn(targets()), [](
 });
 
 TEST_P(EveryTarget, AttendFull) {
-  for (int head : {64, 7}) {
+  for (int head : {64, 7, 0}) {
     AttendCase c{attendSpec(GetParam().name, 48, 64, panel())};
     c.head = head, c.panels = 2, c.steps = 3, c.score = scaled;
     runAttend(c);
@@ -368,6 +368,7 @@ TEST_F(Host, AttendExtremeScores) {
   std::vector<float> score(12 * 64);
   for (int n = 0; n < 12 * 64; n++) score[n] = float(n % 7) * 1e6f - 3e6f;
   for (int j = 0; j < 64; j++) score[j] = -infinity, score[64 + j] = j ? -infinity : 5.f, score[128 + j] = -1e7f - float(j), score[192 + j] = -float(j) * 3, score[256 + j] = 1e30f;
+  score[11 * 64 + 3] = infinity;
   c.inputs = [&](Leaf &leaf, int) { leaf.set("input0", score.data()).set("input0_row_stride", 64); };
   c.score = [&](double, int, int, int i, int j) { return double(score[i * 64 + j]); };
   c.head = 4;
@@ -386,7 +387,8 @@ TEST_F(Host, AttendExtremeScores) {
   for (int e = 0; e < a.panel; e++) EXPECT_EQ(acc[a.panel + e], float(v.at(e)));
   EXPECT_NEAR(sum[3], 1 / (1 - std::exp(-3.0)), 1e-6);
   EXPECT_EQ(sum[4], 64);
-  for (int i = 5; i < 12; i++) {
+  EXPECT_TRUE(std::isnan(sum[11])) << sum[11];
+  for (int i = 5; i < 11; i++) {
     int count = 0;
     for (int j = 0; j < 64; j++) count += score[i * 64 + j] == 3e6f;
     EXPECT_EQ(sum[i], count) << i;
