@@ -1,0 +1,256 @@
+// RUN: fovea-opt %s --verify-diagnostics --split-input-file
+
+#ij = affine_map<(i, j) -> (i, j)>
+func.func @score_1_count(%x: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-score-1: expects 2 indexing maps, has 1}}
+  %s = attn.score ins(%x : tensor<2x3xf32>) outs(%o : tensor<2x3xf32>) attributes {indexing_maps = [#ij]} {
+  ^bb0(%a: f32):
+    %true = arith.constant true
+    attn.yield %a, %true : f32
+  } -> tensor<2x3xf32>
+  return %s : tensor<2x3xf32>
+}
+
+// -----
+
+#ij = affine_map<(i, j) -> (i, j)>
+#i = affine_map<(i, j) -> (i)>
+func.func @score_1_rank(%x: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-score-1: map affine_map<(d0, d1) -> (d0)> does not fit 'tensor<2x3xf32>'}}
+  %s = attn.score ins(%x : tensor<2x3xf32>) outs(%o : tensor<2x3xf32>) attributes {indexing_maps = [#i, #ij]} {
+  ^bb0(%a: f32):
+    %true = arith.constant true
+    attn.yield %a, %true : f32
+  } -> tensor<2x3xf32>
+  return %s : tensor<2x3xf32>
+}
+
+// -----
+
+#ij = affine_map<(i, j) -> (i, j)>
+#more = affine_map<(i, j, k) -> (i, j)>
+func.func @score_1_dimensions(%x: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-score-1: every indexing map must have the same dimensions and no symbols}}
+  %s = attn.score ins(%x : tensor<2x3xf32>) outs(%o : tensor<2x3xf32>) attributes {indexing_maps = [#more, #ij]} {
+  ^bb0(%a: f32):
+    %true = arith.constant true
+    attn.yield %a, %true : f32
+  } -> tensor<2x3xf32>
+  return %s : tensor<2x3xf32>
+}
+
+// -----
+
+#ij = affine_map<(i, j) -> (i, j)>
+#ji = affine_map<(i, j) -> (j, i)>
+func.func @score_2(%x: tensor<2x3xf32>, %o: tensor<3x2xf32>) -> tensor<3x2xf32> {
+  // expected-error @+1 {{A-score-2: the output's map must be the identity}}
+  %s = attn.score ins(%x : tensor<2x3xf32>) outs(%o : tensor<3x2xf32>) attributes {indexing_maps = [#ij, #ji]} {
+  ^bb0(%a: f32):
+    %true = arith.constant true
+    attn.yield %a, %true : f32
+  } -> tensor<3x2xf32>
+  return %s : tensor<3x2xf32>
+}
+
+// -----
+
+#ij = affine_map<(i, j) -> (i, j)>
+func.func @score_3_count(%x: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-score-3: expects 1 block arguments, has 2}}
+  %s = attn.score ins(%x : tensor<2x3xf32>) outs(%o : tensor<2x3xf32>) attributes {indexing_maps = [#ij, #ij]} {
+  ^bb0(%a: f32, %b: f32):
+    %true = arith.constant true
+    attn.yield %a, %true : f32
+  } -> tensor<2x3xf32>
+  return %s : tensor<2x3xf32>
+}
+
+// -----
+
+#ij = affine_map<(i, j) -> (i, j)>
+func.func @score_3_type(%x: tensor<2x3xf16>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-score-3: block argument of type 'f32', expected 'f16'}}
+  %s = attn.score ins(%x : tensor<2x3xf16>) outs(%o : tensor<2x3xf32>) attributes {indexing_maps = [#ij, #ij]} {
+  ^bb0(%a: f32):
+    %true = arith.constant true
+    attn.yield %a, %true : f32
+  } -> tensor<2x3xf32>
+  return %s : tensor<2x3xf32>
+}
+
+// -----
+
+#ij = affine_map<(i, j) -> (i, j)>
+func.func @score_4(%x: tensor<2x3xf16>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-score-4: the body must yield a score of type 'f32'}}
+  %s = attn.score ins(%x : tensor<2x3xf16>) outs(%o : tensor<2x3xf32>) attributes {indexing_maps = [#ij, #ij]} {
+  ^bb0(%a: f16):
+    %true = arith.constant true
+    attn.yield %a, %true : f16
+  } -> tensor<2x3xf32>
+  return %s : tensor<2x3xf32>
+}
+
+// -----
+
+func.func @normalise_1_empty(%s: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-normalise-1: dimensions must not be empty}}
+  %w = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [] outs(%o : tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %w : tensor<2x3xf32>
+}
+
+// -----
+
+func.func @normalise_1_order(%s: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-normalise-1: dimensions must be ascending and within the score's rank}}
+  %w = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [1, 0] outs(%o : tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %w : tensor<2x3xf32>
+}
+
+// -----
+
+func.func @normalise_1_range(%s: tensor<2x3xf32>, %o: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  // expected-error @+1 {{A-normalise-1: dimensions must be ascending and within the score's rank}}
+  %w = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [2] outs(%o : tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %w : tensor<2x3xf32>
+}
+
+// -----
+
+func.func @normalise_2_softmax(%s: tensor<2x3xf32>, %o: tensor<2xf32>) -> tensor<2xf32> {
+  // expected-error @+1 {{A-normalise-2: the output's shape does not follow from the score's}}
+  %w = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [1] outs(%o : tensor<2xf32>) -> tensor<2xf32>
+  return %w : tensor<2xf32>
+}
+
+// -----
+
+func.func @normalise_2_logsumexp(%s: tensor<2x3xf32>, %o: tensor<3xf32>) -> tensor<3xf32> {
+  // expected-error @+1 {{A-normalise-2: the output's shape does not follow from the score's}}
+  %l = attn.normalise <logsumexp>(%s : tensor<2x3xf32>) along [1] outs(%o : tensor<3xf32>) -> tensor<3xf32>
+  return %l : tensor<3xf32>
+}
+
+// -----
+
+#w = affine_map<(i, j, e) -> (i, j)>
+#v = affine_map<(i, j, e) -> (j, e)>
+func.func @aggregate_1(%w: tensor<2x3xf32>, %v: tensor<3x4xf32>, %o: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  // expected-error @+1 {{A-aggregate-1: expects 3 indexing maps, has 2}}
+  %r = attn.aggregate ins(%w, %v : tensor<2x3xf32>, tensor<3x4xf32>) outs(%o : tensor<2x4xf32>) attributes {indexing_maps = [#w, #v]} -> tensor<2x4xf32>
+  return %r : tensor<2x4xf32>
+}
+
+// -----
+
+#w = affine_map<(i, j, e) -> (i, j)>
+#v = affine_map<(i, j, e) -> (j, e)>
+#o = affine_map<(i, j, e) -> (i, i)>
+func.func @aggregate_2(%w: tensor<2x3xf32>, %v: tensor<3x4xf32>, %o: tensor<2x2xf32>) -> tensor<2x2xf32> {
+  // expected-error @+1 {{A-aggregate-2: the output's map must be a projected permutation}}
+  %r = attn.aggregate ins(%w, %v : tensor<2x3xf32>, tensor<3x4xf32>) outs(%o : tensor<2x2xf32>) attributes {indexing_maps = [#w, #v, #o]} -> tensor<2x2xf32>
+  return %r : tensor<2x2xf32>
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+func.func @attend_1(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>) {
+  // expected-error @+1 {{A-attend-1: expects 4 indexing maps, has 3}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v], roles = ["row", "key", "contracted", "value"]} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+func.func @attend_2_count(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>) {
+  // expected-error @+1 {{A-attend-2: expects one role per dimension}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["key", "contracted", "value"]} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+func.func @attend_2_roles(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>) {
+  // expected-error @+1 {{A-attend-2: expects one `key`, one `contracted`, one `value`, at most one `row`, and `batch` dimensions}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["key", "key", "contracted", "value"]} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+func.func @attend_3_count(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>) {
+  // expected-error @+1 {{A-attend-3: expects 1 block arguments, has 2}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"]} {
+  ^bb0(%dot: f32, %more: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+func.func @attend_3_dot(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>, %s: f32) {
+  // expected-error @+1 {{A-attend-3: the first block argument must be the dot product}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"]} {
+  ^bb0(%dot: i32):
+    %true = arith.constant true
+    attn.yield %s, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+#l = affine_map<(i, j, d, e) -> (i)>
+func.func @attend_4(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>, %l: tensor<2xf32>) {
+  // expected-error @+1 {{A-attend-4: expects one or two outputs}}
+  %r:3 = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o, %l, %l : tensor<2x5xf32>, tensor<2xf32>, tensor<2xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o, #l, #l], roles = ["row", "key", "contracted", "value"]} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>, tensor<2xf32>, tensor<2xf32>
+  return
+}
