@@ -60,6 +60,7 @@ struct Unit {
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
     if (!function) return false;
     function->setAttr("llvm.emit_c_interface", UnitAttr::get(context.get()));
+    if (contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
     return true;
   }
 

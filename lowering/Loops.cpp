@@ -3,6 +3,7 @@
 #include "dialect/Attn.h"
 #include "lowering/Passes.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -27,6 +28,7 @@ class LoopNest {
     positions.resize(extents.size());
     for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
       (kind == utils::IteratorType::parallel ? parallel : reduced).push_back(d);
+    inOrder = sumsInOrder();
     // A reduction whose values lie along the last parallel dimension runs that dimension innermost, and accumulates in memory.
     bool rowwise = !reduced.empty() && !parallel.empty() && op.getNumDpsInits() == 1 && liesAlong(parallel.back());
     unsigned inner = rowwise ? 1 : 0;
@@ -289,6 +291,15 @@ class LoopNest {
     return llvm::map_to_vector(body->getTerminator()->getOperands(), [&](Value v) { return mapping.lookupOrDefault(v); });
   }
 
+  // Of a model's stage, a line's result must not depend on its neighbours in the batch: a sum over an axis that is padded to the longest
+  // line is taken in order, or the padding would decide how it is split over lanes.
+  bool sumsInOrder() {
+    auto function = op->getParentOfType<func::FuncOp>();
+    if (!function || !function->hasAttr("attn.exact_rows")) return false;
+    SmallVector<int64_t> ranges = op.getStaticLoopRanges();
+    return llvm::any_of(reduced, [&](unsigned d) { return ShapedType::isDynamic(ranges[d]); });
+  }
+
   // A sum may be taken in any order and products may be fused into it (rule F4); only so can a reduction be vectorised.
   void relax(Operation *copy, Operation &original) {
     auto add = dyn_cast<arith::AddFOp>(copy);
@@ -296,7 +307,7 @@ class LoopNest {
       auto argument = dyn_cast<BlockArgument>(v);
       return argument && argument.getOwner() == body && argument.getArgNumber() >= op.getNumDpsInputs();
     });
-    auto flags = accumulates ? arith::FastMathFlags::reassoc | arith::FastMathFlags::contract : arith::FastMathFlags::contract;
+    auto flags = accumulates && !inOrder ? arith::FastMathFlags::reassoc | arith::FastMathFlags::contract : arith::FastMathFlags::contract;
     if (isa<arith::AddFOp, arith::MulFOp, arith::SubFOp>(copy)) copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(b.getContext(), flags));
   }
 
@@ -306,6 +317,7 @@ class LoopNest {
   Block *body;
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> parallel, reduced;
+  bool inOrder = false;
 };
 
 struct LoopsPass : PassWrapper<LoopsPass, OperationPass<>> {

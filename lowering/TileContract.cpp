@@ -16,7 +16,7 @@ using namespace mlir;
 namespace fovea {
 namespace {
 
-constexpr int64_t fewRows = 8;  // below so many rows the leaf is not used
+constexpr int64_t fewRows = 1;  // below so many rows the leaf is not used
 
 // The product's dimensions by the part they play.
 struct Product {

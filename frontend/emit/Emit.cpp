@@ -1035,8 +1035,15 @@ class Emitter {
       for (size_t k = 0; k < states; k++) scope.states.push_back({op.getRegionIterArg(k), axes[k]});
       current = &scope;
       SmallVector<Value> yields;
-      for (size_t k = 0; k < states; k++)
+      for (size_t k = 0; k < states; k++) {
+        // A state that becomes another one's old value is kept aside before that one changes.
+        if (const Node &next = f.nodes[loop.items[k].next]; next.op == Op::State && next.ref == loop.tag && scope.states[next.integer].axes == axes[k]) {
+          Value old = scope.states[next.integer].tensor;
+          yields.push_back(bufferization::AllocTensorOp::create(b, loc, cast<RankedTensorType>(old.getType()), ValueRange{}, old));
+          continue;
+        }
         yields.push_back(elementwise(loop.items[k].next, axes[k], empty(axes[k], scalar().typeOf(loop.items[k].type)), {}));
+      }
       // The state's new value takes the place of the old one in the same memory, once every new value is known.
       if (!failedAny)
         for (size_t k = 0; k < states; k++)
