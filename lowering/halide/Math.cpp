@@ -212,8 +212,15 @@ Expr mathCeil(Expr x) { return Halide::ceil(std::move(x)); }
 Expr mathRound(Expr x) { return Halide::round(std::move(x)); }
 
 Expr floatDiv(Expr a, Expr b) {
-  if (auto constant = b.as<Internal::FloatImm>(); constant && constant->value != 0) return strictCall(Call::strict_div, Float(32), a, b);
-  return choose(isZero(a) && isZero(b), Expr(0.f), strictCall(Call::strict_div, Float(32), a, b));
+  Expr folded = Internal::simplify(b);
+  const Internal::FloatImm *constant = folded.as<Internal::FloatImm>();
+  // Halide refuses to divide by a constant 0.
+  if (constant && constant->value == 0) {
+    Expr quotient = withSign(infinity(), std::signbit(constant->value) ? -a : a);
+    return choose(isZero(a), Expr(0.f), choose(isNaN(a), a, quotient));
+  }
+  Expr quotient = strictCall(Call::strict_div, Float(32), a, b);
+  return constant ? quotient : choose(isZero(a) && isZero(b), Expr(0.f), quotient);
 }
 Expr floatMod(Expr a, Expr b) { return strictSub(a, strictMul(b, mathFloor(floatDiv(a, b)))); }
 
@@ -225,7 +232,7 @@ Expr safeDivisor(Expr b) { return select(b == 0 || b == -1, 1, b); }
 Expr intDiv(Expr a, Expr b) {
   if (auto c = as_const_int(b); c && *c > 0) return a / b;
   Expr d = safeDivisor(b);
-  return select(b == 0, 0, select(b == -1, 0 - a, a / d - select(d < 0 && a % d != 0, 1, 0)));
+  return select(b == 0, 0, select(b == -1, cast<int>(cast<uint32_t>(0) - cast<uint32_t>(a)), a / d - select(d < 0 && a % d != 0, 1, 0)));
 }
 Expr intMod(Expr a, Expr b) {
   if (auto c = as_const_int(b); c && *c > 0) return a % b;

@@ -160,14 +160,18 @@ namespace {
 
 using Arguments = const std::vector<Expr> &;
 
+// i32 arithmetic wraps: Halide refuses constants that overflow, and folds k + 1 > k to true.
+Expr unsignedOf(Expr x) { return cast<uint32_t>(std::move(x)); }
+Expr wrapped(Expr x) { return cast<int>(std::move(x)); }
+
 bool isFloat(Arguments a) { return a.back().type().is_float(); }
 
 const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators() {
   static const std::unordered_map<std::string, std::function<Expr(Arguments)>> table = {
-      {"neg",        [](Arguments a) { return -a[0]; }},
-      {"add",        [](Arguments a) { return a[0] + a[1]; }},
-      {"sub",        [](Arguments a) { return a[0] - a[1]; }},
-      {"mul",        [](Arguments a) { return a[0] * a[1]; }},
+      {"neg",        [](Arguments a) { return isFloat(a) ? -a[0] : wrapped(cast<uint32_t>(0) - unsignedOf(a[0])); }},
+      {"add",        [](Arguments a) { return isFloat(a) ? a[0] + a[1] : wrapped(unsignedOf(a[0]) + unsignedOf(a[1])); }},
+      {"sub",        [](Arguments a) { return isFloat(a) ? a[0] - a[1] : wrapped(unsignedOf(a[0]) - unsignedOf(a[1])); }},
+      {"mul",        [](Arguments a) { return isFloat(a) ? a[0] * a[1] : wrapped(unsignedOf(a[0]) * unsignedOf(a[1])); }},
       {"div",        [](Arguments a) { return isFloat(a) ? floatDiv(a[0], a[1]) : intDiv(a[0], a[1]); }},
       {"mod",        [](Arguments a) { return isFloat(a) ? floatMod(a[0], a[1]) : intMod(a[0], a[1]); }},
       {"pow",        [](Arguments a) { return mathPow(a[0], a[1]); }},

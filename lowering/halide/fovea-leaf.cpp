@@ -4,8 +4,19 @@
 #include <cstring>
 #include <iostream>
 #include <iterator>
+#include <stdexcept>
 
 using namespace fovea::leaf;
+
+namespace {
+
+// Halide's warnings are not the user's business; its errors become one sentence in main.
+struct Reporter : Halide::CompileTimeErrorReporter {
+  void warning(const char *) override {}
+  void error(const char *message) override { throw std::runtime_error(message); }
+};
+
+}  // namespace
 
 int main(int argc, char **argv) {
   std::string out, emit = "obj";
@@ -33,12 +44,17 @@ int main(int argc, char **argv) {
     std::cerr << "fovea-leaf: " << error << "\n";
     return 1;
   }
+  Reporter reporter;
+  Halide::set_custom_compile_time_error_reporter(&reporter);
   try {
     const TargetInfo &info = *findTarget(spec->target);
     const Halide::Target target(std::string(info.halide) + "-no_runtime-no_bounds_query-no_asserts");
     Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : buildAttendStep(*spec, info);
     Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
     withPlainSignature(module, *spec, built).compile({{forms.at(emit), out}});
+  } catch (const Halide::Error &e) {
+    std::cerr << "fovea-leaf: " << e.what() << "\n";
+    return 1;
   } catch (const std::exception &e) {
     std::cerr << "fovea-leaf: " << e.what() << "\n";
     return 1;
