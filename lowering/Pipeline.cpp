@@ -91,6 +91,7 @@ void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createTileAttendPass());          // attend -> scf around leaves
   pm.addPass(createTileContractPass());        // matrix products with weights -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support
+  pm.addPass(createMathPass());                // elementary functions -> arithmetic
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createArenaPass());               // temporaries of a loop's body
   pm.addPass(createOutlineParallelPass());     // scf.parallel -> the runtime's threads

@@ -1,0 +1,58 @@
+// attn-math: exp, log, log1p, erf and tanh of f32 become arithmetic, so that the loops around them can be vectorised. What is left goes
+// to the C library. Within 3 ulp; infinities and signed zeros as IEEE says (test/values/rules_expressions.py, E9).
+#include "lowering/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+// Cephes: an odd polynomial below 0.625, 1 - 2 / (exp(2x) + 1) above.
+struct Tanh : OpRewritePattern<math::TanhOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::TanhOp op, PatternRewriter &b) const final {
+    if (!op.getType().isF32()) return failure();
+    Location loc = op.getLoc();
+    auto constant = [&](float v) -> Value { return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(v)); };
+    Value x = op.getOperand(), size = math::AbsFOp::create(b, loc, x), square = arith::MulFOp::create(b, loc, x, x);
+    Value p = constant(-5.70498872745e-3f);
+    for (float c : {2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f})
+      p = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, p, square), constant(c));
+    Value near = arith::AddFOp::create(b, loc, x, arith::MulFOp::create(b, loc, x, arith::MulFOp::create(b, loc, p, square)));
+    Value power = math::ExpOp::create(b, loc, arith::AddFOp::create(b, loc, size, size));
+    Value two = constant(2), one = constant(1);
+    Value far = arith::SubFOp::create(b, loc, one, arith::DivFOp::create(b, loc, two, arith::AddFOp::create(b, loc, power, one)));
+    far = math::CopySignOp::create(b, loc, far, x);
+    Value small = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, size, constant(0.625f));
+    b.replaceOpWithNewOp<arith::SelectOp>(op, small, near, far);
+    return success();
+  }
+};
+
+struct MathPass : PassWrapper<MathPass, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(MathPass)
+  StringRef getArgument() const final { return "attn-math"; }
+  StringRef getDescription() const final { return "Turn elementary functions of f32 into arithmetic"; }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect>(); }
+  void runOnOperation() final {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<Tanh>(&getContext(), /*benefit=*/10);
+    populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
+      return name == math::ExpOp::getOperationName() || name == math::LogOp::getOperationName() || name == math::Log1pOp::getOperationName() ||
+             name == math::ErfOp::getOperationName();
+    });
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) signalPassFailure();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Pass> createMathPass() { return std::make_unique<MathPass>(); }
+
+}  // namespace fovea
