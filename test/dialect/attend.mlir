@@ -1,6 +1,5 @@
 // RUN: fovea-opt %s | fovea-opt | FileCheck %s
 // RUN: fovea-opt %s --attn-decompose | FileCheck %s --check-prefix=MEANING
-// RUN: fovea-opt %s --attn-decompose-unfused | FileCheck %s --check-prefix=UNFUSED
 
 #q = affine_map<(i, j, d, e) -> (i, d)>
 #k = affine_map<(i, j, d, e) -> (j, d)>
@@ -14,10 +13,6 @@
 // CHECK-SAME: roles = ["row", "key", "contracted", "value"]
 // CHECK-NEXT: ^bb0(%{{.*}}: f32, %{{.*}}: i32):
 // CHECK: attn.yield
-
-// An attend that no schedule was chosen for has a meaning only as linalg.
-// UNFUSED-LABEL: func @attend
-// UNFUSED-NOT: attn.attend
 
 // MEANING-LABEL: func @attend
 // MEANING-NOT: attn.
@@ -47,9 +42,9 @@ func.func @attend(%q: tensor<?x?xf16>, %k: tensor<?x?xf16>, %v: tensor<?x?xf16>,
   return %r#0, %r#1 : tensor<?x?xf16>, tensor<?xf32>
 }
 
-// With a schedule it stays for the leaves.
-// UNFUSED-LABEL: func @scheduled
-// UNFUSED: attn.attend {{.*}}schedule = {keys = 128 : i64}
+// A schedule does not change the meaning.
+// CHECK-LABEL: func @scheduled
+// CHECK: attn.attend {{.*}}schedule = {keys = 128 : i64}
 // MEANING-LABEL: func @scheduled
 // MEANING-NOT: attn.
 func.func @scheduled(%q: tensor<?x?xf32>, %k: tensor<?x?xf32>, %v: tensor<?x?xf32>, %o: tensor<?x?xf32>) -> tensor<?x?xf32> {
