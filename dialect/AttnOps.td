@@ -17,6 +17,7 @@ def Attn_Dialect : Dialect {
   let name = "attn";
   let summary = "Score, normalise, aggregate";
   let cppNamespace = "::fovea::attn";
+  let useDefaultAttributePrinterParser = 1;
   let dependentDialects = ["mlir::arith::ArithDialect", "mlir::math::MathDialect", "mlir::linalg::LinalgDialect",
                            "mlir::tensor::TensorDialect"];
 }

@@ -223,7 +223,13 @@ struct Decomposer {
     Value weights = normalise(scores, empty(scoreShape, element), Normaliser::Softmax, {along});
     Value first = operands[outputs];
     auto storage = cast<RankedTensorType>(first.getType());
-    results.push_back(rounded(aggregate(weights, operands[2], empty(shapeOf(first), element), {toScore, op.getMap(2), op.getMap(outputs)}), first, storage));
+    // The aggregate's dimensions are the op's but the contracted one.
+    SmallVector<AffineExpr> without;
+    for (unsigned d = 0; d < rank; d++)
+      without.push_back(int64_t(d) == contracted ? b.getAffineConstantExpr(0) : b.getAffineDimExpr(d - (int64_t(d) > contracted)));
+    auto overAggregate = [&](AffineMap map) { return map.replaceDimsAndSymbols(without, {}, rank - 1, 0); };
+    results.push_back(rounded(aggregate(weights, operands[2], empty(shapeOf(first), element), {overAggregate(toScore), overAggregate(op.getMap(2)), overAggregate(op.getMap(outputs))}),
+                              first, storage));
     if (op.getInits().size() == 2) {
       Value second = operands[outputs + 1];
       // The logsumexp lacks the key; its axes are the score's others in order, then permuted as the output's map says.

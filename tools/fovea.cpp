@@ -125,6 +125,7 @@ int explainCommand(const std::string &file) {
 }  // namespace
 
 int main(int argc, char **argv) {
+  removeTemporariesOnSignals();
   CLI::App app{"Fovea: a compiler for attention. A .attn file becomes an object file with a C header, or, for a model, a program.", "fovea"};
   app.set_version_flag("--version", std::string("fovea ") + version);
   app.require_subcommand(1);

@@ -211,5 +211,11 @@ void halide_free(void *user_context, void *at) {
     fovea_arena_release(block->mark);
 }
 
+/* Before a temporary of `bytes`, a product of fovea_mul: does not return where it can never be had. */
+void fovea_check_size(int64_t bytes) {
+  if (bytes == INT64_MAX)
+    (void)fovea_alloc(INT64_MAX, 1);
+}
+
 /* What MLIR's lowering of memref.alloc calls. */
 void *_mlir_memref_to_llvm_alloc(int64_t bytes) { return fovea_alloc(bytes, 1); }

@@ -41,6 +41,10 @@ void fovea_parallel_for(void (*body)(int64_t index, void *context), void *contex
  * call does not return: the kernel ends with FOVEA_OUT_OF_MEMORY. Outside of a kernel it returns NULL then. */
 void *fovea_alloc(int64_t count, int64_t element_size);
 
+/* Ends the kernel if `bytes` is more than any machine has (INT64_MAX: a product that overflowed). */
+void fovea_check_size(int64_t bytes);
+void *_mlir_memref_to_llvm_alloc(int64_t bytes);
+
 /* What is allocated after a mark is given back by releasing it. Marks nest. */
 int64_t fovea_arena_mark(void);
 void fovea_arena_release(int64_t mark);
