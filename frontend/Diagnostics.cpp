@@ -57,12 +57,22 @@ const char *diagnosticName(Diag id) { return entries[static_cast<size_t>(id)].na
 void Diagnostics::error(Diag id, SourceRange at, DiagArgs args) {
   dropNotes = true;
   if (muted || errors >= most) return;
-  if (!quiet.empty() && quiet.count({at.file, sources.place(at).line})) return;
+  if (!quiet.empty()) {
+    auto line = quiet.find({at.file, sources.place(at).line});
+    if (line != quiet.end() && at.begin > line->second) return;
+  }
   std::string text = format(id, args);
   if (!seen.emplace(id, at.file, at.begin, at.end, text).second) return;
   ++errors;
   messages.push_back({true, id, at, std::move(text)});
   dropNotes = false;
+}
+
+void Diagnostics::quietAfter(SourceRange at) { quiet.try_emplace({at.file, sources.place(at).line}, at.begin); }
+
+void Diagnostics::sort(size_t first) {
+  std::stable_sort(messages.begin() + static_cast<ptrdiff_t>(first), messages.end(),
+                   [](const Message &a, const Message &b) { return a.range.begin < b.range.begin; });
 }
 
 void Diagnostics::note(Diag id, SourceRange at, DiagArgs args) {

@@ -5,6 +5,7 @@
 #include "frontend/Source.h"
 
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,8 +33,10 @@ public:
   void error(Diag id, SourceRange at, DiagArgs args = {});
   void note(Diag id, SourceRange at, DiagArgs args = {});
 
-  // After a byte that is no token, other errors on its line only follow from it.
-  void quietLine(uint32_t file, uint32_t line) { quiet.emplace(file, line); }
+  // What follows a byte that is no token, on its line, only follows from it.
+  void quietAfter(SourceRange at);
+  // Puts the errors of a file, from message `first` on, into the order of their places.
+  void sort(size_t first);
   bool isMuted() const { return muted > 0; }
   bool hasErrors() const { return errors > 0; }
   unsigned errorCount() const { return errors; }
@@ -67,7 +70,7 @@ private:
   const SourceManager &sources;
   std::vector<Message> messages;
   std::set<std::tuple<Diag, uint32_t, uint32_t, uint32_t, std::string>> seen;
-  std::set<std::pair<uint32_t, uint32_t>> quiet;
+  std::map<std::pair<uint32_t, uint32_t>, uint32_t> quiet;  // file and line -> from this offset on
   unsigned errors = 0;
   int muted = 0;
   bool dropNotes = false;  // the last error was not kept, neither are its notes

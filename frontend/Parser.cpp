@@ -7,17 +7,19 @@ using namespace ast;
 
 Parser::Parser(uint32_t id, SourceManager &sources, Diagnostics &diagnostics) : sources(sources), diagnostics(diagnostics), file(std::make_unique<File>()) {
   file->file = id;
+  firstMessage = diagnostics.all().size();
   unsigned before = diagnostics.errorCount();
   tokens = lex(id, sources, diagnostics);
   if (diagnostics.errorCount() == before) return;
   file->ok = false;
   for (const Diagnostics::Message &message : diagnostics.all())
-    if (message.range.file == id) diagnostics.quietLine(id, sources.place(message.range).line);
+    if (message.range.file == id) diagnostics.quietAfter(message.range);
 }
 
 // file <- (import / kernel / function / block / model)*
 std::unique_ptr<File> Parser::parseFile() {
   while (!is(TokenKind::End) && !diagnostics.full()) parseDefinition();
+  diagnostics.sort(firstMessage);
   return std::move(file);
 }
 

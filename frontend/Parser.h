@@ -102,7 +102,7 @@ private:
   SourceManager &sources;
   Diagnostics &diagnostics;
   std::vector<Token> tokens;
-  size_t at = 0;
+  size_t at = 0, firstMessage = 0;
   unsigned nesting = 0;
   std::unique_ptr<ast::File> file;
 };
