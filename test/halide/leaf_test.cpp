@@ -566,6 +566,24 @@ TEST_F(Host, IntegerDivision) {
   }
 }
 
+// Constants that Halide would refuse to divide by, multiply or negate.
+TEST_F(Host, Constants) {
+  const int most = std::numeric_limits<int>::max(), least = std::numeric_limits<int>::min();
+  std::vector<float> x(16, 1.f);
+  x[0] = 0, x[1] = -2, x[2] = infinity;
+  std::vector<Input> inputs = {{Input::Column, Type::F32}};
+  auto run = [&](const Expression &e) { return evaluateF32(e, inputs, {x.data()}, 16); };
+  auto byZero = run(op("div", {input(0), f32(0)}));
+  EXPECT_EQ(byZero[0], 0);
+  EXPECT_EQ(byZero[1], -infinity);
+  EXPECT_EQ(byZero[2], infinity);
+  EXPECT_EQ(byZero[3], infinity);
+  EXPECT_EQ(run(op("rsqrt", {f32(0)}))[0], infinity);
+  EXPECT_EQ(run(op("mod", {op("div", {i32(5), i32(0)}), i32(0)}))[0], 0);
+  run(op("div", {op("neg", {i32(least)}), op("mul", {i32(most), op("add", {i32(7), op("column")})})}));
+  EXPECT_EQ(run(op("div", {op("neg", {i32(7)}), i32(2)}))[0], -4);
+}
+
 TEST_F(Host, FloatDivisionComparisonAndConversion) {
   std::vector<float> a, b;
   const std::vector<float> some = {0.f, -0.f, 1.f, -1.f, 3.f, 1e-30f, 1e30f, infinity, -infinity, 2147483520.f, 3e9f, -3e9f, -2.7f, 2.7f, nan, 7.f};
