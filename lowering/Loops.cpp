@@ -24,7 +24,9 @@ class LoopNest {
   LoopNest(linalg::LinalgOp op) : op(op), b(op), loc(op.getLoc()), body(op.getBlock()) {}
 
   void run() {
-    for (Range range : op.createLoopRanges(b, loc)) extents.push_back(getValueOrCreateConstantIndexOp(b, loc, range.size));
+    // An extent that any operand's type knows is a constant: loops of known length vectorise without a tail.
+    for (auto [range, known] : llvm::zip(op.createLoopRanges(b, loc), op.getStaticLoopRanges()))
+      extents.push_back(ShapedType::isDynamic(known) ? getValueOrCreateConstantIndexOp(b, loc, range.size) : constant(known));
     positions.resize(extents.size());
     for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
       (kind == utils::IteratorType::parallel ? parallel : reduced).push_back(d);
@@ -40,17 +42,14 @@ class LoopNest {
  private:
   Value constant(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
 
-  // Whether some input moves along `dim` in memory and also along a reduced dimension, but not contiguously.
+  // Whether every input that moves along `dim` lies along it in memory, and there is one. Inputs that do not move are constants of that loop.
   bool liesAlong(unsigned dim) {
     bool along = false;
     for (OpOperand *input : op.getDpsInputOperands()) {
       AffineMap map = op.getMatchingIndexingMap(input);
-      if (map.getNumResults() == 0) continue;
-      auto last = dyn_cast<AffineDimExpr>(map.getResults().back());
-      if (!last) continue;
-      bool reduces = llvm::any_of(reduced, [&](unsigned r) { return map.isFunctionOfDim(r); });
-      if (reduces && llvm::is_contained(reduced, last.getPosition())) return false;  // contiguous along a reduction: a dot product
-      if (reduces && last.getPosition() == dim) along = true;
+      if (!map.isFunctionOfDim(dim)) continue;
+      if (map.getResults().back() != getAffineDimExpr(dim, op.getContext())) return false;
+      along = true;
     }
     return along;
   }

@@ -17,6 +17,7 @@ std::unique_ptr<mlir::Pass> createTileContractPass();      // attn-tile-contract
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy
 std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support
 std::unique_ptr<mlir::Pass> createMathPass();              // attn-math: exp, log, erf, tanh of f32 as arithmetic that vectorises
+std::unique_ptr<mlir::Pass> createReusePass();             // attn-reuse: temporaries are given back after their last use
 std::unique_ptr<mlir::Pass> createArenaPass();             // attn-arena: allocations in loop bodies are released each time round
 std::unique_ptr<mlir::Pass> createOutlineParallelPass();   // attn-outline-parallel: scf.parallel -> a function and fovea_parallel_for
 std::unique_ptr<mlir::Pass> createHostInterfacePass();     // attn-host-interface: NAME_impl(void **) for every kernel, in the LLVM dialect

@@ -88,6 +88,7 @@ void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   addBufferization(pm);
+  pm.addPass(createReusePass());               // temporaries back after their last use
   pm.addPass(createTileAttendPass());          // attend -> scf around leaves
   pm.addPass(createTileContractPass());        // matrix products with weights -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support

@@ -141,6 +141,8 @@ int64_t fovea_mul(int64_t a, int64_t b) {
   return product;
 }
 
+static int64_t fovea_add(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
+
 static void *allocate(int64_t bytes) {
   struct fovea_thread *thread = &fovea_this_thread;
   if (__builtin_expect(bytes < 0 || bytes > INT64_MAX - ALIGNMENT, 0)) {
@@ -217,5 +219,33 @@ void fovea_check_size(int64_t bytes) {
     (void)fovea_alloc(INT64_MAX, 1);
 }
 
-/* What MLIR's lowering of memref.alloc calls. */
-void *_mlir_memref_to_llvm_alloc(int64_t bytes) { return fovea_alloc(bytes, 1); }
+/* What MLIR's lowering of memref.alloc and memref.dealloc calls. A block that was given back serves a later one of about its size
+ * until the kernel or stage ends; those that loops allocate go with the loop's mark. */
+struct fovea_spare {
+  struct fovea_spare *next;
+  int64_t bytes;
+};
+_Static_assert(sizeof(struct fovea_spare) <= ALIGNMENT, "a spare block's header has outgrown its place");
+
+void *_mlir_memref_to_llvm_alloc(int64_t bytes) {
+  struct fovea_thread *thread = &fovea_this_thread;
+  for (struct fovea_spare **at = &thread->spare; *at; at = &(*at)->next) {
+    struct fovea_spare *block = *at;
+    if (block->bytes < bytes || block->bytes / 2 > bytes)
+      continue;
+    *at = block->next;
+    return (char *)block + ALIGNMENT;
+  }
+  char *memory = fovea_alloc(fovea_add(bytes, ALIGNMENT), 1);
+  if (!memory)
+    return NULL;
+  ((struct fovea_spare *)memory)->bytes = bytes;
+  return memory + ALIGNMENT;
+}
+
+void _mlir_memref_to_llvm_free(void *memory) {
+  struct fovea_thread *thread = &fovea_this_thread;
+  struct fovea_spare *block = (struct fovea_spare *)((char *)memory - ALIGNMENT);
+  block->next = thread->spare;
+  thread->spare = block;
+}

@@ -22,6 +22,7 @@ struct fovea_thread {
   struct fovea_chunk *chunk;    /* the chunk allocated from */
   char *top, *limit;            /* its free part */
   struct fovea_block *block;    /* last block of halide_malloc */
+  struct fovea_spare *spare;    /* temporaries that were given back, for reuse until the call ends */
 };
 
 extern _Thread_local struct fovea_thread fovea_this_thread __attribute__((visibility("hidden")));

@@ -116,6 +116,8 @@ static int32_t guarded(const char *name, int32_t (*run)(void *), void *context) 
   struct fovea_thread *const thread = &fovea_this_thread;
   jmp_buf escape, *const outer = thread->escape;
   const int64_t mark = fovea_arena_mark();
+  struct fovea_spare *const spare = thread->spare;
+  thread->spare = NULL;
 #if defined(__x86_64__)
   /* Kernels compute as IEEE says, whatever the caller set (PyTorch can flush denormals). */
   const unsigned mode = _mm_getcsr();
@@ -129,6 +131,7 @@ static int32_t guarded(const char *name, int32_t (*run)(void *), void *context) 
   else
     status = fovea_failf(FOVEA_OUT_OF_MEMORY, name, "out of memory: no %lld bytes for a temporary", (long long)thread->wanted);
   thread->escape = outer;
+  thread->spare = spare;
   fovea_arena_release(mark);
 #if defined(__x86_64__)
   _mm_setcsr(mode);

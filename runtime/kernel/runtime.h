@@ -44,6 +44,7 @@ void *fovea_alloc(int64_t count, int64_t element_size);
 /* Ends the kernel if `bytes` is more than any machine has (INT64_MAX: a product that overflowed). */
 void fovea_check_size(int64_t bytes);
 void *_mlir_memref_to_llvm_alloc(int64_t bytes);
+void _mlir_memref_to_llvm_free(void *memory);
 
 /* What is allocated after a mark is given back by releasing it. Marks nest. */
 int64_t fovea_arena_mark(void);
