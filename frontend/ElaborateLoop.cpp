@@ -44,6 +44,11 @@ Elaborator::Nodes Elaborator::loop(const Expr *expr, Scope &scope) {
         error(Diag::NameTaken, target.name.range, {target.name.text(), "a state"});
         return {};
       }
+    if (const Env *entry = find(scope.env, target.name.symbol); entry && (entry->binding.kind == Binding::Index || entry->binding.kind == Binding::Indices)) {
+      error(Diag::NameTaken, target.name.range, {target.name.text(), kindName(entry->binding)});
+      diagnostics.note(Diag::DeclaredHere, visible(entry->binding.declared), {target.name.text()});
+      return {};
+    }
     Loop::Item item;
     item.name = target.name.text();
     item.init = inits[k];
