@@ -71,7 +71,9 @@ def main():
                     continue
                 started = time.time()
                 try:
+                    path = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]     # python3 is build/venv's
                     done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=folder, stdin=subprocess.DEVNULL,
+                                          env=dict(os.environ, PATH=path),
                                           capture_output=True, text=True, errors="replace", timeout=180)
                     message = "" if done.returncode == 0 else f"exit code {done.returncode}\n{text}\n{(done.stdout + done.stderr)[-2000:]}"
                 except subprocess.TimeoutExpired:
