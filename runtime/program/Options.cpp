@@ -78,7 +78,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.add_option("--threads", options.threads, "threads to use (default: one a processor)")->type_name("N")->check(most(1024));
   app.add_option("--input", options.input, "read from FILE instead of standard input")->type_name("FILE");
   app.add_option("--output", options.output, "write to FILE, which is complete or not there")->type_name("FILE");
-  app.add_option("--batch", options.batch, "lines computed together at most (default: 256 hypotheses)")->type_name("N")->check(most(1 << 20));
+  app.add_option("--batch", options.batch, "lines computed together at most (default: 64 hypotheses)")->type_name("N")->check(most(1 << 20));
   app.add_option("--max-input", options.maxInput, "longest input in tokens (default: 1024)")->type_name("N")->check(most(1 << 24));
   try {
     app.parse(argc, argv);
@@ -91,7 +91,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
       throw CLI::ValidationError("--nbest", "cannot exceed --beam (" + std::to_string(beam) + ")");
     options.search.beam = options.search.sample ? 1 : beam > 0 ? beam : options.search.nbest;
     if (options.batch == 0)
-      options.batch = std::max<int64_t>(1, 256 / std::max(options.search.beam, options.search.nbest));
+      options.batch = std::max<int64_t>(1, 64 / std::max(options.search.beam, options.search.nbest));
     options.search.traces = !options.maps.empty();
     (void)sample;
     return options;
