@@ -1,0 +1,155 @@
+"""Runs the side-by-side benchmarks; ./dev bench [--quick] [GROUP] calls it.
+
+    run.py [--quick] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: attention model compile
+
+In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
+Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes docs/performance.md and
+bench/performance.png from a whole run. The exit code is 1 where outputs differ or something fails.
+
+This process stays small (no NumPy, no PyTorch): the peak memory of a child counts from what its parent has.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import measure
+
+GROUPS = ("attention", "model", "compile")
+MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
+WORDS, BATCH, THREADS = 10000, 256, 2
+
+
+def say(text):
+    print(f"bench: {text}", flush=True)
+
+
+def attention(options):
+    folder = os.path.join(options.output, "attention")
+    os.makedirs(folder, exist_ok=True)
+    path = lambda name: os.path.join(folder, name)
+    measure.checked([options.fovea, "compile", os.path.join(measure.ROOT, "bench", "attention.attn"), "-o", path("attention.o")])
+    measure.checked(["cc", "-shared", path("attention.o"), "-o", path("attention.so"), "-lm", "-pthread"])
+    measure.checked(["cc", "-O2", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", os.path.join(measure.ROOT, "bench", "peak.c"), "-o", path("peak.so")])
+    done = subprocess.run([sys.executable, os.path.join(measure.ROOT, "bench", "attention.py"), "--library", path("attention.so"), "--peak", path("peak.so")] +
+                          ["--quick"] * options.quick, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit("attention.py failed")
+    result = json.loads(done.stdout)
+    result["failures"] = [f"L={r['length']} causal={r['causal']} threads={r['threads']}: difference {r['difference']:.1e}" for r in result["rows"] if not r["equal"]]
+    return result
+
+
+def model(options):
+    folder = os.path.join(options.output, "model")
+    os.makedirs(folder, exist_ok=True)
+    path = lambda name: os.path.join(folder, name)
+    count = 2000 if options.quick else WORDS
+    measure.checked([options.fovea, "build", os.path.join(MODEL, "model.attn"), "--weights", os.path.join(MODEL, "weights.safetensors"), "-o", path("g2p")])
+    peer_script = os.path.join(measure.ROOT, "test", "models", "bench_transformer_peer.py")
+    words = measure.checked([sys.executable, peer_script, "--words", str(count), "--print-words"])["output"]
+    with open(path("words.txt"), "w", encoding="utf-8") as f:
+        f.write(words)
+    ours_command = [path("g2p"), "--threads", str(THREADS), "--batch", str(BATCH), "--input", path("words.txt"), "--output", path("fovea.txt")]
+    peer_command = [sys.executable, peer_script, "--input", path("words.txt"), "--threads", str(THREADS), "--batch", str(BATCH), "--repeat", "1",
+                    "--output", path("pytorch.txt")]
+
+    def ours():
+        result = measure.checked(ours_command)
+        return {"words_per_second": count / result["seconds"], **{k: result[k] for k in ("seconds", "cpu_seconds", "peak_rss_bytes")}}
+
+    def peer():
+        result = measure.checked(peer_command)
+        inner = json.loads(result["output"].strip().split("\n")[-1])
+        return {"words_per_second": inner["words_per_second"], "seconds": inner["seconds"][0], "peak_rss_bytes": result["peak_rss_bytes"],
+                "implementation": inner["implementation"]}
+
+    runs = measure.alternate(1 if options.quick else 5, {"fovea": ours, "pytorch": peer})
+    same = sum(a == b for a, b in zip(open(path("fovea.txt"), encoding="utf-8"), open(path("pytorch.txt"), encoding="utf-8")))
+    result = {"words": count, "batch": BATCH, "threads": THREADS, "same_answers": same, "peer": runs["pytorch"][0]["implementation"],
+              "failures": [] if same == count else [f"{count - same} of {count} answers differ"]}
+    for side, all_runs in runs.items():
+        speeds = [r["words_per_second"] for r in all_runs]
+        result[side] = {"best": max(speeds), "median": sorted(speeds)[len(speeds) // 2], "peak_rss_bytes": max(r["peak_rss_bytes"] for r in all_runs), "runs": all_runs}
+    return result
+
+
+def compile_times(options):
+    """Every kernel with an empty leaf cache and with a full one; the Transformer's program; the start of the driver."""
+    folder = os.path.join(options.output, "compile")
+    os.makedirs(folder, exist_ok=True)
+    out = os.path.join(folder, "out")
+    cold_rounds, warm_rounds = (1, 1) if options.quick else (2, 3)
+    failures = []
+
+    def cold_and_warm(command):
+        seconds = {"cold": [], "warm": []}
+        cpu = {"cold": [], "warm": []}
+        for _ in range(cold_rounds):
+            cache = tempfile.mkdtemp(dir=folder)
+            for state in ["cold"] + ["warm"] * warm_rounds:
+                run = measure.process(command, {"FOVEA_CACHE": cache})
+                if run["code"]:
+                    failures.append(f"{' '.join(os.path.basename(c) for c in command)}: {run['output'][-300:]}")
+                seconds[state].append(run["seconds"])
+                cpu[state].append(run["cpu_seconds"])
+            shutil.rmtree(cache)
+        return {state: {**measure.summary(seconds[state]), "cpu_minimum": min(cpu[state])} for state in seconds}
+
+    measure.process([options.fovea, "--help"])
+    help_runs = [measure.process([options.fovea, "--help"])["seconds"] for _ in range(5 if options.quick else 30)]
+    kernels = sorted(f for f in os.listdir(os.path.join(measure.ROOT, "examples", "kernels")) if f.endswith(".attn"))
+    result = {"help": measure.summary(help_runs), "kernels": {}}
+    for name in kernels[::10] if options.quick else kernels:
+        result["kernels"][name[:-5]] = cold_and_warm([options.fovea, "compile", os.path.join(measure.ROOT, "examples", "kernels", name), "-o", out + ".o"])
+    say("compiled the kernels; now the Transformer")
+    result["transformer"] = cold_and_warm([options.fovea, "build", os.path.join(MODEL, "model.attn"), "--weights", os.path.join(MODEL, "weights.safetensors"),
+                                           "-o", out])
+    result["failures"] = failures
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=" ".join(GROUPS))
+    parser.add_argument("--quick", action="store_true", help="few repeats, small sizes: to see that it works")
+    parser.add_argument("--build", default=os.path.join(measure.ROOT, "build"))
+    parser.add_argument("--output")
+    parser.add_argument("--docs", action="store_true", help="also write docs/performance.md")
+    options = parser.parse_args()
+    for group in options.groups:
+        if group not in GROUPS:
+            parser.error(f"no group `{group}`; there are: {' '.join(GROUPS)}")
+    groups = options.groups or list(GROUPS)
+    if options.docs and (options.quick or set(groups) != set(GROUPS)):
+        parser.error("--docs needs a whole run")
+    options.fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
+    options.output = os.path.abspath(options.output or os.path.join(measure.ROOT, "build", "bench"))
+    os.makedirs(options.output, exist_ok=True)
+    results = {"machine": measure.machine(), "quick": options.quick}
+    for group in groups:
+        say(f"{group} ...")
+        results[group] = {"attention": attention, "model": model, "compile": compile_times}[group](options)
+    results["machine"]["load_average_at_end"] = os.getloadavg()[0]
+    with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
+        json.dump(results, f, indent=1)
+    import report  # last: it brings in matplotlib
+    text = report.tables(results)
+    with open(os.path.join(options.output, "tables.txt"), "w", encoding="utf-8") as f:
+        f.write(text)
+    print(text)
+    picture = os.path.join(options.output, "performance.png")
+    report.plot(results, picture)
+    if options.docs:
+        report.page(results, picture)
+    failures = [f for group in groups for f in results[group]["failures"]]
+    for failure in failures:
+        print(f"bench: FAILED {failure}", file=sys.stderr)
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
