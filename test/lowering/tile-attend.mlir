@@ -1,0 +1,93 @@
+// RUN: fovea-opt %s --attn-tile-attend --canonicalize | FileCheck %s
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+#schedule = {key_layout = "packed", keys = 128 : i64, panel = 16 : i64, queries = 48 : i64, target = "x86-64-v3"}
+#rows = {key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 8 : i64, target = "x86-64-v3"}
+
+// The leaves are asked for by name; two a score: one for full tiles, one that tests each point.
+// CHECK: module attributes {attn.leaves = [
+// CHECK-DAG: func.func private @fovea_leaf_
+
+// Blocks of 48 rows in parallel; in each, blocks of 128 keys up to the last row's position.
+// CHECK-LABEL: func.func @causal
+// CHECK-NOT: attn.attend
+// CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK: scf.parallel (%[[BLOCK:[a-z0-9]+]]) =
+// CHECK: memref.alloc() : memref<48xf32>
+// CHECK: arith.minsi
+// CHECK: %[[END:.*]] = arith.ceildivsi
+// CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]] step
+// CHECK: scf.if
+// CHECK: call @[[FULL:fovea_leaf_[0-9a-f]+]](
+// CHECK: else
+// CHECK-NOT: call @[[FULL]](
+// CHECK: call @fovea_leaf_
+// An empty row gives 0.
+// CHECK: arith.cmpf oeq
+// CHECK: arith.select
+func.func @causal(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>, %o: memref<?x?xf32>) {
+  attn.attend ins(%q, %k, %v : memref<?x?xf32>, memref<?x?xf32>, memref<?x?xf32>) outs(%o : memref<?x?xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"], schedule = #schedule} {
+  ^bb0(%dot: f32):
+    %i = attn.index 0
+    %j = attn.index 1
+    %i32 = arith.index_cast %i : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %keep = arith.cmpi sle, %j32, %i32 : i32
+    attn.yield %dot, %keep : f32
+  }
+  return
+}
+
+// Keys in rows are not packed.
+// CHECK-LABEL: func.func @keys_in_rows
+// CHECK-NOT: memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK: call @fovea_leaf_
+func.func @keys_in_rows(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>, %o: memref<?x?xf32>) {
+  attn.attend ins(%q, %k, %v : memref<?x?xf32>, memref<?x?xf32>, memref<?x?xf32>) outs(%o : memref<?x?xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"], schedule = #rows} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  }
+  return
+}
+
+// A mask that is not linear leaves one leaf, which tests each point.
+// CHECK-LABEL: func.func @tested
+// CHECK: call @fovea_leaf_
+// CHECK-NOT: call @fovea_leaf_
+// CHECK: return
+func.func @tested(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>, %m: memref<?xi32>, %o: memref<?x?xf32>) {
+  attn.attend ins(%q, %k, %v, %m : memref<?x?xf32>, memref<?x?xf32>, memref<?x?xf32>, memref<?xi32>) outs(%o : memref<?x?xf32>)
+      attributes {indexing_maps = [#q, #k, #v, affine_map<(i, j, d, e) -> (j)>, #o], roles = ["row", "key", "contracted", "value"], schedule = #schedule} {
+  ^bb0(%dot: f32, %kind: i32):
+    %one = arith.constant 1 : i32
+    %keep = arith.cmpi eq, %kind, %one : i32
+    attn.yield %dot, %keep : f32
+  }
+  return
+}
+
+// Two schedules: the number of rows chooses.
+// CHECK-LABEL: func.func @few_or_many
+// CHECK: %[[ROWS:.*]] = memref.dim %arg0, %c0
+// CHECK: %[[FEW:.*]] = arith.cmpi sle, %[[ROWS]], %c8
+// CHECK: scf.if %[[FEW]] {
+// CHECK-NOT: memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK: } else {
+// CHECK: memref<{{[?1]}}x?x8x?x16xf32>
+func.func @few_or_many(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>, %o: memref<?x?xf32>) {
+  attn.attend ins(%q, %k, %v : memref<?x?xf32>, memref<?x?xf32>, memref<?x?xf32>) outs(%o : memref<?x?xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"],
+                  schedule = {few = {key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 8 : i64, rows = 8 : i64, target = "x86-64-v3"},
+                              key_layout = "packed", keys = 128 : i64, panel = 16 : i64, queries = 48 : i64, target = "x86-64-v3"}} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  }
+  return
+}
