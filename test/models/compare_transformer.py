@@ -3,7 +3,7 @@
     compare_transformer.py PROGRAM [--model DIR] [--words N] [--beam-words N] [--map-words N] [--threads N]
 
   greedy    every held-out word (or the first N of a seeded shuffle): the same tokens, and the log-probability within 1e-3
-  alone     500 of them in another order and one thread: the same lines, so no line depends on its neighbours
+  alone     500 of them among other neighbours and on one thread: the same lines, so no line depends on its neighbours
   beam      N words, beam 4, 4 answers each: the same tokens in the same order; answers whose reference scores lie
             within 1e-4 of each other may change places, and scores are within 1e-3
   maps      N words: every layer's cross-attention (mean over heads) within 1e-4, and the last layer's argmax monotone for 90 %
@@ -76,8 +76,11 @@ def compare_greedy(find, args, model, words):
     some = list(range(min(500, len(words))))
     random.Random(4).shuffle(some)
     again = program.run(args.program, [words[n] for n in some], "--scores", "--threads", 1)
-    examples = [f"{words[n]}: `{lines[n]}`, alone `{line}`" for n, line in zip(some, again) if line != lines[n]]
-    find.report("alone", len(examples), len(some), examples)
+    pairs = [(words[n], lines[n], line) for n, line in zip(some, again) if line != lines[n]]
+    for name, differ in (("other neighbours, phonemes", lambda a, b: a.split("\t")[0] != b.split("\t")[0]),
+                         ("other neighbours, phonemes and log-probability to the last digit", lambda a, b: True)):
+        examples = [f"{word}: `{a}`, among others `{b}`" for word, a, b in pairs if differ(a, b)]
+        find.report(name, len(examples), len(some), examples)
 
 
 def compare_beam(find, args, model, words):
