@@ -17,8 +17,9 @@
 // CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x?x8x?x16xf32>
 // CHECK: scf.parallel (%[[BLOCK:[a-z0-9]+]]) =
 // CHECK: memref.alloc() : memref<48xf32>
-// CHECK: arith.minsi
-// CHECK: %[[END:.*]] = arith.ceildivsi
+// CHECK: %[[HIGH:[a-z0-9]+]] = arith.minsi %dim{{.*}}, %{{.*}}
+// CHECK-NEXT: %[[VISITED:[a-z0-9]+]] = arith.maxsi %[[HIGH]], %c0
+// CHECK-NEXT: %[[END:[a-z0-9]+]] = arith.ceildivsi %[[VISITED]], %c128
 // CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]] step
 // CHECK: scf.if
 // CHECK: call @[[FULL:fovea_leaf_[0-9a-f]+]](
