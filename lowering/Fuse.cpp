@@ -145,10 +145,21 @@ struct Fuser {
       all.push_back(AffineMap::get(rank, 0, row, context));
     }
 
-    rewriter.setInsertionPoint(lse && aggregate->isBeforeInBlock(lse) ? static_cast<Operation *>(lse) : aggregate);
-    if (out.copy && !lse) rewriter.setInsertionPoint(out.copy);
-    if (out.copy && lse) rewriter.setInsertionPoint(later(later(out.copy, lseOut.copy ? lseOut.copy.getOperation() : lse.getOperation()), aggregate));
-    else if (lseOut.copy) rewriter.setInsertionPoint(later(lseOut.copy, aggregate));
+    // After everything it reads, before everything that reads its results.
+    Operation *after = score;
+    SmallVector<Operation *> replaced{out.copy ? out.copy.getOperation() : aggregate.getOperation()};
+    if (lse) replaced.push_back(lseOut.copy ? lseOut.copy.getOperation() : lse.getOperation());
+    SmallVector<Value> read(inputs);
+    read.append(outputs.begin(), outputs.end());
+    read.push_back(aggregate.getValues());
+    for (Value v : read)
+      if (Operation *def = v.getDefiningOp(); def && def->getBlock() == aggregate->getBlock()) after = later(after, def);
+    for (Operation *op : replaced)
+      for (Operation *user : op->getUsers())
+        if (Operation *ancestor = aggregate->getBlock()->findAncestorOpInBlock(*user); ancestor && ancestor->isBeforeInBlock(after)) return false;
+    for (Operation *op : replaced)
+      if (op->getBlock() != aggregate->getBlock()) return false;
+    rewriter.setInsertionPointAfter(after);
     SmallVector<Type> types;
     for (Value o : outputs) types.push_back(o.getType());
     SmallVector<Value> dotOperands(dot->op.getInputs());

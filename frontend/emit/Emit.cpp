@@ -359,6 +359,7 @@ class Emitter {
     llvm::DenseSet<NodeId> seen;
     SmallVector<Value> operands;
     SmallVector<AffineMap> maps;
+    bool whole = false;                           // a score: expensive nodes under it are its own, for the normaliser keeps the result
   };
 
   int dimOf(const Nest &nest, IndexId index) {
@@ -407,7 +408,7 @@ class Emitter {
       case Op::Normal: case Op::Sample: unsupported(n) << "random choices are not supported yet"; return;
       default: break;
     }
-    if (isReduction(node.op) || node.op == Op::LoopResult || node.op == Op::State || (shared[n] && !computedHere && !node.free.empty())) {
+    if (isReduction(node.op) || node.op == Op::LoopResult || node.op == Op::State || (shared[n] && !computedHere && !nest.whole && !node.free.empty())) {
       if (auto softmax = recogniseSoftmax(f, n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
       return addMaterialised(nest, n, materialise(n));
     }
@@ -625,7 +626,7 @@ class Emitter {
   // ---------------------------------------------------------------- building nests
 
   Nest makeNest(ArrayRef<IndexId> out, ArrayRef<IndexId> reduced) {
-    Nest nest{current, Axes(out), {}, {}, {}, {}};
+    Nest nest{current, Axes(out), {}, {}, {}, {}, false};
     nest.dims.append(reduced.begin(), reduced.end());
     return nest;
   }
@@ -854,6 +855,7 @@ class Emitter {
         if (!llvm::is_contained(s.indices, i) && !fixedPosition(i, current)) axes.push_back(i);
       axes.append(s.indices.begin(), s.indices.end());
       Nest nest = makeNest(axes, {});
+      nest.whole = true;
       for (NodeId mask : s.masks) collect(nest, mask, {});
       collect(nest, s.score, s.masks);
       if (failedAny) return {};

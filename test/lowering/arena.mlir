@@ -9,6 +9,7 @@
 // CHECK-NOT: fovea_arena_mark
 // CHECK: scf.for
 // CHECK-NEXT: %[[MARK:.*]] = func.call @fovea_arena_mark()
+// CHECK: func.call @fovea_check_size
 // CHECK-NEXT: memref.alloc
 // CHECK-NEXT: memref.store
 // CHECK-NEXT: func.call @fovea_arena_release(%[[MARK]])
@@ -26,8 +27,11 @@ func.func @temporary(%n: index, %x: f32) {
   return
 }
 
-// An allocation outside loops stays until the function ends, and one in a branch counts.
+// An allocation outside loops stays until the function ends, and one in a branch counts. Its size is four bytes an element, multiplied
+// by the runtime, which ends the kernel if that overflows.
 // CHECK-LABEL: func @outside
+// CHECK: %[[BYTES:.*]] = call @fovea_mul(%c4_i64, %{{.*}})
+// CHECK-NEXT: call @fovea_check_size(%[[BYTES]])
 // CHECK-NEXT: memref.alloc
 // CHECK-NOT: fovea_arena
 // CHECK: return
