@@ -8,15 +8,15 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def alternate(rounds, sides, pause=0.0):
+def alternate(rounds, sides, pause=0.0, warm_up=1):
     """Calls every side once a round, in turning order; after each call a pause, in which the threads of its pool fall asleep.
-    sides: {name: function}, -> {name: what its calls returned}. The first round is a warm-up and not kept."""
+    sides: {name: function}, -> {name: what its calls returned}. The first `warm_up` rounds are not kept."""
     kept = {name: [] for name in sides}
     names = list(sides)
-    for number in range(rounds + 1):
+    for number in range(rounds + warm_up):
         for name in names[number % len(names):] + names[:number % len(names)]:
             result = sides[name]()
-            if number:
+            if number >= warm_up:
                 kept[name].append(result)
             time.sleep(pause)
     return kept

@@ -127,8 +127,8 @@ Machine: {machine(results)}.
 {body}
 
 ## How it is measured
-- Both sides run in turns, in the same run and on the same threads; the first round is not counted. Their outputs are compared: attention to 2e-5, the model's answers word by word.
-- Attention: one process calls the compiled kernel through ctypes on the memory of the PyTorch tensors; after each call it sleeps 20 ms, so that one side's waiting threads
+- Both sides run in turns, in the same run and on the same threads. Their outputs are compared: attention to 2e-5, the model's answers word by word.
+- Attention: after a first call that is not counted, one process calls the compiled kernel through ctypes on the memory of the PyTorch tensors; after each call it sleeps 20 ms, so that one side's waiting threads
   do not disturb the other. Operations are those of the two products, under a causal mask of the pairs that it keeps. The FMA peak is measured between the calls on one core
   (bench/peak.c), and two threads are held against twice that.
 - Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is

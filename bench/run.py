@@ -67,7 +67,7 @@ def model(options):
         return {"words_per_second": inner["words_per_second"], "seconds": inner["seconds"][0], "peak_rss_bytes": result["peak_rss_bytes"],
                 "implementation": inner["implementation"]}
 
-    runs = measure.alternate(1 if options.quick else 5, {"fovea": ours, "pytorch": peer})
+    runs = measure.alternate(1 if options.quick else 3, {"fovea": ours, "pytorch": peer}, warm_up=0)
     same = sum(a == b for a, b in zip(open(path("fovea.txt"), encoding="utf-8"), open(path("pytorch.txt"), encoding="utf-8")))
     result = {"words": count, "batch": BATCH, "threads": THREADS, "same_answers": same, "peer": runs["pytorch"][0]["implementation"],
               "failures": [] if same == count else [f"{count - same} of {count} answers differ"]}
@@ -82,7 +82,7 @@ def compile_times(options):
     folder = os.path.join(options.output, "compile")
     os.makedirs(folder, exist_ok=True)
     out = os.path.join(folder, "out")
-    cold_rounds, warm_rounds = (1, 1) if options.quick else (2, 3)
+    cold_rounds, warm_rounds = (1, 1) if options.quick else (3, 3)
     failures = []
 
     def cold_and_warm(command):
@@ -133,9 +133,9 @@ def main():
     for group in groups:
         say(f"{group} ...")
         results[group] = {"attention": attention, "model": model, "compile": compile_times}[group](options)
-    results["machine"]["load_average_at_end"] = os.getloadavg()[0]
-    with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
-        json.dump(results, f, indent=1)
+        results["machine"]["load_average_at_end"] = os.getloadavg()[0]
+        with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
+            json.dump(results, f, indent=1)
     import report  # last: it brings in matplotlib
     text = report.tables(results)
     with open(os.path.join(options.output, "tables.txt"), "w", encoding="utf-8") as f:
