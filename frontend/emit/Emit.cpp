@@ -345,6 +345,7 @@ class Emitter {
     SmallVector<NodeId> subscripts;  // one per axis; `none` when the axis is plain
     Axes axes;                       // the tensor's axes
     SmallVector<IndexId> plain;      // the index read at an axis, where plain
+    SmallVector<AffineExpr> quotients;  // where not plain but surely inside and affine (`h / 4`): the expression; else null
     core::Type type{};
     bool direct = false;             // an operand of the generic; else tensor.extract in the body
     core::TensorId mapped = core::none;  // Encoded: its batch axis goes through the source map
@@ -449,7 +450,8 @@ class Emitter {
       bool plain = s.op == Op::Position && sameExtent(s.ref, axis);
       leaf.subscripts.push_back(plain ? core::none : sub);
       leaf.plain.push_back(plain ? s.ref : core::none);
-      if (!plain) {
+      leaf.quotients.push_back(plain || leaf.mapped != core::none ? AffineExpr() : affine(sub, axis, nest.dims));
+      if (!plain && !leaf.quotients.back()) {
         leaf.direct = false;
         collect(nest, sub, context);
         if (failedAny) return;
@@ -460,16 +462,26 @@ class Emitter {
 
   // Decides between an operand with a map and an extraction; slices away axes that a loop around has fixed.
   void finishLeaf(Nest &nest, NodeId n, Leaf &leaf) {
-    bool allPlain = llvm::all_of(leaf.subscripts, [](NodeId s) { return s == core::none; }) && leaf.mapped == core::none;
-    if (allPlain) {
+    leaf.quotients.resize(leaf.subscripts.size());
+    bool operand = leaf.mapped == core::none;
+    for (auto [s, quotient] : llvm::zip(leaf.subscripts, leaf.quotients)) operand &= s == core::none || quotient;
+    // A quotient says nothing of an extent, so the other operands must: only the output's axes are sure to.
+    if (operand) {
       SmallVector<OpFoldResult> offsets, sizes, strides;
       SmallVector<int64_t> shape;
       SmallVector<AffineExpr> results;
       bool slice = false;
       auto type = cast<RankedTensorType>(leaf.tensor.getType());
       for (auto [k, index] : llvm::enumerate(leaf.plain)) {
-        int d = dimOf(nest, index);
         strides.push_back(b.getIndexAttr(1));
+        if (leaf.quotients[k]) {
+          offsets.push_back(b.getIndexAttr(0));
+          sizes.push_back(tensor::getMixedSize(b, loc, leaf.tensor, k));
+          shape.push_back(type.getDimSize(k));
+          results.push_back(leaf.quotients[k]);
+          continue;
+        }
+        int d = dimOf(nest, index);
         if (d >= 0) {
           offsets.push_back(b.getIndexAttr(0));
           sizes.push_back(tensor::getMixedSize(b, loc, leaf.tensor, k));
@@ -639,7 +651,8 @@ class Emitter {
       leaf.operand = nest.operands.size();
       nest.operands.push_back(leaf.tensor);
       nest.maps.push_back(leaf.map);
-      for (AffineExpr e : leaf.map.getResults()) covered[cast<AffineDimExpr>(e).getPosition()] = true;
+      for (AffineExpr e : leaf.map.getResults())
+        if (auto d = dyn_cast<AffineDimExpr>(e)) covered[d.getPosition()] = true;
     }
     for (size_t d = outputs; d < nest.dims.size(); d++) {
       if (covered[d]) continue;
