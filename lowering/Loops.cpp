@@ -294,7 +294,8 @@ class LoopNest {
   // line is taken in order, or the padding would decide how it is split over lanes.
   bool sumsInOrder() {
     auto function = op->getParentOfType<func::FuncOp>();
-    if (!function || !function->hasAttr("attn.exact_rows")) return false;
+    exactRows = function && function->hasAttr("attn.exact_rows");
+    if (!exactRows) return false;
     SmallVector<int64_t> ranges = op.getStaticLoopRanges();
     return llvm::any_of(reduced, [&](unsigned d) { return ShapedType::isDynamic(ranges[d]); });
   }
@@ -306,7 +307,9 @@ class LoopNest {
       auto argument = dyn_cast<BlockArgument>(v);
       return argument && argument.getOwner() == body && argument.getArgNumber() >= op.getNumDpsInputs();
     });
-    auto flags = accumulates && !inOrder ? arith::FastMathFlags::reassoc | arith::FastMathFlags::contract : arith::FastMathFlags::contract;
+    // In a stage the same element must round the same in a vector and in a loop's tail, whatever the batch: nothing is left to choice there.
+    if (exactRows && (!accumulates || inOrder)) return;
+    auto flags = accumulates ? arith::FastMathFlags::reassoc | arith::FastMathFlags::contract : arith::FastMathFlags::contract;
     if (isa<arith::AddFOp, arith::MulFOp, arith::SubFOp>(copy)) copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(b.getContext(), flags));
   }
 
@@ -316,7 +319,7 @@ class LoopNest {
   Block *body;
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> parallel, reduced;
-  bool inOrder = false;
+  bool exactRows = false, inOrder = false;
 };
 
 struct LoopsPass : PassWrapper<LoopsPass, OperationPass<>> {

@@ -51,6 +51,7 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
     code.functions.push_back(&stage.function);
   }
   core::Model described = model;
+  described.encode.tensors = staged.parameters;
   code.json = program::programTable(described, parts);
 
   CompileOptions compile;

@@ -295,10 +295,73 @@ struct Shapes {
   }
 };
 
+// The axes of a weight over which products sum it, if every use is such a product and all agree.
+struct Summed {
+  bool used = false, fits = true;
+  std::set<size_t> axes;  // numbers of the weight's axes
+};
+
+void findSummed(const Function &f, std::vector<Summed> &weights) {
+  std::vector<std::vector<NodeId>> users(f.nodes.size());
+  for (NodeId n = 0; n < f.nodes.size(); n++)
+    for (NodeId a : f.nodes[n].args) users[a].push_back(n);
+  for (NodeId n = 0; n < f.nodes.size(); n++) {
+    const Node &load = f.nodes[n];
+    if (load.op != Op::Load || f.tensors[load.ref].role != Tensor::Parameter) continue;
+    Summed &weight = weights[load.ref];
+    auto refuse = [&] { weight.fits = false; };
+    bool plain = std::all_of(load.args.begin(), load.args.end(), [&](NodeId a) { return f.nodes[a].op == Op::Position; });
+    if (!plain || users[n].empty()) { refuse(); continue; }
+    for (NodeId product : users[n]) {
+      if (f.nodes[product].op != Op::Mul || users[product].size() != 1 || f.nodes[users[product][0]].op != Op::Sum) { refuse(); break; }
+      const Node &sum = f.nodes[users[product][0]];
+      std::set<size_t> axes;
+      for (size_t k = 0; k < load.args.size(); k++)
+        if (std::find(sum.indices.begin(), sum.indices.end(), f.nodes[load.args[k]].ref) != sum.indices.end()) axes.insert(k);
+      if (axes.empty() || axes.size() == load.args.size() || (weight.used && axes != weight.axes)) { refuse(); break; }
+      weight.used = true;
+      weight.axes = axes;
+    }
+  }
+}
+
+// Lays every weight that only enters matrix products with its summed axes outermost, as the products' panels want it. The program's
+// runtime lays it so when it loads the file: `layout` says how the file's axes follow.
+void layWeights(Function &encode, Function &step) {
+  size_t count = 0;
+  while (count < encode.tensors.size() && count < step.tensors.size() && encode.tensors[count].role == Tensor::Parameter) count++;
+  std::vector<Summed> weights(std::max(encode.tensors.size(), step.tensors.size()));
+  findSummed(encode, weights);
+  findSummed(step, weights);
+  for (TensorId t = 0; t < count; t++) {
+    if (!weights[t].used || !weights[t].fits) continue;
+    for (Function *f : {&encode, &step}) {
+      Tensor &tensor = f->tensors[t];
+      if (tensor.layout.empty())
+        for (IndexId axis : tensor.axes) tensor.layout.push_back({axis});
+      std::vector<size_t> order(weights[t].axes.begin(), weights[t].axes.end());
+      for (size_t k = 0; k < tensor.axes.size(); k++)
+        if (!weights[t].axes.count(k)) order.push_back(k);
+      std::vector<IndexId> axes;
+      for (size_t k : order) axes.push_back(tensor.axes[k]);
+      tensor.axes = axes;
+      for (Node &node : f->nodes)
+        if (node.op == Op::Load && node.ref == t) {
+          std::vector<NodeId> args;
+          for (size_t k : order) args.push_back(node.args[k]);
+          node.args = args;
+        }
+    }
+  }
+}
+
 }  // namespace
 
-StagedModel stageModel(const Model &model) {
+StagedModel stageModel(const Model &original) {
   StagedModel staged;
+  Model model = original;
+  layWeights(model.encode, model.step);
+  staged.parameters = std::vector<Tensor>(model.encode.tensors.begin(), model.encode.tensors.end());
   Function load, encode = model.encode, step = model.step;
   load.name = "load";
   size_t encodeResults = encode.results.size();

@@ -37,6 +37,7 @@ struct Moved {
 struct StagedModel {
   std::vector<Stage> stages;        // load (if anything moved there), encode, step
   std::vector<Moved> moved;
+  std::vector<core::Tensor> parameters;  // encode's tensors, weights as the stages want them laid
 };
 
 StagedModel stageModel(const core::Model &model);
