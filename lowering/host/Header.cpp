@@ -122,7 +122,7 @@ std::vector<std::string> constraints(const Function &f) {
       add(fmt::format("{} = {}", index.name, formatNode(f, index.extent)));
     if (!index.choices.empty())
       add(index.choicesOnly ? fmt::format("{} in {{{}}} only", index.name, joinNumbers(index.choices))
-                            : fmt::format("{} in {{{}}} is fastest, others work", index.name, joinNumbers(index.choices)));
+                            : fmt::format("{} in {{{}}} is expected, others work", index.name, joinNumbers(index.choices)));
     if (index.bound)
       add(fmt::format("{} <= {}", index.name, *index.bound));
     for (core::IndexId other : seen)
