@@ -31,9 +31,8 @@ struct AttendBufferization : DstBufferizableOpInterfaceExternalModel<AttendBuffe
       if (attend.isDpsInit(&operand)) outputs.push_back(value);
     }
     OperationState replacement(op->getLoc(), op->getName(), operands, TypeRange{}, op->getAttrs());
-    Region *body = replacement.addRegion();
+    replacement.addRegion();
     Operation *created = rewriter.create(replacement);
-    (void)body;
     rewriter.inlineRegionBefore(attend.getBody(), created->getRegion(0), created->getRegion(0).begin());
     replaceOpWithBufferizedValues(rewriter, op, outputs);
     return success();

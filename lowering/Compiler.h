@@ -15,8 +15,6 @@ struct CompileOptions {
   std::string target = "host";
   Form form = Form::Object;
   enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
-  bool verifyEach = false;
-  std::vector<std::string> *timings = nullptr;  // one line per pass
 };
 
 // What one compilation gives: text for the text forms, else host code and the leaves that it calls.

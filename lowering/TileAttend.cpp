@@ -3,6 +3,7 @@
 // inequalities of the mask that are linear in key and row become its bounds, and tell full tiles from partial ones (rule M5).
 // Keys are packed once, transposed, in blocks; values only where their rows do not fill whole panels.
 #include "dialect/Attn.h"
+#include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
 #include "lowering/Passes.h"
 
@@ -61,7 +62,7 @@ class Tiler {
     }
     for (const auto &i : fullInputs.inputs) full.inputs.push_back(i.leaf);
     for (const auto &i : partialInputs.inputs) partial.inputs.push_back(i.leaf);
-    if (failed(declare(full)) || failed(declare(partial))) return failure();
+    if (failed(declareLeaf(op, module, full)) || failed(declareLeaf(op, module, partial))) return failure();
 
     Value blockKeys = constant64(keys), blockRows = constant64(queries);
     Value keyBlocks = arith::CeilDivSIOp::create(b, loc, extents[key], blockKeys);
@@ -118,24 +119,6 @@ class Tiler {
     spec.attend.key = keyRows ? storage(element(op.getKey())) : leaf::Type::F32;
     spec.attend.value = storage(element(op.getValue()));
     return spec;
-  }
-
-  // Names the leaf by its content, asks for it on the module, and declares it.
-  LogicalResult declare(leaf::LeafSpec &spec) {
-    spec.name = "fovea_leaf_" + leaf::contentHash(spec);
-    if (std::string wrong = leaf::check(spec); !wrong.empty()) return op.emitError("leaf: ") << wrong;
-    if (module.lookupSymbol(spec.name)) return success();
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(module.getBody());
-    SmallVector<Type> types;
-    for (const leaf::Argument &a : leaf::signature(spec))
-      types.push_back(a.kind == leaf::Argument::Pointer ? pointerType() : a.kind == leaf::Argument::Int ? Type(b.getI32Type()) : Type(b.getF32Type()));
-    func::FuncOp::create(b, loc, spec.name, b.getFunctionType(types, {b.getI32Type()})).setPrivate();
-    SmallVector<Attribute> leaves;
-    if (auto known = module->getAttrOfType<ArrayAttr>("attn.leaves")) leaves.append(known.begin(), known.end());
-    leaves.push_back(b.getStringAttr(leaf::toJson(spec)));
-    module->setAttr("attn.leaves", b.getArrayAttr(leaves));
-    return success();
   }
 
   Value extentOf(unsigned d) {
@@ -536,13 +519,7 @@ class Tiler {
       if (int axis = row < 0 ? -1 : axisOf(operand, row); axis >= 0) named[name + "_row_stride"] = toI32(m.strides[axis]);
       if (int axis = axisOf(operand, key); axis >= 0) named[name + "_column_stride"] = toI32(m.strides[axis]);
     }
-    SmallVector<Value> arguments;
-    for (const leaf::Argument &a : leaf::signature(spec)) {
-      Value v = named.lookup(a.name);
-      if (!v) v = toI32(constant64(0));
-      arguments.push_back(v);
-    }
-    func::CallOp::create(b, loc, spec.name, TypeRange{b.getI32Type()}, arguments);
+    callLeaf(b, loc, spec, named);
   }
 
   attn::AttendOp op;

@@ -2,8 +2,8 @@
 // and K may be several axes that lie together. B is packed in panels of the leaf's columns. Few rows stay with attn-loops: there the
 // packing would cost more than it gains, and the choice is made at run time.
 #include "dialect/Attn.h"
+#include "lowering/LeafCall.h"
 #include "lowering/Passes.h"
-#include "lowering/halide/LeafSpec.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -103,7 +103,7 @@ class Tiler {
     int64_t columns = std::min<int64_t>(target.columns, (N + target.lanes - 1) / target.lanes * target.lanes), rows = target.rows * 4;
     if (N * K < 256) return success();  // too small to matter: attn-loops
     leaf::LeafSpec full = spec(rows, columns, false), edge = spec(rows, columns, true);
-    if (failed(declare(full)) || failed(declare(edge))) return failure();
+    if (failed(declareLeaf(p.op, module, full)) || failed(declareLeaf(p.op, module, edge))) return failure();
 
     Value M = constant(1);
     for (size_t axis = 0; axis < p.m.size(); axis++) M = arith::MulIOp::create(b, loc, M, memref::DimOp::create(b, loc, p.op->getOperand(p.a), axis));
@@ -135,9 +135,9 @@ class Tiler {
                                         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, wide, constant(columns)));
     auto which = scf::IfOp::create(b, loc, whole, /*withElse=*/true);
     b.setInsertionPointToStart(which.thenBlock());
-    call(full, named);
+    callLeaf(b, loc, full, named);
     b.setInsertionPointToStart(which.elseBlock());
-    call(edge, named);
+    callLeaf(b, loc, edge, named);
     return success();
   }
 
@@ -155,29 +155,6 @@ class Tiler {
     s.contract.accumulate = true;
     s.contract.edges = edges;
     return s;
-  }
-
-  LogicalResult declare(leaf::LeafSpec &s) {
-    s.name = "fovea_leaf_" + leaf::contentHash(s);
-    if (std::string wrong = leaf::check(s); !wrong.empty()) return p.op.emitError("leaf: ") << wrong;
-    if (module.lookupSymbol(s.name)) return success();
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(module.getBody());
-    SmallVector<Type> types;
-    for (const leaf::Argument &a : leaf::signature(s))
-      types.push_back(a.kind == leaf::Argument::Pointer ? pointerType() : a.kind == leaf::Argument::Int ? Type(b.getI32Type()) : Type(b.getF32Type()));
-    func::FuncOp::create(b, loc, s.name, b.getFunctionType(types, {b.getI32Type()})).setPrivate();
-    SmallVector<Attribute> leaves;
-    if (auto known = module->getAttrOfType<ArrayAttr>("attn.leaves")) leaves.append(known.begin(), known.end());
-    leaves.push_back(b.getStringAttr(leaf::toJson(s)));
-    module->setAttr("attn.leaves", b.getArrayAttr(leaves));
-    return success();
-  }
-
-  void call(const leaf::LeafSpec &s, llvm::StringMap<Value> &named) {
-    SmallVector<Value> arguments;
-    for (const leaf::Argument &a : leaf::signature(s)) arguments.push_back(named.lookup(a.name));
-    func::CallOp::create(b, loc, s.name, TypeRange{b.getI32Type()}, arguments);
   }
 
   struct Metadata {

@@ -313,10 +313,9 @@ class Emitter {
         v = scalar().apply(node.op, node.type, f.nodes[node.args[0]].type, arguments);
       }
     }
-    if (b.getInsertionBlock() == entry && v.getDefiningOp() && extentScope()) lastExtent = v.getDefiningOp();
+    if (b.getInsertionBlock() == entry && v.getDefiningOp()) lastExtent = v.getDefiningOp();
     return memo[n] = v;
   }
-  bool extentScope() const { return true; }
 
   OpFoldResult mixedExtent(IndexId index) {
     if (f.indices[index].fixed) return b.getIndexAttr(*f.indices[index].fixed);
