@@ -56,9 +56,14 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
 
   CompileOptions compile;
   compile.target = options.target;
+  compile.form = options.form;
   Compiled compiled;
   bool internal = false;
   if (!compileModel(code, module.files, compile, compiled, error, internal)) return complain(error, internal ? 3 : 1);
+  if (options.form != Form::Object) {
+    if (options.out.empty()) return fputs(compiled.text.c_str(), stdout), 0;
+    return writeFileAtomically(options.out, compiled.text, error) ? 0 : complain(error);
+  }
 
   TemporaryFolder folder;
   if (folder.path().empty()) return complain("cannot make a temporary folder");

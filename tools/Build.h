@@ -3,6 +3,7 @@
 #define FOVEA_TOOLS_BUILD_H
 
 #include "frontend/Core.h"
+#include "lowering/Compiler.h"
 
 #include <string>
 
@@ -10,6 +11,7 @@ namespace fovea {
 
 struct BuildOptions {
   std::string weights, out, target = "host";
+  Form form = Form::Object;  // another form is text, to `out` or to standard output
 };
 
 // Returns the exit code; messages go to standard error. The program is complete or absent. Weights are copied beside it.

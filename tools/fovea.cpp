@@ -49,6 +49,9 @@ const core::Function *chooseKernel(const core::Module &module, const std::string
   return nullptr;
 }
 
+const std::map<std::string, Form> forms = {{"attn", Form::Attn}, {"fused", Form::Fused}, {"schedule", Form::Schedule}, {"stmt", Form::Stmt},
+                                          {"asm", Form::Asm},   {"ptx", Form::Ptx},     {"obj", Form::Object}};
+
 // F with another ending.
 std::string withEnding(const std::string &path, const std::string &ending) { return std::filesystem::path(path).replace_extension(ending).string(); }
 
@@ -68,8 +71,6 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   if (!module) return 1;
   CompileOptions options;
   options.target = target;
-  static const std::map<std::string, Form> forms = {{"attn", Form::Attn}, {"fused", Form::Fused}, {"schedule", Form::Schedule}, {"stmt", Form::Stmt},
-                                                    {"asm", Form::Asm},   {"ptx", Form::Ptx},     {"obj", Form::Object}};
   options.form = forms.at(emit);
   if (options.form == Form::Ptx) return complain("--emit=ptx: a CPU target has no PTX", 2);
   std::vector<const core::Function *> kernels;
@@ -107,7 +108,9 @@ int runCommand(const std::string &file, const std::string &kernel, const RunOpti
   return k ? runKernel(*k, module->files, options) : 1;
 }
 
-int buildCommand(const std::string &file, const BuildOptions &options) {
+int buildCommand(const std::string &file, BuildOptions options, const std::string &emit) {
+  options.form = forms.at(emit);
+  if (options.form == Form::Object && options.out.empty()) return complain("-o is required: the program", 2);
   SourceManager sources;
   auto module = checked(file, sources);
   if (!module) return 1;
@@ -156,7 +159,8 @@ int main(int argc, char **argv) {
   auto *buildApp = app.add_subcommand("build", "Build a model into a program");
   buildApp->add_option("file", file, "the model, MODEL.attn")->required();
   buildApp->add_option("--weights", build.weights, "weights to put beside the program (safetensors)");
-  buildApp->add_option("-o", build.out, "the program")->required();
+  buildApp->add_option("-o", build.out, "the program; with --emit, where the text goes (default: standard output)");
+  buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
 
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
@@ -170,7 +174,7 @@ int main(int argc, char **argv) {
   try {
     if (*compile) return compileCommand(file, out, kernel, target, emit);
     if (*runApp) return runCommand(file, kernel, run);
-    if (*buildApp) return buildCommand(file, build);
+    if (*buildApp) return buildCommand(file, build, emit);
     return explainCommand(file);
   } catch (const std::bad_alloc &) {
     return complain("out of memory");
