@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from formulas import (attention, dot, entmax, exp_shifted, floor_divide, grid, logsumexp, project_to_simplex, read,
+from formulas import (attention, dot, entmax, grid, logsumexp, project_to_simplex, read,
                       softmax, t5_bucket)
 from harness import example
-from tensors import Random, bf16, f16, f32, i32
+from tensors import Random, Tensor, bf16, boolean, f16, f32, i8, i32
 
 
 def qkv(seed, b=2, h=3, i=7, j=11, d=8, e=5, make="f32"):
@@ -484,3 +484,391 @@ def hopfield(q, patterns, beta):
     for _ in range(5):
         x = softmax(beta * x @ patterns.T) @ patterns
     return dict(x=x, energy=0.5 * (x * x).sum(-1) - logsumexp(beta * x @ patterns.T) / beta)
+
+
+@example("causal", qkv(70, i=11), qkv(71, 1, 1, 130, 130), qkv(72, i=0, j=0))
+def causal(q, k, v):
+    i, j = grid(q.shape[2], k.shape[2])
+    return dict(o=attention(dot(q, k), v, j <= i))
+
+
+@example("dot", dict(q=R.f32(3, 5, 8), k=R.f32(3, 9, 8), v=R.f32(3, 9, 3), len=i32([9, 0, 4])))
+def unscaled(q, k, v, len):
+    p = softmax(q @ k.swapaxes(1, 2), -1, np.arange(9) < len[:, None, None])
+    return dict(o=p @ v, p=p)
+
+
+def unwritten(tensor, past, count):
+    """A cache [b, h, j, d] with NaN beyond what is written."""
+    beyond = np.arange(tensor.value.shape[2]) >= np.array(past)[:, None] + count
+    return Tensor("bf16", np.where(beyond[:, None, :, None], 0x7FC0, tensor.data))
+
+
+@example("chunked_prefill", dict(q=R.bf16(3, 2, 7, 16), k=unwritten(R.bf16(3, 2, 90, 16), [0, 80, 13], 7),
+                                 v=unwritten(R.bf16(3, 2, 90, 5), [0, 80, 13], 7), past=i32([0, 80, 13])))
+def chunked_prefill(q, k, v, past):
+    i, j = grid(7, 90)
+    return dict(o=attention(dot(q, np.nan_to_num(k)), np.nan_to_num(v), j <= i + past[:, None, None, None]))
+
+
+@example("grouped_query", *[dict(q=R.f32(2, h, 5, 8), k=R.f32(2, g, 9, 8), v=R.f32(2, g, 9, 3)) for h, g in [(6, 2), (4, 4), (5, 1)]])
+def grouped_query(q, k, v):
+    i, j = grid(5, 9)
+    each = q.shape[1] // k.shape[1]
+    return dict(o=attention(dot(q, np.repeat(k, each, 1)), np.repeat(v, each, 1), j <= i))
+
+
+@example("uniform", dict(v=R.f32(3, 9, 5), len=i32([9, 4, 0])))
+def uniform(v, len):
+    out = np.zeros((3, 9, 5))
+    for b in range(3):
+        for i in range(9):
+            rows = v[b, : min(i + 1, len[b])]
+            out[b, i] = rows.mean(0) if rows.size else 0
+    return dict(o=out)
+
+
+@example("segment_softmax", dict(x=R.f32(6, 3, 4), y=R.f32(6, 3, 4), w=R.f32(3, 4), target=i32([0, 0, 2, 2, 2, 2, 2, 4, 5, 5]),
+                                 source=i32([1, 5, 0, 0, 3, 2, 4, 4, 1, 3])),
+         dict(x=R.f32(3, 1, 4), y=R.f32(3, 1, 4), w=R.f32(1, 4), target=i32([]), source=i32([])))
+def segment_softmax(x, y, w, target, source):
+    a = x[target] + y[source]                                        # [edges, heads, features]
+    z = np.exp((w * np.where(a > 0, a, 0.2 * a)).sum(-1))
+    total = np.zeros(x.shape[:2])
+    np.add.at(total, target, z)
+    p, o = z / total[target], np.zeros(x.shape)
+    np.add.at(o, target, p[..., None] * y[source])
+    return dict(o=o, p=p)
+
+
+@example("local_m", dict(q=R.f32(3, 8), k=R.f32(3, 60, 8), v=R.f32(3, 60, 3), at=20, len=i32([60, 15, 9])),
+         dict(q=R.f32(1, 8), k=R.f32(1, 5, 8), v=R.f32(1, 5, 3), at=-11, len=i32([5])))
+def local_m(q, k, v, at, len):
+    j = np.arange(k.shape[1])
+    p = softmax(np.einsum("bm,bjm->bj", q, k), -1, (abs(j - at) <= 10) & (j < len[:, None]))
+    return dict(o=np.einsum("bj,bje->be", p, v), p=p)
+
+
+@example("global_tokens", dict(qkv(73, i=30, j=30), everywhere=boolean(np.isin(np.arange(60).reshape(2, 30), [0, 17, 45])), w=2))
+def global_tokens(q, k, v, everywhere, w):
+    i, j = grid(30, 30)
+    return dict(o=attention(dot(q, k), v, ((abs(i - j) <= w) | everywhere[:, :, None] | everywhere[:, None, :])[:, None]))
+
+
+@example("streaming", dict(qkv(74, i=50, j=50), first=4, latest=7), dict(qkv(75, i=9, j=9), first=0, latest=0))
+def streaming(q, k, v, first, latest):
+    i, j = grid(q.shape[2], k.shape[2])
+    return dict(o=attention(dot(q, k), v, (j <= i) & ((j < first) | (i - j < latest))))
+
+
+# A draft of five: 0 has children 1 and 2, 1 has 3, 2 has 4.
+@example("tree_verify", dict(qkv(76, i=5, j=20), past=i32([15, 3]), ancestor=boolean([
+    [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [1, 0, 1, 0, 1]]] * 2)))
+def tree_verify(q, k, v, ancestor, past):
+    keep = np.zeros((2, 1, 5, 20), bool)
+    for b in range(2):
+        keep[b, 0, :, : past[b]] = True
+        keep[b, 0, :, past[b] : past[b] + 5] = ancestor[b]
+    return dict(o=attention(dot(q, k), v, keep))
+
+
+@example("selected_blocks", dict(q=R.f32(2, 48, 8), k=R.f32(2, 70, 8), v=R.f32(2, 70, 3),
+                                 chosen=i32([[[0, 2], [4, -1], [-1, -1]], [[1, 0], [3, 3], [100, 4]]])))
+def selected_blocks(q, k, v, chosen):
+    out = np.zeros((2, 48, 3))
+    for h in range(2):
+        for y in range(3):
+            at = [j for block in chosen[h, y] for j in range(16 * block, 16 * block + 16) if 0 <= j < 70]
+            rows = slice(16 * y, 16 * y + 16)
+            out[h, rows] = attention(dot(q[h, rows], k[h, at]), v[h, at]) if at else 0
+    return dict(o=out)
+
+
+@example("swin", *[dict(q=R.f32(2, 8, 6, 4), k=R.f32(2, 8, 6, 4), v=R.f32(2, 8, 6, 3), bias=R.f32(2, 7, 7), size=4, shift=n) for n in (0, 2)])
+def swin(q, k, v, bias, size, shift):
+    y, x, r, c = grid(8, 6, 8, 6)
+    keep = ((y + shift) // size == (r + shift) // size) & ((x + shift) // size == (c + shift) // size)
+    b = np.where(keep, bias[:, np.clip(y - r + 3, 0, 6), np.clip(x - c + 3, 0, 6)], 0).reshape(2, 48, 48)
+    flat = [t.reshape(2, 48, -1) for t in (q, k, v)]
+    return dict(o=attention(dot(flat[0], flat[1]) + b, flat[2], keep.reshape(48, 48)).reshape(2, 8, 6, 3))
+
+
+@example("axial", dict(q=R.f32(2, 5, 7, 4), k=R.f32(2, 5, 7, 4), v=R.f32(2, 5, 7, 3)))
+def axial(q, k, v):
+    along = attention(dot(q, k), v)
+    q, k, along = (t.swapaxes(1, 2) for t in (q, k, along))
+    return dict(o=attention(dot(q, k), along).swapaxes(1, 2))
+
+
+@example("shaw", dict(qkv(77, i=11), ak=R.f32(7, 8), av=R.f32(7, 5)))
+def shaw(q, k, v, ak, av):
+    i, j = grid(11, 11)
+    near = np.clip(j - i, -3, 3) + 3
+    p = softmax((np.einsum("bhid,bhjd->bhij", q, k) + np.einsum("bhid,ijd->bhij", q, ak[near])) / np.sqrt(8))
+    return dict(o=p @ v + np.einsum("bhij,ije->bhie", p, av[near]))
+
+
+@example("kerple", dict(qkv(78, i=11), r1=f32([0.5, 1, 2]), r2=f32([1, 0.1, 3])))
+def kerple(q, k, v, r1, r2):
+    i, j = grid(11, 11)
+    bias = r1[:, None, None] * np.log(1 + r2[:, None, None] * np.maximum(i - j, 0))
+    return dict(o=attention(dot(q, k) - bias, v, j <= i))
+
+
+@example("contextual_position", dict(qkv(79, i=11), table=R.f32(4, 8)))
+def contextual_position(q, k, v, table):
+    i, j = grid(11, 11)
+    s = dot(q, k)
+    counted = np.where(j <= i, sigmoid(s), 0)[..., ::-1].cumsum(-1)[..., ::-1]
+    p = np.minimum(counted, 3)
+    at, low = q @ table.T, np.floor(p).astype(int)                   # [b, h, i, n]
+    take = np.take_along_axis
+    bias = take(at, low, -1) * (1 + low - p) + take(at, np.minimum(low + 1, 3), -1) * (p - low)
+    return dict(o=attention(s + bias, v, j <= i))
+
+
+@example("forgetting", dict(qkv(80, i=11), gate=R.f32(2, 3, 11)))
+def forgetting(q, k, v, gate):
+    i, j = grid(11, 11)
+    kept = np.log(sigmoid(gate)).cumsum(-1)
+    return dict(o=attention(dot(q, k) + kept[..., :, None] - kept[..., None, :], v, j <= i))
+
+
+@example("stick_breaking", qkv(81, i=11))
+def stick_breaking(q, k, v):
+    beta, p = sigmoid(dot(q, k)), np.zeros((2, 3, 11, 11))
+    for i in range(11):
+        left = np.ones((2, 3))
+        for j in reversed(range(i)):
+            p[:, :, i, j] = beta[:, :, i, j] * left
+            left = left * (1 - beta[:, :, i, j])
+    return dict(o=p @ v, p=p)
+
+
+@example("monotonic", dict(s=R.f32(3, 9), last=f32(softmax(R.f32(3, 9).value)), v=R.f32(3, 9, 4), len=i32([9, 5, 0])))
+def monotonic(s, last, v, len):
+    p, stop = np.zeros((3, 9)), sigmoid(s)
+    for b in range(3):
+        for j in range(len[b]):                                      # from where the last step was, onwards
+            p[b, j] = stop[b, j] * sum(last[b, k] * np.prod(1 - stop[b, k:j]) for k in range(j + 1))
+    return dict(o=np.einsum("bj,bje->be", p, v), p=p)
+
+
+@example("chunkwise", dict(q=R.f32(4, 6), k=R.f32(4, 9, 6), v=R.f32(4, 9, 3), w=R.f32(6), stop=i32([8, 1, 5, -1])))
+def chunkwise(q, k, v, w, stop):
+    s, out = np.tanh(q[:, None] + k) @ w, np.zeros((4, 3))
+    for b in range(4):
+        at = slice(max(stop[b] - 3, 0), stop[b] + 1)
+        out[b] = softmax(s[b, at]) @ v[b, at]
+    return dict(o=out)
+
+
+@example("scalable_softmax", dict(qkv(82, i=11), sharpness=f32([0.4, 1, 2])))
+def scalable_softmax(q, k, v, sharpness):
+    i, j = grid(11, 11)
+    return dict(o=attention(sharpness[:, None, None] * np.log(i + 1) * dot(q, k), v, j <= i))
+
+
+@example("rectified", dict(qkv(83), gain=R.f32(5)))
+def rectified(q, k, v, gain):
+    z = np.maximum(dot(q, k), 0) @ v
+    return dict(o=gain * z / np.sqrt((z * z).mean(-1, keepdims=True) + 1e-6))
+
+
+@example("top_k", dict(qkv(84), n=3), dict(qkv(85, j=70), n=20), dict(qkv(86), n=0))
+def top_k(q, k, v, n):
+    s = dot(q, k)
+    least = -np.sort(-s, -1)[..., n - 1 : n] if n else np.inf
+    return dict(o=attention(s, v, s >= least))
+
+
+@example("dual_softmax", dict(x=R.f32(2, 6, 8), y=R.f32(2, 9, 8), sharpness=2.0))
+def dual_softmax(x, y, sharpness):
+    s = sharpness * x @ y.swapaxes(1, 2)
+    p = softmax(s, 1) * softmax(s, 2)
+    best, back = p.argmax(2), p.argmax(1)
+    return dict(p=p, match=np.where(np.take_along_axis(back, best, 1) == np.arange(6), best, -1))
+
+
+@example("over_attention", dict(x=R.f32(3, 9, 6), q=R.f32(3, 5, 6), len=i32([9, 4, 0]), words=i32([5, 2, 3])))
+def over_attention(x, q, len, words):
+    p = np.zeros((3, 9))
+    for b in range(3):
+        s = q[b, : words[b]] @ x[b, : len[b]].T
+        p[b, : len[b]] = softmax(s, 0).mean(1) @ softmax(s, 1) if len[b] else 0
+    return dict(p=p)
+
+
+@example("pointer_generator", dict(s=R.f32(3, 6), word=i32([[0, 4, 4, 2, 9, -1], [1] * 6, [3] * 6]), vocabulary=R.f32(3, 7),
+                                   generate=f32([0.3, 0.9, 0]), len=i32([6, 2, 0])))
+def pointer_generator(s, word, vocabulary, generate, len):
+    o = generate[:, None] * softmax(vocabulary)
+    p = softmax(s, -1, np.arange(6) < len[:, None])
+    for b in range(3):
+        for j in range(6):
+            if 0 <= word[b, j] < 7:
+                o[b, word[b, j]] += (1 - generate[b]) * p[b, j]
+    return dict(o=o)
+
+
+@example("hierarchical", dict(h=R.f32(3, 4, 6, 5), word=R.f32(5), sentence=R.f32(5), sentences=i32([4, 2, 0]),
+                              words=i32([[6, 2, 0, 5], [1, 6, 9, 9], [3, 3, 3, 3]])))
+def hierarchical(h, word, sentence, words, sentences):
+    p = softmax(np.tanh(h) @ word, -1, np.arange(6) < words[..., None])
+    s = np.einsum("bij,bija->bia", p, h)
+    p = softmax(np.tanh(s) @ sentence, -1, np.arange(4) < sentences[:, None])
+    return dict(o=np.einsum("bi,bia->ba", p, s))
+
+
+@example("self_pooling", dict(x=R.f32(3, 9, 6), w=R.f32(5, 6), u=R.f32(4, 5), len=i32([9, 3, 0])))
+def self_pooling(x, w, u, len):
+    p = softmax((np.tanh(x @ w.T) @ u.T).swapaxes(1, 2), -1, np.arange(9) < len[:, None, None])
+    return dict(o=p @ x, p=p)
+
+
+@example("cross_covariance", dict(q=R.f32(2, 3, 9, 5), k=R.f32(2, 3, 9, 5), v=R.f32(2, 3, 9, 5), temperature=f32([1, 3, 0.5])))
+def cross_covariance(q, k, v, temperature):
+    q, k = (x / np.linalg.norm(x, axis=2, keepdims=True) for x in (q, k))
+    p = softmax(temperature[:, None, None] * np.einsum("bhjc,bhjd->bhcd", q, k))
+    return dict(o=np.einsum("bhcd,bhjd->bhjc", p, v))
+
+
+@example("linformer", dict(qkv(87), wk=R.f32(4, 11), wv=R.f32(4, 11)))
+def linformer(q, k, v, wk, wv): return dict(o=attention(dot(q, wk @ k), wv @ v))
+
+
+@example("performer", dict(qkv(88), w=R.f32(16, 8)))
+def performer(q, k, v, w):
+    def feature(x): return np.exp(x @ w.T - (x * x).sum(-1, keepdims=True) / 2)
+    a = feature(q * 8**-0.25) @ feature(k * 8**-0.25).swapaxes(-1, -2)
+    return dict(o=a / a.sum(-1, keepdims=True) @ v)
+
+
+@example("gated_linear", dict(q=R.f32(2, 3, 9, 4), k=R.f32(2, 3, 9, 4), v=R.f32(2, 3, 9, 5), gate=R.f32(2, 3, 9, 4), start=R.f32(2, 3, 4, 5)))
+def gated_linear(q, k, v, gate, start):
+    s, rows = start, []
+    for i in range(9):
+        s = sigmoid(gate[:, :, i, :, None]) * s + k[:, :, i, :, None] * v[:, :, i, None]
+        rows.append(np.einsum("bhd,bhde->bhe", q[:, :, i], s))
+    return dict(o=np.stack(rows, 2), last=s)
+
+
+@example("delta_rule", dict(q=R.f32(2, 3, 9, 4), k=f32(0.5 * R.f32(2, 3, 9, 4).value), v=R.f32(2, 3, 9, 5), beta=f32(sigmoid(R.f32(2, 3, 9).value))))
+def delta_rule(q, k, v, beta):
+    s, rows = np.zeros((2, 3, 4, 5)), []
+    for i in range(9):
+        held = np.einsum("bhd,bhde->bhe", k[:, :, i], s)
+        s = s + np.einsum("bh,bhd,bhe->bhde", beta[:, :, i], k[:, :, i], v[:, :, i] - held)
+        rows.append(np.einsum("bhd,bhde->bhe", q[:, :, i], s))
+    return dict(o=np.stack(rows, 2))
+
+
+@example("capsules", dict(u=R.f32(2, 12, 3, 4)))
+def capsules(u):
+    def squash(s):
+        n = (s * s).sum(-1, keepdims=True)
+        return s * n / (1 + n) / np.sqrt(n + 1e-9)
+    def wholes(a): return squash(np.einsum("bij,bijd->bjd", softmax(a), u))
+    a = np.zeros((2, 12, 3))
+    for _ in range(2):
+        a = a + np.einsum("bijd,bjd->bij", u, wholes(a))
+    return dict(v=wholes(a))
+
+
+@example("allocation", dict(usage=f32([[0.9, 0.1, 0.5, 0.1, 1, 0], [0.5] * 6])))
+def allocation(usage):
+    a = np.zeros(usage.shape)
+    for b, row in enumerate(usage):
+        free = np.argsort(row, kind="stable")
+        for rank, n in enumerate(free):
+            a[b, n] = (1 - row[n]) * np.prod(row[free[:rank]])
+    return dict(a=a)
+
+
+@example("temporal_link", dict(link=f32(0.1 * sigmoid(R.f32(2, 6, 6).value)), w=f32(softmax(R.f32(2, 6).value)),
+                               precedence=f32(softmax(R.f32(2, 6).value)), r=f32(softmax(R.f32(2, 3, 6).value))))
+def temporal_link(link, w, precedence, r):
+    new = (1 - w[:, :, None] - w[:, None, :]) * link + w[:, :, None] * precedence[:, None, :]
+    new[:, np.arange(6), np.arange(6)] = 0
+    return {"next": new, "order": (1 - w.sum(1, keepdims=True)) * precedence + w,
+            "forward": r @ new.swapaxes(1, 2), "backward": r @ new}
+
+
+@example("stack_read", dict(v=R.f32(2, 7, 4), strength=f32([[0.5, 0.9, 0.1, 0, 0.7, 0.2, 0.1], [0.1] * 7])))
+def stack_read(v, strength):
+    out = np.zeros((2, 4))
+    for b in range(2):
+        left = 1.0
+        for j in reversed(range(7)):
+            out[b] += min(left, strength[b, j]) * v[b, j]
+            left = max(0, left - strength[b, j])
+    return dict(o=out)
+
+
+@example("structured", dict(s=R.f32(2, 6, 2), pair=R.f32(2, 2), v=R.f32(2, 6, 3)))
+def structured(s, pair, v):
+    p = np.zeros((2, 6, 2))
+    for b in range(2):
+        for chain in np.ndindex(*[2] * 6):                           # every one of 64 chains
+            weight = np.exp(sum(s[b, j, z] for j, z in enumerate(chain)) + sum(pair[x, y] for x, y in zip(chain, chain[1:])))
+            p[b, np.arange(6), chain] += weight
+    p = p / p.sum(-1, keepdims=True)
+    return dict(o=np.einsum("bj,bje->be", p[:, :, 1], v), p=p)
+
+
+@example("dynamic_convolution", dict(x=R.f32(2, 9, 3, 4), w=R.f32(2, 9, 3, 5)))
+def dynamic_convolution(x, w):
+    p, padded = softmax(w), np.pad(x, ((0, 0), (4, 0), (0, 0), (0, 0)))
+    return dict(o=sum(p[..., r, None] * padded[:, r : r + 9] for r in range(5)))
+
+
+@example("deformable", dict(a=R.f32(2, 3, 5, 4), row=f32(R.generator.uniform(-2, 8, (2, 3, 5, 4))),
+                            column=f32(R.generator.uniform(-2, 9, (2, 3, 5, 4))), image=R.f32(2, 3, 6, 7, 3)))
+def deformable(a, row, column, image):
+    out = np.zeros((2, 3, 5, 3))
+    for place in np.ndindex(2, 3):
+        p, y, x = softmax(a[place]), np.floor(row[place]).astype(int), np.floor(column[place]).astype(int)
+        for dy in (0, 1):
+            for dx in (0, 1):
+                near = (1 - abs(row[place] - y - dy)) * (1 - abs(column[place] - x - dx))
+                out[place] += np.einsum("ip,ipe->ie", p * near, read(image[place], y + dy, x + dx))
+    return dict(o=out)
+
+
+@example("point_transformer", dict(q=R.f32(7, 4), k=R.f32(7, 4), v=R.f32(7, 4), at=R.f32(7, 3), near=R.i32(0, 7, 7, 5), w=R.f32(3, 4), u=R.f32(4, 4)))
+def point_transformer(q, k, v, at, near, w, u):
+    offset = (at[:, None] - at[near]) @ w                            # [n, t, c]
+    p = softmax(np.maximum(q[:, None] - k[near] + offset, 0) @ u, 1)
+    return dict(o=(p * (v[near] + offset)).sum(1))
+
+
+@example("triangle", dict(q=R.f32(2, 5, 5, 8), k=R.f32(2, 5, 5, 8), v=R.f32(2, 5, 5, 3), bias=R.f32(2, 5, 5), gate=R.f32(2, 5, 5, 3)))
+def triangle(q, k, v, bias, gate): return dict(o=sigmoid(gate) * attention(dot(q, k) + bias[:, None], v))
+
+
+@example("graphormer", dict(q=R.f32(2, 6, 8), k=R.f32(2, 6, 8), v=R.f32(2, 6, 3), bias=R.f32(2, 3), hops=i32(
+    [[-1] * 6, [1, 0, 1, 2, 3, -1], [2, 1, 0, 1, 2, -1], [3, 2, 1, 0, 1, -1], [9, 3, 2, 1, 0, -1], [-1, -1, -1, -1, -1, 0]])))
+def graphormer(q, k, v, hops, bias):
+    return dict(o=attention(dot(q, k) + bias[:, np.clip(hops, 0, 2)], v, hops >= 0))
+
+
+@example("shared_prefix", dict(q=R.f32(3, 2, 8), k=R.f32(2, 70, 8), v=R.f32(2, 70, 5), own_k=R.f32(3, 2, 9, 8), own_v=R.f32(3, 2, 9, 5),
+                               len=i32([9, 0, 4])))
+def shared_prefix(q, k, v, own_k, own_v, len):
+    keys, values = (np.concatenate([np.repeat(x[None], 3, 0), y], 2) for x, y in ((k, own_k), (v, own_v)))
+    return dict(o=attention(dot(q[:, :, None], keys), values, np.arange(79) < 70 + len[:, None, None, None])[:, :, 0])
+
+
+@example("int8_cache", dict(q=R.bf16(2, 3, 16), k=i8(R.i32(-128, 128, 2, 3, 40, 16).data), v=i8(R.i32(-128, 128, 2, 3, 40, 5).data),
+                            ks=f16(R.generator.uniform(0.005, 0.02, (2, 3, 40))), vs=f16(R.generator.uniform(0.005, 0.02, (2, 3, 40))),
+                            len=i32([40, 13])))
+def int8_cache(q, k, v, ks, vs, len):
+    s = dot(q[:, :, None], k * ks[..., None])
+    return dict(o=attention(s, v * vs[..., None], np.arange(40) < len[:, None, None, None])[:, :, 0])
+
+
+@example("same_bucket", dict(q=R.f32(2, 3, 20, 8), v=R.f32(2, 3, 20, 5), hash=R.i32(0, 4, 2, 3, 20)))
+def same_bucket(q, v, hash):
+    i, j = grid(20, 20)
+    keep = (hash[..., :, None] == hash[..., None, :]) & (j <= i)
+    return dict(o=attention(dot(q, q) - 1e5 * (i == j), v, keep))

@@ -2,9 +2,11 @@
 
 import argparse
 import concurrent.futures
+import glob
 import importlib
 import json
 import os
+import re
 import sys
 import time
 
@@ -29,7 +31,6 @@ def main():
     names = [item.name for item in harness.CASES]
     repeated = sorted({name for name in names if names.count(name) > 1})
     assert not repeated, f"names must differ: {repeated}"
-    missing = unchecked_kernels()
     items = [item for item in harness.CASES if options.filter in item.name]
 
     if options.formulas:
@@ -59,7 +60,8 @@ def main():
         return f"{item.name} [{way}]", message, time.time() - started
 
     if not options.filter:
-        report("every file of examples/kernels has a formula", f"without one: {missing}" if missing else None, 0)
+        report("every file of examples/kernels has a formula", unchecked_kernels(), 0)
+        report("docs/kernels.md has a line for every file of examples/kernels", undocumented_kernels(), 0)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         ways = [options.way] if options.way else ["compiled", "oracle"]
         jobs = [pool.submit(work, item, way) for item in items for way in (ways[:1] if item.error else ways)]
@@ -70,8 +72,30 @@ def main():
 
 def unchecked_kernels():
     shown = {item.source for item in harness.CASES if isinstance(item.source, str)}
-    return sorted(name for name in os.listdir(harness.KERNELS)
-                  if name.endswith(".attn") and os.path.join(harness.KERNELS, name) not in shown)
+    missing = [path for path in sorted(glob.glob(os.path.join(harness.KERNELS, "*.attn"))) if path not in shown]
+    return f"without one: {missing}" if missing else None
+
+
+def undocumented_kernels():
+    """What is wrong with the page: each file has one line, whose author and year stand in the file's first comment; a file
+    is 3 to 15 lines of code."""
+    with open(os.path.join(harness.ROOT, "docs", "kernels.md")) as page:
+        lines = re.findall(r"^\| \[(\w+)\]\(\.\./examples/kernels/(\w+)\.attn\) \| .+ \| ([^|]+) (\d{4}) \|$", page.read(), re.M)
+    files = sorted(os.path.basename(path)[:-5] for path in glob.glob(os.path.join(harness.KERNELS, "*.attn")))
+    wrong = [f"{name}: {count} lines" for name in sorted(set(files) | {line[1] for line in lines})
+             if (count := sum(line[1] == name for line in lines)) != (name in files)]
+    for title, name, author, year in lines:
+        if name not in files:
+            continue
+        with open(os.path.join(harness.KERNELS, name + ".attn")) as file:
+            text = file.read()
+        comment = re.match(r"(//.*\n)*", text).group()
+        code = [line for line in text[len(comment):].splitlines() if line]
+        if title != name or author not in comment or year not in comment:
+            wrong.append(f"{name}: `{title}`, {author} {year}, but its comment is {comment}")
+        if not 3 <= len(code) <= 15:
+            wrong.append(f"{name}: {len(code)} lines of code")
+    return "\n".join(wrong) or None
 
 
 if __name__ == "__main__":
