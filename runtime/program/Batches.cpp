@@ -25,7 +25,7 @@ std::vector<std::vector<Job *>> makeBatches(const Model &model, std::vector<Job 
     int64_t longest = int64_t(jobs[at]->source.size());
     int64_t alone = 0;
     try {
-      alone = Session::bytesNeeded(model, 1, longest, limits.rowsPerSource, limits.traces);
+      alone = Session::bytesNeeded(model, 1, longest, limits.rowsPerSource, limits.keep);
     } catch (const Error &) {
       alone = limits.bytes + 1;
     }

@@ -14,7 +14,7 @@ struct BatchLimits {
   int64_t rowsPerSource;  // beam or samples
   int64_t bytes;          // what one batch may take
   int64_t workers;        // batches that run at once
-  bool traces;            // every step's are kept
+  Kept keep;              // of every step
 };
 
 // Jobs with tokens, longest first, cut into batches. Jobs that would not fit alone get an error instead.

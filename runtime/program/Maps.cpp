@@ -2,24 +2,16 @@
 
 #include "runtime/program/AttentionMap.h"
 #include "runtime/program/Error.h"
-#include "runtime/support/File.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 
 namespace fovea::program {
 
 namespace {
-
-void write(const std::string &path, const std::string &bytes) {
-  std::string error;
-  if (!writeFileAtomically(path, bytes, error))
-    throw Error("cannot write " + error);
-}
 
 // The first number in a path: `dec.2.p` is of layer 2.
 int64_t layerOf(const std::string &path) {
@@ -100,7 +92,7 @@ struct Cut {
 };
 
 // The values of one head, or the mean of all for -1.
-std::vector<std::vector<float>> valuesOf(const TraceRows &traced, const Cut &cut, int64_t columns, int64_t head, int64_t heads) {
+std::vector<std::vector<float>> valuesOf(const StepRows &traced, const Cut &cut, int64_t columns, int64_t head, int64_t heads) {
   std::vector<std::vector<float>> values;
   int64_t first = std::max<int64_t>(head, 0), last = head < 0 ? heads : head + 1;
   for (size_t step = 0; step < traced.rows.size(); ++step) {
@@ -117,14 +109,8 @@ std::vector<std::vector<float>> valuesOf(const TraceRows &traced, const Cut &cut
 
 }  // namespace
 
-Maps::Maps(const std::string &folder, const Model &model) : folder(folder), model(model) {
-  if (model.table.traces.empty())
-    throw Error("the model traces nothing, so there are no maps");
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    throw Error("cannot make the folder `" + folder + "`: " + error.message());
-}
+Maps::Maps(const std::string &folder, const Model &model)
+    : folder(model.table.traces.empty() ? throw Error("the model traces nothing, so there are no maps") : folder), model(model) {}
 
 void Maps::write(const std::string &input, const Job &job) const {
   const Hypothesis &best = job.best.front();
@@ -139,7 +125,7 @@ void Maps::write(const std::string &input, const Job &job) const {
 
   for (size_t index = 0; index < job.traces.size(); ++index) {
     const std::string &trace = model.table.traces[index].name;
-    const TraceRows &traced = job.traces[index];
+    const StepRows &traced = job.traces[index];
     if (traced.rows.empty())
       continue;
     const auto &arguments = model.table.step.arguments;
@@ -153,14 +139,11 @@ void Maps::write(const std::string &input, const Job &job) const {
       map.columns.push_back(cut.kind == Cut::Source ? source[size_t(column)] : cut.kind == Cut::Steps ? before[size_t(column)] : std::to_string(column));
     std::string name = trace;
     std::replace(name.begin(), name.end(), '/', '_');
-    char number[32];
-    std::snprintf(number, sizeof number, "%06llu", static_cast<unsigned long long>(job.line));
-    std::string path = folder + "/" + number + "-" + name;
     for (map.head = heads > 1 ? -1 : 0; map.head < heads; ++map.head) {
       map.values = valuesOf(traced, cut, columns, map.head, heads);
       std::string suffix = heads > 1 && map.head >= 0 ? "-h" + std::to_string(map.head) : "";
-      program::write(path + suffix + ".json", toJson(map, job.line));
-      program::write(path + suffix + ".png", draw(map));
+      folder.write(job.line, name + suffix + ".json", toJson(map, job.line));
+      folder.write(job.line, name + suffix + ".png", draw(map));
     }
   }
 }

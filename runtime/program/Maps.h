@@ -2,6 +2,7 @@
 #ifndef FOVEA_RUNTIME_PROGRAM_MAPS_H
 #define FOVEA_RUNTIME_PROGRAM_MAPS_H
 
+#include "runtime/program/LineFolder.h"
 #include "runtime/program/Model.h"
 #include "runtime/program/Search.h"
 
@@ -19,7 +20,7 @@ public:
   void write(const std::string &input, const Job &job) const;
 
 private:
-  std::string folder;
+  LineFolder folder;
   const Model &model;
 };
 

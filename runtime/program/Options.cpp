@@ -74,6 +74,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
       ->type_name("S")->check([](const std::string &text) { return text[0] == '-' ? text + " is negative" : std::string(); }, "");
   app.add_flag("--scores", options.search.scores, "add a TAB and the log-probability to each result");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
+  app.add_option("--logits", options.logits, "write the logits of every step of every line's best result as a NumPy file")->type_name("DIR");
   options.threads = defaultThreads();
   app.add_option("--threads", options.threads, "threads to use (default: one a processor)")->type_name("N")->check(most(1024));
   app.add_option("--input", options.input, "read from FILE instead of standard input")->type_name("FILE");
@@ -92,7 +93,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
     options.search.beam = options.search.sample ? 1 : beam > 0 ? beam : options.search.nbest;
     if (options.batch == 0)
       options.batch = std::max<int64_t>(1, 64 / std::max(options.search.beam, options.search.nbest));
-    options.search.traces = !options.maps.empty();
+    options.search.keep = {!options.maps.empty(), !options.logits.empty()};
     (void)sample;
     return options;
   } catch (const CLI::ParseError &error) {

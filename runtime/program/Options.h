@@ -12,7 +12,7 @@ namespace fovea::program {
 
 struct Options {
   SearchOptions search;
-  std::string weights, maps, input, output;  // empty: not given
+  std::string weights, maps, logits, input, output;  // empty: not given
   bool nbestGiven = false;                   // output has an index column
   int64_t threads = 1, batch = 0, maxInput = 1024;
 };

@@ -2,7 +2,9 @@
 
 #include "runtime/program/Batches.h"
 #include "runtime/program/Error.h"
+#include "runtime/program/LineFolder.h"
 #include "runtime/program/Lines.h"
+#include "runtime/program/Logits.h"
 #include "runtime/program/Maps.h"
 #include "runtime/program/Options.h"
 #include "runtime/program/Workers.h"
@@ -80,6 +82,8 @@ public:
       : model(model), options(options), name(name), writer(options.output), workers(options.threads), searches(size_t(options.threads)) {
     if (!options.maps.empty())
       maps = std::make_unique<Maps>(options.maps, model);
+    if (!options.logits.empty())
+      logits = std::make_unique<LineFolder>(options.logits);
   }
 
   // The exit code; `signal` is the one that ended it, if one did.
@@ -120,6 +124,7 @@ private:
   Workers workers;
   std::vector<std::unique_ptr<Search>> searches;  // by worker
   std::unique_ptr<Maps> maps;
+  std::unique_ptr<LineFolder> logits;
   std::mutex mutex;                               // for all below
   std::vector<Entry> entries;
   size_t written = 0;
@@ -195,7 +200,7 @@ private:
         jobs.push_back(&entry.job);
     std::vector<Job *> all = jobs;
     int64_t rows = options.search.sample ? options.search.nbest : options.search.beam;
-    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads, options.search.traces});
+    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads, options.search.keep});
     for (Job *job : all)
       if (!job->error.empty())
         finish(*job);
@@ -245,9 +250,12 @@ private:
 
   void finish(Job &job) {
     Entry &entry = entryOf(job);
-    if (maps && job.error.empty()) {
+    if (job.error.empty()) {
       try {
-        maps->write(entry.text, job);
+        if (maps)
+          maps->write(entry.text, job);
+        if (logits)
+          logits->write(job.line, "logits.npy", toNpy(job.logits));
       } catch (const Error &error) {
         job.error = error.what();
       }

@@ -16,6 +16,19 @@ constexpr const char *noNumbers = "the model's scores for this line are not numb
 
 }  // namespace
 
+Search::Search(const Model &model, const SearchOptions &options) : options(options), model(model), session(model) {
+  auto keep = [&](What what, const std::string *name) {
+    for (const Argument &argument : model.table.step.arguments)
+      if (argument.what == what && (!name || argument.name == *name))
+        histories.push_back({&argument, {}, {}});
+  };
+  if (options.keep.traces)
+    for (const Trace &trace : model.table.traces)
+      keep(What::Trace, &trace.name);
+  if (options.keep.logits)
+    keep(What::Logits, nullptr);
+}
+
 void Search::run(const std::vector<Job *> &jobs) {
   begin(jobs);
   if (options.sample || options.beam > 1 || options.lengthPenalty != 0)
@@ -31,14 +44,17 @@ void Search::begin(const std::vector<Job *> &jobs) {
     inputs.push_back(&job->source);
     job->best.clear();
     job->traces.clear();
+    job->logits = {};
     job->error.clear();
   }
   session.encode(inputs, most);
   nodes.clear();
   tokens.assign(size_t(most), model.target.start());
   from.reserve(size_t(most));
-  traced.assign(model.table.traces.size(), {});
-  tracedShapes.assign(model.table.traces.size(), {});
+  for (History &history : histories) {
+    history.values.clear();
+    history.shapes.clear();
+  }
 }
 
 int32_t Search::grow(int32_t parent, int32_t token, int32_t row) {
@@ -59,8 +75,7 @@ void Search::greedy(const std::vector<Job *> &jobs) {
       job.error = error;
     else {
       job.best.push_back(hypothesis(live.node, live.score));
-      if (options.traces)
-        traces(live.node, job);
+      keepPath(live.node, job);
     }
     live.node = -2;
     --alive;
@@ -68,8 +83,7 @@ void Search::greedy(const std::vector<Job *> &jobs) {
 
   for (int64_t step = 0; alive > 0; ++step) {
     session.step(tokens.data());
-    if (options.traces)
-      keepTraces();
+    keepStep();
     const float *logits = session.logits();
     for (int64_t row = 0; row < session.rows(); ++row, logits += vocabulary) {
       Live &live = children[size_t(row)];
@@ -123,8 +137,7 @@ void Search::expand(const std::vector<Job *> &jobs) {
   }
   for (int64_t step = 0; step < limit; ++step) {
     session.step(tokens.data());
-    if (options.traces)
-      keepTraces();
+    keepStep();
     bool last = step + 1 == limit, any = false;
     for (size_t index = 0; index < jobs.size(); ++index) {
       Source &source = sources[index];
@@ -145,8 +158,8 @@ void Search::expand(const std::vector<Job *> &jobs) {
     const auto &finished = sources[index].finished;
     for (size_t rank = 0; rank < finished.size() && int64_t(rank) < options.nbest; ++rank)
       job.best.push_back(hypothesis(finished[rank].node, finished[rank].score));
-    if (options.traces && !finished.empty())
-      traces(finished.front().node, job);
+    if (!finished.empty())
+      keepPath(finished.front().node, job);
   }
 }
 
@@ -303,14 +316,14 @@ void Search::place() {
   session.arrange(from);
 }
 
-void Search::keepTraces() {
-  for (size_t index = 0; index < traced.size(); ++index) {
-    Session::Traced trace = session.trace(model.table.traces[index].name);
+void Search::keepStep() {
+  for (History &history : histories) {
+    Session::Result result = session.result(*history.argument);
     int64_t count = 1;
-    for (int64_t extent : trace.shape)
+    for (int64_t extent : result.shape)
       count *= extent;
-    traced[index].emplace_back(trace.data, trace.data + count);
-    tracedShapes[index].emplace_back(trace.shape.begin() + 1, trace.shape.end());
+    history.values.emplace_back(result.data, result.data + count);
+    history.shapes.emplace_back(result.shape.begin() + 1, result.shape.end());
   }
 }
 
@@ -327,21 +340,23 @@ Hypothesis Search::hypothesis(int32_t node, double score) const {
   return result;
 }
 
-void Search::traces(int32_t node, Job &job) const {
+void Search::keepPath(int32_t node, Job &job) const {
+  if (histories.empty())
+    return;
   std::vector<int32_t> rows;
   for (; node >= 0; node = nodes[size_t(node)].parent)
     rows.push_back(nodes[size_t(node)].row);
   std::reverse(rows.begin(), rows.end());
-  for (size_t index = 0; index < traced.size(); ++index) {
-    TraceRows &trace = job.traces.emplace_back();
+  for (const History &history : histories) {
+    StepRows &kept = history.argument->what == What::Logits ? job.logits : job.traces.emplace_back();
     for (size_t step = 0; step < rows.size(); ++step) {
-      const std::vector<int64_t> &shape = tracedShapes[index][step];
+      const std::vector<int64_t> &shape = history.shapes[step];
       int64_t count = 1;
       for (int64_t extent : shape)
         count *= extent;
-      auto begin = traced[index][step].begin() + rows[step] * count;
-      trace.rows.emplace_back(begin, begin + count);
-      trace.shapes.push_back(shape);
+      auto begin = history.values[step].begin() + rows[step] * count;
+      kept.rows.emplace_back(begin, begin + count);
+      kept.shapes.push_back(shape);
     }
   }
 }

@@ -15,7 +15,7 @@ struct SearchOptions {
   int64_t nbest = 1;
   bool sample = false;
   bool scores = false;       // log-probabilities are wanted (greedy search does without)
-  bool traces = false;       // traces of the best hypothesis are wanted
+  Kept keep;                 // of the best hypothesis
   uint64_t seed = 0;
   double lengthPenalty = 0;
 };
@@ -26,8 +26,8 @@ struct Hypothesis {
   double score = 0;             // log-probability
 };
 
-// A traced value of the best hypothesis: one row a step.
-struct TraceRows {
+// What is kept of the best hypothesis: one row a step.
+struct StepRows {
   std::vector<std::vector<float>> rows;
   std::vector<std::vector<int64_t>> shapes;  // of each row; only an axis `t` changes from step to step
 };
@@ -37,15 +37,16 @@ struct Job {
   uint64_t line = 0;              // its number, from 1
   std::vector<int32_t> source;    // with start and end
   std::vector<Hypothesis> best;   // best first; for samples in the order drawn
-  std::vector<TraceRows> traces;  // in the order of the table's traces
+  std::vector<StepRows> traces;   // in the order of the table's traces
+  StepRows logits;                // the logits that chose each token
   std::string error;              // not empty: why there is no result
 };
 
 class Search {
 public:
-  Search(const Model &model, const SearchOptions &options) : options(options), model(model), session(model) {}
+  Search(const Model &model, const SearchOptions &options);
 
-  // Fills in `best` and `traces` of every job, or `error` of one whose scores are no numbers. Throws Error when a stage fails.
+  // Fills in `best`, `traces` and `logits` of every job, or `error` of one whose scores are no numbers. Throws Error when a stage fails.
   void run(const std::vector<Job *> &jobs);
 
   const SearchOptions options;
@@ -53,7 +54,7 @@ public:
 private:
   // A hypothesis in the tree of all of a batch.
   struct Node {
-    int32_t parent, token, row;   // row: where it was scored, for traces
+    int32_t parent, token, row;   // row: where it was scored, for what is kept
   };
   struct Live {
     double score;
@@ -82,8 +83,13 @@ private:
   std::vector<Candidate> candidates;
   std::vector<Live *> owner, pending;
   std::vector<int32_t> order;         // by node: which sample it belongs to
-  std::vector<std::vector<std::vector<float>>> traced;           // [trace][step]
-  std::vector<std::vector<std::vector<int64_t>>> tracedShapes;   // [trace][step]
+  // A result of step, of every step and all rows.
+  struct History {
+    const Argument *argument;
+    std::vector<std::vector<float>> values;     // [step]
+    std::vector<std::vector<int64_t>> shapes;   // [step], of a row
+  };
+  std::vector<History> histories;               // the traces in the table's order, then the logits
 
   void begin(const std::vector<Job *> &jobs);
   void greedy(const std::vector<Job *> &jobs);
@@ -92,9 +98,9 @@ private:
   bool draw(Source &source, const Job &job, bool last);
   void finish(Source &source, double score, int32_t node, int64_t length);
   void place();
-  void keepTraces();
+  void keepStep();
   Hypothesis hypothesis(int32_t node, double score) const;
-  void traces(int32_t node, Job &job) const;
+  void keepPath(int32_t node, Job &job) const;
   int32_t grow(int32_t parent, int32_t token, int32_t row);
 };
 

@@ -248,18 +248,18 @@ void Session::arrange(const std::vector<int32_t> &from) {
   ++sizes.t;
 }
 
-Session::Traced Session::trace(const std::string &name) const {
-  for (const auto &[argument, held] : stepResults)
-    if (argument->what == What::Trace && argument->name == name) {
-      Traced traced{static_cast<const float *>(held->value.data), {}};
-      for (const Extent &extent : argument->shape)
-        traced.shape.push_back(extent.evaluate(sizes));
-      return traced;
+Session::Result Session::result(const Argument &argument) const {
+  for (const auto &[known, held] : stepResults)
+    if (known == &argument) {
+      Result result{static_cast<const float *>(held->value.data), {}};
+      for (const Extent &extent : argument.shape)
+        result.shape.push_back(extent.evaluate(sizes));
+      return result;
     }
-  throw InternalError("no trace is called `" + name + "`");
+  throw InternalError("step has no result `" + argument.name + "`");
 }
 
-int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource, bool traces) {
+int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource, Kept keep) {
   const Table &table = model.table;
   Sizes first{sources, sources, longest, 1}, later{product(sources, rowsPerSource), sources, longest, table.writes.atMost};
   int64_t bytes = product(product(sources, longest), 4);
@@ -267,10 +267,10 @@ int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longes
     if (__builtin_add_overflow(bytes, more, &bytes))
       throw Error("a batch would be too large");
   };
-  // The tree of hypotheses, and with traces every step's.
+  // The tree of hypotheses, and what is kept of every step.
   add(product(product(later.b, later.t), 16));
   for (const Argument &argument : table.step.arguments)
-    if (traces && argument.what == What::Trace)
+    if (keep(argument.what))
       add(product(bytesFor(argument, later), later.t));
   for (const Argument &argument : table.encode.arguments)
     if (argument.what == What::Encoded || (argument.what == What::Packed && !model.packed(argument.name)))

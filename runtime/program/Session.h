@@ -14,6 +14,13 @@
 
 namespace fovea::program {
 
+// What a search keeps of every step.
+struct Kept {
+  bool traces = false, logits = false;
+
+  bool operator()(What what) const { return what == What::Trace ? traces : what == What::Logits && logits; }
+};
+
 class Session {
 public:
   explicit Session(const Model &model);
@@ -38,15 +45,15 @@ public:
   int64_t stepsDone() const { return position; }
   int64_t vocabulary() const { return vocabularySize; }
 
-  // What the last step traced.
-  struct Traced {
+  // A trace or the logits of the last step, by step's argument.
+  struct Result {
     const float *data;             // [rows, ...]
     std::vector<int64_t> shape;
   };
-  Traced trace(const std::string &name) const;
+  Result result(const Argument &argument) const;
 
   // Bytes that a batch and its search take, without what stages allocate inside; throws Error on overflow.
-  static int64_t bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource, bool traces);
+  static int64_t bytesNeeded(const Model &model, int64_t sources, int64_t longest, int64_t rowsPerSource, Kept keep);
 
 private:
   struct Held {

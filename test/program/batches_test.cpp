@@ -41,27 +41,28 @@ constexpr int64_t plenty = int64_t(1) << 40;
 
 TEST(Batches, LongestFirst) {
   std::vector<Job> jobs = jobsOf({3, 9, 4, 7, 1});
-  EXPECT_EQ(cut(jobs, {2, 1, plenty, 1, false}), (std::vector<std::vector<size_t>>{{9, 7}, {4, 3}, {1}}));
-  EXPECT_TRUE(cut(jobs, {2, 1, 0, 1, false}).empty());
+  EXPECT_EQ(cut(jobs, {2, 1, plenty, 1, {}}), (std::vector<std::vector<size_t>>{{9, 7}, {4, 3}, {1}}));
+  EXPECT_TRUE(cut(jobs, {2, 1, 0, 1, {}}).empty());
   for (const Job &job : jobs)
     EXPECT_NE(job.error.find("needs more memory than there is"), std::string::npos) << job.error;
 }
 
 TEST(Batches, MemoryBoundsThem) {
   std::vector<Job> jobs = jobsOf(std::vector<size_t>(100, 10));
-  int64_t alone = Session::bytesNeeded(model(), 1, 10, 4, false);
-  EXPECT_GT(Session::bytesNeeded(model(), 1, 10, 4, true), alone);
-  for (const auto &batch : cut(jobs, {256, 4, 7 * alone, 1, false}))
+  int64_t alone = Session::bytesNeeded(model(), 1, 10, 4, {});
+  EXPECT_GT(Session::bytesNeeded(model(), 1, 10, 4, {true, false}), alone) << "traces are kept";
+  EXPECT_EQ(Session::bytesNeeded(model(), 1, 10, 4, {false, true}), alone + 4 * toy::longest * toy::vocabulary * int64_t(sizeof(float)));
+  for (const auto &batch : cut(jobs, {256, 4, 7 * alone, 1, {}}))
     EXPECT_LE(batch.size(), 7u);
   jobs = jobsOf({1 << 17, 1 << 15, 1 << 15, 1 << 15, 1});
-  EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, false}), (std::vector<std::vector<size_t>>{{1 << 17}, {1 << 15, 1 << 15}, {1 << 15, 1}})) << "65,536 padded tokens";
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, {}}), (std::vector<std::vector<size_t>>{{1 << 17}, {1 << 15, 1 << 15}, {1 << 15, 1}})) << "65,536 padded tokens";
 }
 
 TEST(Batches, OneForEveryWorker) {
   std::vector<Job> jobs = jobsOf(std::vector<size_t>(200, 10));
-  EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, false}).size(), 1u);
-  EXPECT_EQ(cut(jobs, {256, 1, plenty, 4, false}).size(), 4u);
-  EXPECT_EQ(cut(jobs, {256, 1, plenty, 64, false}).size(), 1u) << "too few lines to share";
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, {}}).size(), 1u);
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 4, {}}).size(), 4u);
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 64, {}}).size(), 1u) << "too few lines to share";
 }
 
 TEST(Workers, EveryPieceOnce) {

@@ -82,12 +82,6 @@ TEST(Maps, EveryTraceOfEveryLine) {
   }
 }
 
-TEST(Maps, FolderThatCannotBe) {
-  std::string folder = temporaryFolder();
-  writeFile(folder + "/file", "");
-  EXPECT_EQ(execute(toy::model(), {"--maps", folder + "/file"}, "abc\n").code, 1);
-}
-
 struct Image {
   int width = 0, height = 0;
   std::vector<unsigned char> pixels;

@@ -122,7 +122,7 @@ TEST(Program, Usage) {
   Outcome help = toyRun({"--help"}, "");
   EXPECT_EQ(help.code, 0);
   for (const char *part : {"reads text by characters (`letters.vocab`, 29 tokens)", "writes text by words (`sounds.vocab`, 7 tokens)", "at most 6 tokens",
-                           "--weights", "--beam", "--nbest", "--sample", "--seed", "--scores", "--maps", "--threads", "--input", "--output", "--batch",
+                           "--weights", "--beam", "--nbest", "--sample", "--seed", "--scores", "--maps", "--logits", "--threads", "--input", "--output", "--batch",
                            "--max-input", "--version"})
     EXPECT_NE(help.out.find(part), std::string::npos) << part;
   EXPECT_EQ(toyRun({"--version"}, "").out, "toy, compiled by Fovea 0.1.0, table 1\n");

@@ -229,24 +229,26 @@ TEST(Search, SamplesFollowTheModel) {
     EXPECT_NEAR(share[token], std::exp(gain[token]), 0.03) << token;
 }
 
-// Traces follow ancestry: `self` is the prefix that a step saw, `p` depends on its last token.
-TEST(Search, TracesAreOfTheBestHypothesis) {
+// Traces and logits follow ancestry: `self` is the prefix that a step saw, `p` depends on its last token.
+TEST(Search, WhatIsKeptIsOfTheBestHypothesis) {
   for (int64_t beam : {1, 4}) {
     SearchOptions options;
     options.beam = beam;
-    options.traces = true;
+    options.keep = {true, true};
     Search search(model(), options);
     std::vector<Job> jobs = jobsFor(64, 11);
     run(search, jobs, 20);
     for (const Job &job : jobs) {
       std::vector<int32_t> tokens = withEnds(job.best[0]);
       ASSERT_EQ(job.traces.size(), 3u);
-      const TraceRows &p = job.traces[0], &self = job.traces[2];
+      const StepRows &p = job.traces[0], &self = job.traces[2];
       ASSERT_EQ(p.rows.size(), tokens.size() - 1);
+      ASSERT_EQ(job.logits.rows.size(), tokens.size() - 1);
       for (size_t step = 0; step < p.rows.size(); ++step) {
         EXPECT_EQ(self.shapes[step], (std::vector<int64_t>{int64_t(step) + 1}));
         for (size_t before = 0; before <= step; ++before)
           EXPECT_EQ(self.rows[step][before], float(tokens[before]));
+        EXPECT_EQ(job.logits.rows[step], toy::logits(job.source, {tokens.begin(), tokens.begin() + int64_t(step) + 1}));
         for (size_t i = 0; i < job.source.size(); ++i)
           EXPECT_EQ(p.rows[step][i], float((job.source[i] + tokens[step]) % 5) / 4);
       }

@@ -1,0 +1,16 @@
+// Logits as NumPy files.
+#ifndef FOVEA_RUNTIME_PROGRAM_LOGITS_H
+#define FOVEA_RUNTIME_PROGRAM_LOGITS_H
+
+#include "runtime/program/Search.h"
+
+#include <string>
+
+namespace fovea::program {
+
+// The bytes of a .npy file (format 1.0, f32 [steps, vocabulary]) of what a line's best hypothesis was chosen by.
+std::string toNpy(const StepRows &logits);
+
+}  // namespace fovea::program
+
+#endif  // FOVEA_RUNTIME_PROGRAM_LOGITS_H
