@@ -5,14 +5,17 @@
         return dict(o=...)                               # what each result must be
 
 Inputs that are plain Python numbers go through --set, tensors through the file. Each case runs twice, compiled and with
---oracle, and both are compared with the formula. Several input sets make several runs. `error(...)` describes a wrong
+--oracle, and both are compared with the formula; an example of the catalogue a third time, through its object
+and on tensors with strides. Several input sets make several runs. `error(...)` describes a wrong
 program or input: exit code 1 and a message."""
 
 import dataclasses
 import inspect
+import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import typing
 
@@ -127,15 +130,34 @@ def expected(item):
         return item.want(**given)
 
 
+def strided(item, folder, build, out):
+    """The commands that call an example through its object, on tensors that do not lie compactly; see strided.py."""
+    given = {k: v for k, v in item.inputs.items() if not isinstance(v, tensors.Tensor)}
+    with open(os.path.join(folder, "rest.json"), "w") as file:
+        json.dump({"scalars": given, "shapes": {k: list(np.shape(v)) for k, v in expected(item).items()}}, file)
+    source, given = command(item, folder, build)[2:5:2]
+    kernel = os.path.join(folder, "kernel")
+    return [[os.path.join(build, "bin", "fovea"), "compile", source, "-o", kernel + ".o"],
+            ["cc", "-shared", kernel + ".o", "-lm", "-pthread", "-o", kernel + ".so"],
+            [sys.executable, os.path.join(ROOT, "test", "values", "strided.py"), source, kernel + ".so", given, out,
+             os.path.join(folder, "rest.json")]]
+
+
 def check(item, build, way):
-    """Runs one case, `way` being `compiled` or `oracle`; returns what is wrong, or None."""
+    """Runs one case, `way` being `compiled`, `oracle` or `strided`; returns what is wrong, or None."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.safetensors")
-        line = command(item, folder, build) + ["--out", out] + (["--oracle"] if way == "oracle" else [])
-        try:
-            done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
-        except subprocess.TimeoutExpired:
-            return "no end after 120 s"
+        if way == "strided":
+            lines = strided(item, folder, build, out)
+        else:
+            lines = [command(item, folder, build) + ["--out", out] + (["--oracle"] if way == "oracle" else [])]
+        for line in lines:
+            try:
+                done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
+            except subprocess.TimeoutExpired:
+                return "no end after 120 s"
+            if done.returncode:
+                break
         message = (done.stdout + done.stderr)[-3000:]
         if item.error:
             if done.returncode not in item.codes:
