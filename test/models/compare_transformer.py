@@ -1,12 +1,13 @@
 """Compares the program built from examples/models/g2p_transformer with the plain PyTorch reference; exit code 1 if they differ.
 
-    compare_transformer.py PROGRAM [--model DIR] [--words N] [--beam-words N] [--map-words N] [--threads N]
+    compare_transformer.py PROGRAM [--model DIR] [--words N] [--beam-words N] [--map-words N] [--logit-words N] [--threads N]
 
   greedy    every held-out word (or the first N of a seeded shuffle): the same tokens, and the log-probability within 1e-3
   alone     500 of them among other neighbours and on one thread: the same lines, so no line depends on its neighbours
   beam      N words, beam 4, 4 answers each: the same tokens in the same order; answers whose reference scores lie
             within 1e-4 of each other may change places, and scores are within 1e-3
   maps      N words: every layer's cross-attention (mean over heads) within 1e-4, and the last layer's argmax monotone for 90 %
+  logits    N words: the logits of every step of the greedy answer within 1e-4, and of the best answer of beam 4
   quality   word and phoneme error rates with and without stress; without stress at most 30 % of the held-out words are wrong
 """
 import argparse
@@ -15,6 +16,7 @@ import random
 import sys
 import tempfile
 
+import numpy
 import program
 import reference_transformer as reference
 import torch
@@ -123,6 +125,16 @@ def compare_maps(find, args, model, words):
     find.require(monotone >= 0.9 * len(words), f"maps: alignment monotone for {100 * monotone / len(words):.1f} % of {len(words)} words, at least 90 %")
 
 
+def compare_logits(find, args, model, words):
+    wanted = [[] for _ in words]
+    model.greedy(words, 256, lambda n, t, logits, p: wanted[n].append(logits.numpy()))
+    _, found = program.logits(args.program, words, "--threads", args.threads)
+    find.failed |= not program.compare_logits("logits greedy", found, [numpy.stack(rows) for rows in wanted])
+    answers, found = program.logits(args.program, words, "--beam", 4, "--threads", args.threads)
+    wanted = [model.logits_along(word, answer.split()).numpy() for word, answer in zip(words, answers)]
+    find.failed |= not program.compare_logits("logits beam 4", found, wanted)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -130,6 +142,7 @@ def main():
     parser.add_argument("--words", type=int, default=0, help="held-out words for greedy, 0: all")
     parser.add_argument("--beam-words", type=int, default=200)
     parser.add_argument("--map-words", type=int, default=200)
+    parser.add_argument("--logit-words", type=int, default=300)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -139,6 +152,8 @@ def main():
         compare_beam(find, args, model, held_out(args.beam_words))
     if args.map_words:
         compare_maps(find, args, model, held_out(args.map_words))
+    if args.logit_words:
+        compare_logits(find, args, model, held_out(args.logit_words))
     sys.exit(1 if find.failed else 0)
 
 

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+
+import numpy
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "python"))
 import cmudict_split  # noqa: E402,F401
@@ -33,6 +36,25 @@ def maps(folder):
         if o.get("head", "mean") == "mean":
             found[o["input"], o["trace"].rsplit(".", 1)[-1], o.get("layer", 0)] = values
     return found
+
+
+def logits(program, lines, *arguments):
+    """The program's answers, as `run` gives them, and for each line the logits [t, W] of its best answer's steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers = run(program, lines, "--logits", folder, *arguments)
+        return answers, [numpy.load(os.path.join(folder, f"{n:06}-logits.npy")) for n in range(1, len(lines) + 1)]
+
+
+def compare_logits(title, found, wanted):
+    """Prints how many lines have a logit for each step, and by how much they differ: at most 1e-4. Returns whether all is well."""
+    same = [n for n, (a, b) in enumerate(zip(found, wanted)) if a.shape == b.shape and a.dtype == numpy.float32]
+    off = max((float(numpy.abs(found[n] - wanted[n]).max()) for n in same), default=0.0)
+    print(f"{title} shapes: {len(same)} of {len(wanted)} equal")
+    steps = sum(len(found[n]) for n in same)
+    largest = max((float(numpy.abs(wanted[n]).max()) for n in same), default=0.0)
+    ok = off <= 1e-4
+    print(f"{'' if ok else 'FAILED: '}{title}: values differ by {off:.1e} at most in {steps} steps, 1e-4 is allowed; the largest is {largest:.1f}")
+    return ok and len(same) == len(wanted)
 
 
 def table(title, rates):

@@ -85,20 +85,24 @@ def words():
     return known + strange
 
 
-def margin(g2p, word):
-    """The smallest distance between the best and the second logit of any step of `predict`: how near to a tie the word comes."""
+def logits(g2p, word):
+    """[t, W]: the logits of every step of `predict`, the one that ends it included, by the package's own cells."""
     import numpy as np
     x = g2p.encode(word)
     h = g2p.gru(x, len(word) + 1, g2p.enc_w_ih, g2p.enc_w_hh, g2p.enc_b_ih, g2p.enc_b_hh)[:, -1]
-    token, least = 2, np.inf
-    for _ in range(20):
+    token, rows = 2, []
+    while len(rows) < 20 and token != 3:
         h = g2p.grucell(g2p.dec_emb[[token]], h, g2p.dec_w_ih, g2p.dec_w_hh, g2p.dec_b_ih, g2p.dec_b_hh)
-        logits = (np.matmul(h, g2p.fc_w.T) + g2p.fc_b)[0]
-        second, best = np.sort(logits)[-2:]
-        least, token = min(least, best - second), int(logits.argmax())
-        if token == 3:
-            break
-    return float(least)
+        rows.append((np.matmul(h, g2p.fc_w.T) + g2p.fc_b)[0])
+        token = int(rows[-1].argmax())
+    return np.stack(rows)
+
+
+def margin(g2p, word):
+    """The smallest distance between the best and the second logit of any step of `predict`: how near to a tie the word comes."""
+    import numpy as np
+    two = np.sort(logits(g2p, word))[:, -2:]
+    return float((two[:, 1] - two[:, 0]).min())
 
 
 def main():

@@ -147,6 +147,13 @@ class Reference:
         return answers
 
     @torch.no_grad()
+    def logits_along(self, word, phones):
+        """[t,W]: the logits of each step on the way through a given answer, the step after its last phoneme included where there is room."""
+        source, hidden = self.encode([word])
+        cache, tokens = [None] * self.decoders, [self.start] + [self.phonemes.index(p) for p in phones]
+        return torch.cat([self.step(torch.tensor([y]), t, source, hidden, cache)[0] for t, y in enumerate(tokens[:LIMIT])])
+
+    @torch.no_grad()
     def beam(self, word, size):
         """One word -> at most `size` answers (phonemes, score), best first: the header says how."""
         source, hidden = self.encode([word])
