@@ -91,7 +91,7 @@ struct Unit {
       message = "target `" + options.target + "` is not supported yet";
       return false;
     }
-    std::string code = objectCode(*module, machine, oracle() ? 1 : 3, options.form == Form::Asm, message);
+    std::string code = objectCode(*module, machine, oracle() ? !options.quick : 3, options.form == Form::Asm, message);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);
     else out.code = std::move(code);
@@ -128,7 +128,13 @@ bool compileModel(const ModelParts &model, const std::vector<std::string> &files
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitAll(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
-    addModelInterface(*unit.module, model.names, model.json, model.embedded);
+    Panels panels;
+    if (auto laid = (*unit.module)->getAttrOfType<DictionaryAttr>("attn.panels"))
+      for (NamedAttribute entry : laid) {
+        ArrayRef<int64_t> layout = cast<DenseI64ArrayAttr>(entry.getValue()).asArrayRef();
+        panels[entry.getName().str()] = {layout[0], layout[1]};
+      }
+    addModelInterface(*unit.module, model.names, model.table ? model.table(panels) : "", model.embedded);
     return true;
   });
   return done || give(unit, error, internal);

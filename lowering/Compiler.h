@@ -4,6 +4,8 @@
 
 #include "frontend/Core.h"
 
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@ struct CompileOptions {
   std::string target = "host";
   Form form = Form::Object;
   enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
+  bool quick = false;        // of an oracle: compile fast, run slowly
 };
 
 // What one compilation gives: text for the text forms, else host code and the leaves that it calls.
@@ -28,11 +31,15 @@ struct Compiled {
 bool compileKernels(const std::vector<const core::Function *> &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
                     std::string &error, bool &internal);
 
+// Parameters that the program's runtime lays in panels for the products that read them: the number of axes that are summed (the
+// parameter's first ones), and the columns of a panel.
+using Panels = std::map<std::string, std::pair<int64_t, int64_t>>;
+
 // A model's stages and its table, as one unit that exports `fovea_model_table`.
 struct ModelParts {
   std::vector<std::string> names;                  // of the stages: "load", "encode", "step"
   std::vector<const core::Function *> functions;
-  std::string json;                                // lowering/program/ProgramTable.h
+  std::function<std::string(const Panels &)> table; // its JSON, once the layout of the weights is known
   std::vector<std::string> embedded;               // contents of the files inside the program
 };
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal);

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
@@ -17,9 +18,13 @@ namespace {
 struct Tanh : OpRewritePattern<math::TanhOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(math::TanhOp op, PatternRewriter &b) const final {
-    if (!op.getType().isF32()) return failure();
+    if (!getElementTypeOrSelf(op.getType()).isF32()) return failure();
     Location loc = op.getLoc();
-    auto constant = [&](float v) -> Value { return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(v)); };
+    auto constant = [&](float v) -> Value {
+      TypedAttr value = b.getF32FloatAttr(v);
+      if (auto vector = dyn_cast<VectorType>(op.getType())) value = DenseElementsAttr::get(vector, v);
+      return arith::ConstantOp::create(b, loc, value);
+    };
     Value x = op.getOperand(), size = math::AbsFOp::create(b, loc, x), square = arith::MulFOp::create(b, loc, x, x);
     Value p = constant(-5.70498872745e-3f);
     for (float c : {2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f})

@@ -55,7 +55,9 @@ std::string objectCode(ModuleOp module, const Machine &machine, int optimisation
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   std::unique_ptr<llvm::TargetMachine> codegen(target->createTargetMachine(
       triple, machine.cpu, machine.features, options, llvm::Reloc::PIC_, std::nullopt,
-      optimisation > 1 ? llvm::CodeGenOptLevel::Default : llvm::CodeGenOptLevel::Less));
+      optimisation > 1   ? llvm::CodeGenOptLevel::Default
+      : optimisation == 1 ? llvm::CodeGenOptLevel::Less
+                          : llvm::CodeGenOptLevel::None));
   if (!codegen) {
     error = "no code generator for " + machine.cpu;
     return {};

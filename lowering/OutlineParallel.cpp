@@ -43,7 +43,9 @@ struct OutlineParallelPass : PassWrapper<OutlineParallelPass, OperationPass<Modu
     auto context = LLVM::LLVMStructType::getLiteral(&getContext(), fields);
 
     // The function.
-    std::string name = (parent.getName() + ".parallel." + Twine(counter++)).str();
+    // The line of the program that it comes from, for people who read profiles.
+    auto place = loc->findInstanceOf<FileLineColLoc>();
+    std::string name = (parent.getName() + ".line" + Twine(place ? place.getLine() : 0) + "." + Twine(counter++)).str();
     b.setInsertionPoint(parent);
     auto function = func::FuncOp::create(b, loc, name, b.getFunctionType({i64, pointer}, {}));
     function.setPrivate();
@@ -72,7 +74,7 @@ struct OutlineParallelPass : PassWrapper<OutlineParallelPass, OperationPass<Modu
     }
     b.setInsertionPointToStart(&parent.getBody().front());
     Value one = LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(1));
-    Value storage = LLVM::AllocaOp::create(b, loc, pointer, context, one, /*alignment=*/16);
+    Value storage = LLVM::AllocaOp::create(b, loc, pointer, context, one, /*alignment=*/64);  // of the widest vector
     b.setInsertionPoint(loop);
     for (auto [k, v] : llvm::enumerate(captured)) {
       Value converted = UnrealizedConversionCastOp::create(b, loc, fields[k], v).getResult(0);

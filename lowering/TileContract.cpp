@@ -1,6 +1,7 @@
 // attn-tile-contract: a matrix product on buffers, sum over K of A[M, K] * B[K, N], becomes loops around a Halide leaf. Each of M, N
-// and K may be several axes that lie together. B is packed in panels of the leaf's columns. Few rows stay with attn-loops: there the
-// packing would cost more than it gains, and the choice is made at run time.
+// and K may be several axes that lie together. The leaf reads B in panels of its columns. A model's parameter that only such products
+// read is laid out so when the weights are loaded: the module's `attn.panels` says which, as name = [axes of K, columns]. Any other B is
+// packed at each call.
 #include "dialect/Attn.h"
 #include "lowering/LeafCall.h"
 #include "lowering/Passes.h"
@@ -10,13 +11,17 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
 namespace fovea {
 namespace {
 
-constexpr int64_t fewRows = 1;  // below so many rows the leaf is not used
+constexpr int64_t leastWork = 256;  // products with fewer weights stay with attn-loops
 
 // The product's dimensions by the part they play.
 struct Product {
@@ -24,6 +29,7 @@ struct Product {
   unsigned a, b;               // operand numbers
   bool transposed = false;     // B lies as [N, K]
   SmallVector<unsigned> m, n, k;
+  int64_t N = 1, K = 1;
 
   static std::optional<Product> of(linalg::GenericOp op) {
     if (!op.hasPureBufferSemantics() || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1) return {};
@@ -87,33 +93,33 @@ struct Product {
       if (!cast<MemRefType>(op->getOperand(operand).getType()).getElementType().isF32()) return false;
     auto bType = cast<MemRefType>(op->getOperand(b).getType());
     if (!bType.getLayout().isIdentity() || !bType.hasStaticShape()) return false;  // weights: everything about them is known
-    return liesTogether(a, m.size()) && liesTogether(2, m.size());
+    if (!liesTogether(a, m.size()) || !liesTogether(2, m.size())) return false;
+    for (size_t axis = 0; axis < inB.size(); axis++) ((axis < (transposed ? n : k).size()) == transposed ? N : K) *= bType.getDimSize(axis);
+    return N * K >= leastWork;
   }
 };
 
 class Tiler {
  public:
-  Tiler(Product p, ModuleOp module, const leaf::TargetInfo &target) : p(p), module(module), target(target), b(p.op), loc(p.op.getLoc()) {}
+  // The columns of a panel.
+  static int64_t columnsFor(const Product &p, const leaf::TargetInfo &target) {
+    return std::min<int64_t>(target.columns, (p.N + target.lanes - 1) / target.lanes * target.lanes);
+  }
+
+  // `inPanels`: B already lies so.
+  Tiler(Product p, bool inPanels, ModuleOp module, const leaf::TargetInfo &target)
+      : p(p), inPanels(inPanels), module(module), target(target), b(p.op), loc(p.op.getLoc()) {}
 
   LogicalResult run() {
-    auto sizeOf = [&](unsigned operand, size_t axis) { return cast<MemRefType>(p.op->getOperand(operand).getType()).getDimSize(axis); };
-    int64_t N = 1, K = 1;
-    for (size_t axis = 0; axis < p.n.size(); axis++) N *= sizeOf(p.b, (p.transposed ? 0 : p.k.size()) + axis);
-    for (size_t axis = 0; axis < p.k.size(); axis++) K *= sizeOf(p.b, (p.transposed ? p.n.size() : 0) + axis);
-    int64_t columns = std::min<int64_t>(target.columns, (N + target.lanes - 1) / target.lanes * target.lanes), rows = target.rows * 4;
-    if (N * K < 256) return success();  // too small to matter: attn-loops
-    leaf::LeafSpec full = spec(rows, columns, false), edge = spec(rows, columns, true);
+    const int64_t N = p.N, K = p.K, columns = columnsFor(p, target), rows = target.rows * 4;
+    const bool accumulate = !dropFill();
+    leaf::LeafSpec full = spec(rows, columns, accumulate, false), edge = spec(rows, columns, accumulate, true);
     if (failed(declareLeaf(p.op, module, full)) || failed(declareLeaf(p.op, module, edge))) return failure();
 
     Value M = constant(1);
     for (size_t axis = 0; axis < p.m.size(); axis++) M = arith::MulIOp::create(b, loc, M, memref::DimOp::create(b, loc, p.op->getOperand(p.a), axis));
-    Value many = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, M, constant(fewRows));
-    auto choose = scf::IfOp::create(b, loc, many, /*withElse=*/true);
-    p.op->moveBefore(choose.elseBlock()->getTerminator());
-    b.setInsertionPointToStart(choose.thenBlock());
-
     int64_t panels = (N + columns - 1) / columns;
-    Value packed = pack(N, K, columns, panels);
+    Value packed = inPanels ? p.op->getOperand(p.b) : pack(N, K, columns, panels);
     Metadata a = metadata(p.op->getOperand(p.a)), c = metadata(p.op->getOperand(2)), w = metadata(packed);
     Value aStride = a.strides[p.m.size() - 1], cStride = c.strides[p.m.size() - 1];
     Value rowTiles = arith::CeilDivSIOp::create(b, loc, M, constant(rows));
@@ -138,6 +144,7 @@ class Tiler {
     callLeaf(b, loc, full, named);
     b.setInsertionPointToStart(which.elseBlock());
     callLeaf(b, loc, edge, named);
+    p.op->erase();
     return success();
   }
 
@@ -146,13 +153,27 @@ class Tiler {
   Value toI32(Value v) { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); }
   Type pointerType() { return LLVM::LLVMPointerType::get(b.getContext()); }
 
-  leaf::LeafSpec spec(int64_t rows, int64_t columns, bool edges) {
+  // The product starts from 0 when nothing reads its output between a fill with 0 and the product; the fill is then not needed.
+  bool dropFill() {
+    Value out = p.op->getOperand(2);
+    for (Operation *before = p.op->getPrevNode(); before; before = before->getPrevNode()) {
+      if (auto fill = dyn_cast<linalg::FillOp>(before); fill && fill.getOutputs()[0] == out) {
+        if (!matchPattern(fill.getInputs()[0], m_AnyZeroFloat())) return false;
+        fill.erase();
+        return true;
+      }
+      if (!isa<memref::AllocOp>(before) && !isMemoryEffectFree(before)) return false;
+    }
+    return false;
+  }
+
+  leaf::LeafSpec spec(int64_t rows, int64_t columns, bool accumulate, bool edges) {
     leaf::LeafSpec s;
     s.kind = leaf::LeafSpec::ContractLeaf;
     s.target = target.name;
     s.contract.rows = int(rows);
     s.contract.columns = int(columns);
-    s.contract.accumulate = true;
+    s.contract.accumulate = accumulate;
     s.contract.edges = edges;
     return s;
   }
@@ -204,6 +225,7 @@ class Tiler {
   }
 
   Product p;
+  bool inPanels;
   ModuleOp module;
   const leaf::TargetInfo &target;
   OpBuilder b;
@@ -220,13 +242,63 @@ struct TileContractPass : PassWrapper<TileContractPass, OperationPass<ModuleOp>>
   void runOnOperation() final {
     auto name = getOperation()->getAttrOfType<StringAttr>("attn.target");
     const leaf::TargetInfo *target = name ? leaf::findTarget(name.getValue().str()) : nullptr;
-    if (!target) return;  // no leaves for this machine
-    SmallVector<linalg::GenericOp> ops;
-    getOperation().walk([&](linalg::GenericOp op) { ops.push_back(op); });
-    for (linalg::GenericOp op : ops)
-      if (auto product = Product::of(op))
-        if (failed(Tiler(*product, getOperation(), *target).run())) return signalPassFailure();
+    SmallVector<Product> products;
+    if (target)  // else there are no leaves for this machine
+      getOperation().walk([&](linalg::GenericOp op) {
+        if (auto product = Product::of(op)) products.push_back(*product);
+      });
+    if (!products.empty() && failed(tile(products, *target))) return signalPassFailure();
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      for (BlockArgument argument : function.getArguments()) function.removeArgAttr(argument.getArgNumber(), parameterAttr);
   }
+
+ private:
+  LogicalResult tile(ArrayRef<Product> products, const leaf::TargetInfo &target) {
+    layParameters(products, target);
+    for (const Product &product : products) {
+      StringAttr name = parameterOf(product.op->getOperand(product.b));
+      if (failed(Tiler(product, name && panels.count(name), getOperation(), target).run())) return failure();
+    }
+    Builder b(&getContext());
+    if (!panels.empty())
+      getOperation()->setAttr("attn.panels", b.getDictionaryAttr(llvm::map_to_vector(panels, [&](const auto &entry) {
+        return b.getNamedAttr(entry.first, b.getDenseI64ArrayAttr({entry.second.first, entry.second.second}));
+      })));
+    return success();
+  }
+
+  static constexpr StringLiteral parameterAttr = "attn.parameter";
+
+  // The model's parameter that a value is, if it is one.
+  static StringAttr parameterOf(Value v) {
+    auto argument = dyn_cast<BlockArgument>(v);
+    auto function = argument ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp()) : nullptr;
+    return function ? function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), parameterAttr) : StringAttr();
+  }
+
+  // Finds the parameters that nothing reads but products, as their B, [K, N], in every stage.
+  void layParameters(ArrayRef<Product> products, const leaf::TargetInfo &target) {
+    llvm::DenseMap<Operation *, const Product *> byOp;
+    for (const Product &p : products) byOp[p.op] = &p;
+    llvm::SetVector<StringAttr> refused;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      for (BlockArgument argument : function.getArguments()) {
+        StringAttr name = parameterOf(argument);
+        if (!name) continue;
+        for (OpOperand &use : argument.getUses()) {
+          const Product *p = byOp.lookup(use.getOwner());
+          if (!p || use.getOperandNumber() != p->b || p->transposed) {
+            refused.insert(name);
+            continue;
+          }
+          std::pair<int64_t, int64_t> layout{int64_t(p->k.size()), Tiler::columnsFor(*p, target)};
+          if (panels.insert({name, layout}).first->second != layout) refused.insert(name);
+        }
+      }
+    for (StringAttr name : refused) panels.erase(name);
+  }
+
+  llvm::MapVector<StringAttr, std::pair<int64_t, int64_t>> panels;  // parameter -> axes of K, columns
 };
 
 }  // namespace

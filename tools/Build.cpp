@@ -52,7 +52,10 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   }
   core::Model described = model;
   described.encode.tensors = staged.parameters;
-  code.json = program::programTable(described, parts);
+  code.table = [&](const Panels &panels) {
+    parts.panels = panels;
+    return program::programTable(described, parts);
+  };
 
   CompileOptions compile;
   compile.target = options.target;

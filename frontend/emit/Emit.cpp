@@ -77,6 +77,8 @@ class Emitter {
     if (mapped) types.push_back(MemRefType::get({ShapedType::kDynamic}, b.getI32Type()));
     for (const core::Result &r : f.results) types.push_back(resultType(r));
     auto function = func::FuncOp::create(b, loc, name, b.getFunctionType(types, {}));
+    for (auto [k, p] : llvm::enumerate(f.parameters))
+      if (!p.scalar && f.tensors[p.id].role == core::Tensor::Parameter) function.setArgAttr(k, "attn.parameter", b.getStringAttr(f.tensors[p.id].name));
     Block *entry = function.addEntryBlock();
     b.setInsertionPointToStart(entry);
 

@@ -91,8 +91,11 @@ std::string programTable(const core::Model &model, const TableParts &parts) {
   root["weights"] = parts.weights;
   root["parameters"] = json::array();
   for (const core::Tensor &tensor : model.encode.tensors)
-    if (tensor.role == core::Tensor::Parameter)
+    if (tensor.role == core::Tensor::Parameter) {
       root["parameters"].push_back(parameter(model.encode, tensor));
+      if (auto panels = parts.panels.find(tensor.name); panels != parts.panels.end())
+        root["parameters"].back()["panels"] = {{"axes", panels->second.first}, {"columns", panels->second.second}};
+    }
   root["traces"] = json::array();
   for (const core::Trace &trace : model.traces) {
     json object{{"name", trace.name}};

@@ -5,6 +5,7 @@
 #include "frontend/Core.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct TableParts {
   std::vector<EmbeddedFile> files;   // in the order of the table's files
   std::string weights;               // embedded file, or file beside the program; may be empty
   std::string compiler;              // version of Fovea
+  std::map<std::string, std::pair<int64_t, int64_t>> panels;  // by parameter: axes of the panels' rows, columns
 };
 
 // Parameters come from encode's tensors with role Parameter. Throws std::invalid_argument for a parameter whose extents are not

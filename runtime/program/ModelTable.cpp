@@ -68,7 +68,7 @@ TextFormat readFormat(const json &object) {
 }
 
 Parameter readParameter(const json &object) {
-  Parameter parameter{text(object, "name"), text(object, "foreign"), typeOf(text(object, "type")), object.at("shape"), {}};
+  Parameter parameter{text(object, "name"), text(object, "foreign"), typeOf(text(object, "type")), object.at("shape"), {}, 0, 0};
   std::vector<bool> seen(parameter.shape.size());
   if (object.contains("layout"))
     parameter.layout = object["layout"].get<std::vector<std::vector<uint32_t>>>();
@@ -90,6 +90,13 @@ Parameter readParameter(const json &object) {
     count = product(count, extent);
   }
   product(count, 8);
+  if (object.contains("panels")) {
+    parameter.panelAxes = object["panels"].at("axes").get<uint32_t>();
+    parameter.panelColumns = object["panels"].at("columns").get<int64_t>();
+    if (parameter.panelAxes == 0 || parameter.panelAxes >= parameter.shape.size() || parameter.panelColumns < 1 || parameter.panelColumns > 4096)
+      wrong("the panels of parameter `" + parameter.name + "` do not fit its shape");
+    product(product(count, parameter.panelColumns), 8);
+  }
   return parameter;
 }
 

@@ -31,6 +31,8 @@ struct Parameter {
   Type type{};
   std::vector<int64_t> shape;
   std::vector<std::vector<uint32_t>> layout; // the axes that make up each dimension of the file's tensor
+  uint32_t panelAxes = 0;                    // not 0: lies as [N / panelColumns, K, panelColumns], K the first so many axes, N the others
+  int64_t panelColumns = 0;
 };
 
 enum class What : uint8_t {

@@ -123,10 +123,20 @@ const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer 
     throw Error("has " + std::to_string(stored.bytes) + " bytes for a shape of " + written(stored.shape));
   size_t size = bytesOf(parameter.type);
   bool ordered = std::is_sorted(order.begin(), order.end());
-  if (ordered && same && count > 0 && reinterpret_cast<uintptr_t>(stored.data) % size == 0)
+  const bool panels = parameter.panelAxes > 0;
+  if (ordered && same && !panels && count > 0 && reinterpret_cast<uintptr_t>(stored.data) % size == 0)
     return stored.data;
 
-  buffer.reserve(size_t(count) * size);
+  // Element (k, n) of panels stands at ((n / columns) * K + k) * columns + n % columns; what is beyond N is 0.
+  int64_t columns = parameter.panelColumns, K = 1, N = 1, elements = count;
+  if (panels) {
+    for (size_t axis = 0; axis < parameter.shape.size(); ++axis)
+      (axis < parameter.panelAxes ? K : N) *= parameter.shape[axis];
+    elements = (N + columns - 1) / columns * columns * K;
+  }
+  buffer.reserve(size_t(elements) * size);
+  if (elements != count)
+    std::memset(buffer.data(), 0, size_t(elements) * size);
   // Strides in the file, by the parameter's axes.
   size_t rank = parameter.shape.size();
   std::vector<int64_t> strides(rank), at(rank);
@@ -135,9 +145,10 @@ const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer 
     strides[order[place]] = stride;
     stride *= parameter.shape[order[place]];
   }
-  auto *to = static_cast<unsigned char *>(buffer.data());
   int64_t from = 0;
-  for (int64_t element = 0; element < count; ++element, to += size) {
+  for (int64_t element = 0; element < count; ++element) {
+    int64_t place = panels ? (element % N / columns * K + element / N) * columns + element % N % columns : element;
+    auto *to = static_cast<unsigned char *>(buffer.data()) + size_t(place) * size;
     const unsigned char *source = static_cast<const unsigned char *>(stored.data) + size_t(from) * storage->bytes;
     if (same)
       std::memcpy(to, source, size);

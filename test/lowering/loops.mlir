@@ -45,9 +45,9 @@ func.func @constant(%x: memref<4x64xf32>, %out: memref<4xf32>) {
 // CHECK-LABEL: func @causal
 // CHECK: scf.for %[[I:.*]] = %{{.*}} to %{{.*}} step
 // CHECK: %[[I32:.*]] = arith.index_cast %[[I]] : index to i32
-// CHECK: arith.subi %c0
-// CHECK: %[[NEXT:.*]] = arith.addi %{{.*}}, %c1
-// CHECK: %[[HIGH:.*]] = arith.minsi %c64{{.*}}, %[[NEXT]]
+// CHECK: %[[NEXT:.*]] = arith.addi %{{.*}}, %c1_i64
+// CHECK: %[[AFTER:.*]] = arith.index_cast %[[NEXT]] : i64 to index
+// CHECK: %[[HIGH:.*]] = arith.minsi %c64{{.*}}, %[[AFTER]]
 // CHECK: %[[END:.*]] = arith.maxsi %{{.*}}, %[[HIGH]]
 // CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]] step
 func.func @causal(%x: memref<4x64xf32>, %out: memref<4xf32>) {
@@ -136,7 +136,7 @@ func.func @tested(%x: memref<64xf32>, %same: memref<64xi32>, %out: memref<f32>) 
   return
 }
 
-// A product of the position is no bound (rule M5 takes coefficients 1 and -1).
+// A square of the position is no bound.
 // CHECK-LABEL: func @not_linear
 // CHECK-NOT: arith.minsi %c64
 // CHECK: scf.for
@@ -149,6 +149,100 @@ func.func @not_linear(%x: memref<64xf32>, %out: memref<f32>, %w: i32) {
     %j32 = arith.index_cast %j : index to i32
     %square = arith.muli %j32, %j32 : i32
     %keep = arith.cmpi slt, %square, %w : i32
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// What can be solved for the position bounds it too: |i - j| <= w, 2 * j <= i, j / 4 == i / 4.
+// CHECK-LABEL: func @absolute
+// CHECK: %[[LOW:.*]] = arith.maxsi %c0
+// CHECK: scf.for %{{.*}} = %[[LOW]] to
+func.func @absolute(%x: memref<4x64xf32>, %out: memref<4xf32>, %w: i32) {
+  %zero = arith.constant 0 : i32
+  linalg.generic {indexing_maps = [#x, #o], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %i32 = arith.index_cast %i : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %distance = arith.subi %i32, %j32 : i32
+    %negated = arith.subi %zero, %distance : i32
+    %size = arith.maxsi %distance, %negated : i32
+    %keep = arith.cmpi sle, %size, %w : i32
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// CHECK-LABEL: func @multiple
+// CHECK: %[[HALF:.*]] = arith.floordivsi %{{.*}}, %c2_i64
+// CHECK: arith.addi %[[HALF]]
+// CHECK: arith.minsi %c64
+func.func @multiple(%x: memref<4x64xf32>, %out: memref<4xf32>) {
+  %two = arith.constant 2 : i32
+  linalg.generic {indexing_maps = [#x, #o], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %i32 = arith.index_cast %i : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %twice = arith.muli %j32, %two : i32
+    %keep = arith.cmpi sle, %twice, %i32 : i32
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// CHECK-LABEL: func @chunk
+// CHECK: arith.muli %{{.*}}, %c4_i64
+// CHECK: %[[LOW:.*]] = arith.maxsi %c0
+// CHECK: scf.for %{{.*}} = %[[LOW]] to
+func.func @chunk(%x: memref<4x64xf32>, %out: memref<4xf32>) {
+  %four = arith.constant 4 : i32
+  linalg.generic {indexing_maps = [#x, #o], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %i32 = arith.index_cast %i : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %mine = arith.floordivsi %i32, %four : i32
+    %its = arith.floordivsi %j32, %four : i32
+    %keep = arith.cmpi eq, %its, %mine : i32
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// A real bound, |j - center[i]| <= 2 (Luong's local attention), with room for rounding; each point is still tested.
+// CHECK-LABEL: func @real
+// CHECK-SAME: %[[CENTER:[a-z0-9]+]]: memref<4xf32>
+// CHECK: arith.extf %{{.*}} : f32 to f64
+// CHECK: %[[LOW:.*]] = arith.maxsi %c0
+// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: arith.cmpf ole
+func.func @real(%x: memref<4x64xf32>, %center: memref<4xf32>, %out: memref<4xf32>) {
+  %two = arith.constant 2.0 : f32
+  linalg.generic {indexing_maps = [#x, #o, #o], iterator_types = ["parallel", "reduction"]} ins(%x, %center : memref<4x64xf32>, memref<4xf32>) outs(%out : memref<4xf32>) {
+  ^bb0(%a: f32, %c: f32, %acc: f32):
+    %j = linalg.index 1 : index
+    %j32 = arith.index_cast %j : index to i32
+    %at = arith.sitofp %j32 : i32 to f32
+    %distance = arith.subf %at, %c : f32
+    %size = math.absf %distance : f32
+    %keep = arith.cmpf ole, %size, %two : f32
     %support = attn.support %keep
     %s = arith.addf %acc, %a : f32
     %n = arith.select %support, %s, %acc : f32

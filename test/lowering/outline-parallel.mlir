@@ -2,8 +2,8 @@
 
 // CHECK: func.func private @fovea_parallel_for((i64, !llvm.ptr) -> (), !llvm.ptr, i64)
 
-// The body is a function of the index and of a context that holds what it uses; constants are made again inside.
-// CHECK: func.func private @fill.parallel.0(%[[I:.*]]: i64, %[[CONTEXT:.*]]: !llvm.ptr)
+// The body is a function, named by the line it comes from, of the index and of a context that holds what it uses; constants are made again inside.
+// CHECK: func.func private @fill.line{{[0-9]+}}.0(%[[I:.*]]: i64, %[[CONTEXT:.*]]: !llvm.ptr)
 // CHECK-SAME: linkage = #llvm.linkage<internal>
 // CHECK-DAG: %[[SEVEN:.*]] = arith.constant 7.0
 // CHECK-DAG: llvm.getelementptr %[[CONTEXT]][0, 0]
@@ -15,7 +15,7 @@
 // CHECK: %[[STORAGE:.*]] = llvm.alloca {{.*}} x !llvm.struct<(struct<
 // CHECK-NOT: scf.parallel
 // CHECK: llvm.store
-// CHECK-DAG: %[[BODY:.*]] = {{(func\.)?}}constant @fill.parallel.0
+// CHECK-DAG: %[[BODY:.*]] = {{(func\.)?}}constant @fill.line{{[0-9]+}}.0
 // CHECK-DAG: %[[COUNT:.*]] = arith.index_cast %[[N]] : index to i64
 // CHECK: call @fovea_parallel_for(%[[BODY]], %[[STORAGE]], %[[COUNT]])
 func.func @fill(%out: memref<?xf32>, %n: index) {
@@ -29,7 +29,7 @@ func.func @fill(%out: memref<?xf32>, %n: index) {
 }
 
 // A parallel loop inside one is a call inside the outer one's function.
-// CHECK: func.func private @nested.parallel.2
+// CHECK: func.func private @nested.line{{[0-9]+}}.2
 // CHECK: call @fovea_parallel_for
 // CHECK: func.func @nested(
 // CHECK: call @fovea_parallel_for

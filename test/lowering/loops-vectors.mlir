@@ -1,0 +1,101 @@
+// RUN: fovea-opt %s --attn-loops --canonicalize | FileCheck %s
+
+// The last parallel dimension, or a reduced one, becomes vectors of the target's lanes where all that moves along it lies along it.
+#x = affine_map<(i, j) -> (i, j)>
+#r = affine_map<(i, j) -> (i)>
+#v = affine_map<(i, j) -> (j)>
+#t = affine_map<(i, j) -> (j, i)>
+module attributes {attn.target = "x86-64-v3"} {
+  // A known extent that the lanes divide has no tail; what does not move is loaded once a row.
+  // CHECK-LABEL: func.func @elementwise
+  // CHECK: %[[MEAN:.*]] = memref.load
+  // CHECK: scf.for %[[J:.*]] = %c0{{.*}} to %c64{{.*}} step %c8
+  // CHECK: vector.load %{{.*}}[%{{.*}}, %[[J]]] : memref<4x64xf32>, vector<8xf32>
+  // CHECK: %[[WIDE:.*]] = vector.broadcast %[[MEAN]]
+  // CHECK: arith.subf %{{.*}}, %[[WIDE]]
+  // CHECK: vector.store
+  // CHECK-NOT: maskedload
+  // CHECK: return
+  func.func @elementwise(%x: memref<4x64xf32>, %mean: memref<4xf32>, %out: memref<4x64xf32>) {
+    linalg.generic {indexing_maps = [#x, #r, #x], iterator_types = ["parallel", "parallel"]} ins(%x, %mean : memref<4x64xf32>, memref<4xf32>) outs(%out : memref<4x64xf32>) {
+    ^bb0(%a: f32, %m: f32, %o: f32):
+      %d = arith.subf %a, %m : f32
+      linalg.yield %d : f32
+    }
+    return
+  }
+
+  // An unknown extent ends in a masked vector.
+  // CHECK-LABEL: func.func @tail
+  // CHECK: vector.load
+  // CHECK: vector.store
+  // CHECK: vector.create_mask
+  // CHECK: vector.maskedload
+  // CHECK: vector.maskedstore
+  func.func @tail(%x: memref<4x?xf32>, %out: memref<4x?xf32>) {
+    linalg.generic {indexing_maps = [#x, #x], iterator_types = ["parallel", "parallel"]} ins(%x : memref<4x?xf32>) outs(%out : memref<4x?xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      %d = arith.addf %a, %a : f32
+      linalg.yield %d : f32
+    }
+    return
+  }
+
+  // A sum: four vectors side by side, put together at the end.
+  // CHECK-LABEL: func.func @sum
+  // CHECK: scf.for %{{.*}} to %c64{{.*}} step %c32{{.*}} iter_args
+  // CHECK-COUNT-4: vector.load
+  // CHECK: scf.yield
+  // CHECK-COUNT-3: vector.extract_strided_slice {{.*}}offsets = [0]
+  // CHECK: vector.extract %{{.*}}[0]
+  // CHECK: memref.store
+  func.func @sum(%x: memref<4x64xf32>, %out: memref<4xf32>) {
+    linalg.generic {indexing_maps = [#x, #r], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
+    ^bb0(%a: f32, %acc: f32):
+      %s = arith.addf %acc, %a : f32
+      linalg.yield %s : f32
+    }
+    return
+  }
+
+  // In a model's stage a sum over an axis of unknown extent is taken in order; a maximum may still be taken in any.
+  // CHECK-LABEL: func.func @in_order
+  // CHECK-NOT: vector.load
+  // CHECK: arith.addf %{{.*}} : f32
+  // CHECK: vector.load
+  // CHECK: arith.maxsi %{{.*}} : vector<8xi32>
+  func.func @in_order(%x: memref<4x?xf32>, %out: memref<4xf32>, %n: memref<4x?xi32>, %most: memref<4xi32>) attributes {attn.exact_rows} {
+    linalg.generic {indexing_maps = [#x, #r], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x?xf32>) outs(%out : memref<4xf32>) {
+    ^bb0(%a: f32, %acc: f32):
+      %s = arith.addf %acc, %a : f32
+      linalg.yield %s : f32
+    }
+    linalg.generic {indexing_maps = [#x, #r], iterator_types = ["parallel", "reduction"]} ins(%n : memref<4x?xi32>) outs(%most : memref<4xi32>) {
+    ^bb0(%a: i32, %acc: i32):
+      %s = arith.maxsi %acc, %a : i32
+      linalg.yield %s : i32
+    }
+    return
+  }
+
+  // What lies across the vectors, what is no reduction in any order, and short dimensions stay scalar.
+  // CHECK-LABEL: func.func @scalar
+  // CHECK-NOT: vector.
+  // CHECK: return
+  func.func @scalar(%x: memref<64x4xf32>, %out: memref<4x64xf32>, %y: memref<4x2xf32>, %small: memref<4x2xf32>, %last: memref<4xf32>) {
+    linalg.generic {indexing_maps = [#t, #x], iterator_types = ["parallel", "parallel"]} ins(%x : memref<64x4xf32>) outs(%out : memref<4x64xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      linalg.yield %a : f32
+    }
+    linalg.generic {indexing_maps = [#x, #x], iterator_types = ["parallel", "parallel"]} ins(%y : memref<4x2xf32>) outs(%small : memref<4x2xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      linalg.yield %a : f32
+    }
+    linalg.generic {indexing_maps = [#x, #r], iterator_types = ["parallel", "reduction"]} ins(%out : memref<4x64xf32>) outs(%last : memref<4xf32>) {
+    ^bb0(%a: f32, %acc: f32):
+      %d = arith.subf %a, %acc : f32
+      linalg.yield %d : f32
+    }
+    return
+  }
+}
