@@ -1,0 +1,216 @@
+// Many kernels in one process, each against both oracles, for run.py. A line of standard input is one kernel, with tabs between
+//
+//   ID  FILE  IN.safetensors  CLEAN.safetensors or nothing  name=value...
+//
+// and is answered by lines that end with `end ID STATUS`. The kernel runs in several placements of its tensors: each against an unmapped
+// page, after it or before it, so that a read or a write beside a tensor is a crash, and spread out with gaps that must stay as they
+// are. CLEAN is IN with harmless values where no row visits (rule M7): nothing may differ.
+#include "frontend/Frontend.h"
+#include "tools/Execute.h"
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fmt/core.h>
+#include <iostream>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace fovea;
+
+namespace {
+
+enum Placement { PageAfter, PageBefore, Gaps };
+const char *const placementNames[] = {"with a page after each tensor", "with a page before each tensor", "with gaps in each tensor"};
+constexpr unsigned char gap = 0xff;  // a NaN; -1; a bool that is none
+
+// One tensor, placed. What a handler of signals reads lies in plain arrays.
+class Placed {
+public:
+  Placed(const DLTensor &from, int64_t size, Placement placement, const std::string &name) : name(name), size(size), tensor(from) {
+    int rank = from.ndim;
+    strides.assign(rank, 1);
+    for (int axis = rank - 2; axis >= 0; axis--) {
+      // Every row but those of one axis is longer than it must be.
+      int64_t more = placement == Gaps ? (axis == rank - 2 ? 3 : strides[axis + 1]) : 0;
+      strides[axis] = std::max<int64_t>(from.shape[axis + 1], 1) * strides[axis + 1] + more;
+    }
+    int64_t last = 0;
+    for (int axis = 0; axis < rank; axis++) {
+      if (from.shape[axis] == 0) empty = true;
+      last += (from.shape[axis] - 1) * strides[axis];
+    }
+    span = empty ? 0 : size_t(last + 1) * size;
+    size_t page = size_t(sysconf(_SC_PAGESIZE));
+    mapped = (span + page - 1) / page * page + 2 * page;
+    base = static_cast<unsigned char *>(mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (base == MAP_FAILED || (span && mprotect(base + page, mapped - 2 * page, PROT_READ | PROT_WRITE))) std::abort();
+    if (span) std::memset(base + page, gap, mapped - 2 * page);
+    start = placement == PageAfter ? base + mapped - page - span : base + page;
+    tensor.data = start;
+    tensor.byte_offset = 0;
+    if (placement == Gaps) tensor.strides = strides.data();
+    copy(const_cast<unsigned char *>(static_cast<const unsigned char *>(from.data)), true);
+  }
+  ~Placed() { munmap(base, mapped); }
+  Placed(const Placed &) = delete;
+
+  // Between compact memory and here.
+  void copy(unsigned char *compact, bool in) const {
+    if (empty) return;
+    forEachRow([&](int64_t offset, int64_t row, int64_t length) {
+      unsigned char *here = start + offset * size, *there = compact + row * length * size;
+      std::memcpy(in ? here : there, in ? there : here, size_t(length * size));
+    });
+  }
+
+  // Whether nothing was written outside the tensor.
+  bool gapsAreWhole() const {
+    if (empty) return true;
+    std::vector<bool> inside(span);
+    forEachRow([&](int64_t offset, int64_t, int64_t length) { std::fill_n(inside.begin() + offset * size, length * size, true); });
+    for (size_t k = 0; k < span; k++)
+      if (!inside[k] && start[k] != gap) return false;
+    return true;
+  }
+
+  const std::string name;
+  const int64_t size;  // of an element
+  DLTensor tensor;
+  unsigned char *base, *start;
+  size_t mapped, span;
+
+private:
+  template <typename F> void forEachRow(F use) const {
+    int rank = tensor.ndim;
+    int64_t rows = 1, length = rank ? tensor.shape[rank - 1] : 1;
+    for (int axis = 0; axis + 1 < rank; axis++) rows *= tensor.shape[axis];
+    for (int64_t row = 0; row < rows; row++) {
+      int64_t offset = 0, rest = row;
+      for (int axis = rank - 2; axis >= 0; axis--) offset += rest % tensor.shape[axis] * strides[axis], rest /= tensor.shape[axis];
+      use(offset, row, length);
+    }
+  }
+  bool empty = false;
+  std::vector<int64_t> strides;
+};
+
+// For the handler: what runs, and where its tensors lie.
+std::vector<std::unique_ptr<Placed>> *running = nullptr;
+const char *phase = "outside a kernel";
+
+void crashed(int number, siginfo_t *information, void *) {
+  std::fprintf(stdout, "crash: signal %d %s", number, phase);
+  auto *at = static_cast<unsigned char *>(information->si_addr);
+  for (size_t k = 0; running && k < running->size(); k++)
+    if (Placed *p = (*running)[k].get(); at >= p->base && at < p->base + p->mapped)
+      std::fprintf(stdout, ", %td bytes %s `%s`", at < p->start ? p->start - at : at - p->start - ptrdiff_t(p->span), at < p->start ? "before" : "after the end of", p->name.c_str());
+  std::fputs("\n", stdout);
+  std::fflush(stdout);
+  std::signal(number, SIG_DFL);
+  std::raise(number);
+}
+
+bool callPlaced(const core::Function &kernel, Loaded &loaded, const Arguments &arguments, CompileOptions::Arithmetic arithmetic, Placement placement, std::vector<Buffer> &results,
+                std::string &error) {
+  if (!allocateResults(kernel, arguments, arithmetic, results, error)) return false;
+  std::vector<std::unique_ptr<Placed>> placed;
+  std::vector<void *> pointers;
+  for (size_t k = 0; k < kernel.parameters.size(); k++) {
+    const auto &p = kernel.parameters[k];
+    if (p.scalar) pointers.push_back(arguments.pointers[k]);
+    else {
+      placed.push_back(std::make_unique<Placed>(arguments.tensors[p.id].tensor, (arguments.tensors[p.id].tensor.dtype.bits + 7) / 8, placement, kernel.tensors[p.id].name));
+      pointers.push_back(&placed.back()->tensor);
+    }
+  }
+  for (size_t k = 0; k < results.size(); k++) {
+    int64_t size = elementSize(kernel.results[k].type, arithmetic);
+    std::memset(results[k].tensor.data, gap, size_t(results[k].count() * size));  // what is not written shows
+    placed.push_back(std::make_unique<Placed>(results[k].tensor, size, placement, kernel.results[k].name));
+    pointers.push_back(&placed.back()->tensor);
+  }
+  phase = placementNames[placement];
+  running = &placed;
+  int status = loaded.call(pointers.data());
+  running = nullptr;
+  phase = "outside a kernel";
+  if (status) return error = loaded.lastError(), false;
+  for (size_t k = 0; k < placed.size(); k++)
+    if (!placed[k]->gapsAreWhole()) return error = "wrote between the rows of `" + placed[k]->name + "`", false;
+  for (size_t k = 0; k < results.size(); k++) placed[placed.size() - results.size() + k]->copy(static_cast<unsigned char *>(results[k].tensor.data), false);
+  return true;
+}
+
+bool sameBits(const Buffer &a, const Buffer &b, int64_t size) {
+  // NaN is equal to NaN, whatever its bits.
+  for (int64_t k = 0; k < a.count(); k++) {
+    auto *x = static_cast<unsigned char *>(a.tensor.data) + k * size, *y = static_cast<unsigned char *>(b.tensor.data) + k * size;
+    if (std::memcmp(x, y, size_t(size)) == 0) continue;
+    double u, v;
+    if (size != 8) return false;
+    std::memcpy(&u, x, 8), std::memcpy(&v, y, 8);
+    if (u == u || v == v) return false;
+  }
+  return true;
+}
+
+int compareKernel(const std::string &file, const std::string &in, const std::string &clean, const std::vector<std::string> &set) {
+  std::string error;
+  bool internal = false;
+  auto complain = [&](int status) { return fmt::print("{}\n", error), status; };
+  SourceManager sources;
+  Diagnostics diagnostics(sources);
+  std::optional<core::Module> module = check(file, sources, diagnostics);
+  if (!module) return fmt::print("{}", diagnostics.str()), 1;
+  if (module->kernels.size() != 1) return fmt::print("{}: not one kernel\n", file), 1;
+  const core::Function &kernel = module->kernels[0];
+  Arguments arguments, harmless;
+  if (!bindArguments(kernel, in, set, arguments, error)) return complain(1);
+  if (!clean.empty() && !bindArguments(kernel, clean, set, harmless, error)) return complain(1);
+
+  std::vector<Buffer> f64, f32;
+  int status = 0;
+  for (auto arithmetic : {CompileOptions::OracleF64, CompileOptions::OracleF32}) {
+    CompileOptions oracle;
+    oracle.arithmetic = arithmetic;
+    oracle.quick = true;
+    Loaded loaded;
+    if (!load(kernel, module->files, oracle, 1, loaded, error, internal)) return complain(internal ? 3 : 1);
+    std::vector<Buffer> &results = arithmetic == CompileOptions::OracleF64 ? f64 : f32;
+    if (!callPlaced(kernel, loaded, clean.empty() ? arguments : harmless, arithmetic, PageAfter, results, error)) return complain(1);
+    if (clean.empty() || arithmetic != CompileOptions::OracleF64) continue;
+    std::vector<Buffer> poisoned;
+    if (!callPlaced(kernel, loaded, arguments, arithmetic, PageBefore, poisoned, error)) return complain(1);
+    for (size_t k = 0; k < results.size(); k++)
+      if (!sameBits(results[k], poisoned[k], elementSize(kernel.results[k].type, arithmetic))) fmt::print("compare MISMATCH oracle, {}: what no row visits matters\n", kernel.results[k].name), status = 1;
+  }
+  Loaded loaded;
+  if (!load(kernel, module->files, {}, 0, loaded, error, internal)) return complain(internal ? 3 : 1);
+  for (Placement placement : {PageAfter, PageBefore, Gaps}) {
+    std::vector<Buffer> results;
+    if (!callPlaced(kernel, loaded, arguments, CompileOptions::Compiled, placement, results, error)) return complain(1);
+    fmt::print("{}:\n", placementNames[placement]);
+    if (!printComparison(kernel, results, f64, f32)) status = 1;
+  }
+  return status;
+}
+
+}  // namespace
+
+int main() {
+  struct sigaction action = {};
+  action.sa_sigaction = crashed;
+  action.sa_flags = SA_SIGINFO;
+  for (int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigaction(number, &action, nullptr);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::vector<std::string> fields(1);
+    for (char c : line)
+      if (c == '\t') fields.emplace_back();
+      else fields.back() += c;
+    if (fields.size() < 4) return std::fputs("ID, FILE, IN and CLEAN are wanted\n", stderr), 2;
+    int status = compareKernel(fields[1], fields[2], fields[3], {fields.begin() + 4, fields.end()});
+    fmt::print("end {} {}\n", fields[0], status);
+    std::fflush(stdout);
+  }
+}
