@@ -78,6 +78,13 @@ struct Unit {
     if (!oracle()) {
       if (!run(buildFusePipeline)) return false;
       if (options.form == Form::Fused) return out.text = print(*module), true;
+    }
+    Machine machine;
+    if (!machineFor(options.target, machine)) {
+      message = "target `" + options.target + "` is not supported yet";
+      return false;
+    }
+    if (!oracle()) {
       if (!run(buildSchedulePipeline)) return false;
       if (options.form == Form::Schedule) return out.text = print(*module), true;
     }
@@ -86,11 +93,6 @@ struct Unit {
       for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
     if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
-    Machine machine;
-    if (!machineFor(options.target, machine)) {
-      message = "target `" + options.target + "` is not supported yet";
-      return false;
-    }
     std::string code = objectCode(*module, machine, oracle() ? !options.quick : 3, options.form == Form::Asm, message);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);

@@ -72,7 +72,7 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   CompileOptions options;
   options.target = target;
   options.form = forms.at(emit);
-  if (options.form == Form::Ptx) return complain("--emit=ptx: a CPU target has no PTX", 2);
+  if (options.form == Form::Ptx && target != "cuda") return complain(fmt::format("--emit=ptx: target `{}` has no PTX", target), 2);
   std::vector<const core::Function *> kernels;
   if (!kernel.empty()) {
     const core::Function *k = chooseKernel(*module, file, kernel);
