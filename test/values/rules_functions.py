@@ -98,7 +98,7 @@ def F3_softmax_family(s):
 
 
 @case("kernel f3(s: f32[i,j]) -> a: f32[i,j], b: f32[i,j], c: f32[j,i] { a = sparsemax[j](s); b = entmax15[j](s); c = sparsemax[i](s); }",
-      dict(s=f32(R.generator.standard_normal((6, 19)))), dict(s=R.f32(3, 1)), tolerance=3e-5)
+      dict(s=f32(R.generator.standard_normal((6, 19)))), dict(s=R.f32(3, 1)))
 def F3_sparse_family(s): return dict(a=project_to_simplex(s), b=entmax(s, 1.5), c=project_to_simplex(s, 0).T)
 
 
