@@ -42,10 +42,14 @@ Value LoopBody::load(OpOperand &operand) {
   if (Value known = loaded.lookup(&operand)) return known;
   SmallVector<Value> at = subscripts(op.getMatchingIndexingMap(&operand));
   if (!moves(operand)) return memref::LoadOp::create(b, loc, operand.get(), at);
-  auto vector = VectorType::get(lanes, type.getElementType());
-  if (!mask) return vector::LoadOp::create(b, loc, vector, operand.get(), at);
+  return load(operand.get(), at);
+}
+
+Value LoopBody::load(Value memref, ValueRange at) {
+  auto vector = VectorType::get(lanes, cast<MemRefType>(memref.getType()).getElementType());
+  if (!mask) return vector::LoadOp::create(b, loc, vector, memref, at);
   Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(vector));
-  return vector::MaskedLoadOp::create(b, loc, vector, operand.get(), at, mask, none);
+  return vector::MaskedLoadOp::create(b, loc, vector, memref, at, mask, none);
 }
 
 void LoopBody::preload() {
@@ -99,16 +103,18 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
       continue;
     }
     // A position becomes a vector where it is used as a number.
-    if (auto cast = dyn_cast<arith::IndexCastOp>(inner); cast && lanes) {
-      auto index = cast.getIn().getDefiningOp<linalg::IndexOp>();
-      if (index && index.getDim() == along) {
-        auto type = VectorType::get(lanes, cast.getType());
-        SmallVector<Attribute> steps;
-        for (int64_t k = 0; k < lanes; k++) steps.push_back(b.getIntegerAttr(cast.getType(), k));
-        Value first = spread(arith::IndexCastOp::create(b, loc, cast.getType(), positions[along]));
-        mapping.map(cast.getResult(), arith::AddIOp::create(b, loc, first, arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, steps))));
-        continue;
-      }
+    if (auto cast = dyn_cast<arith::IndexCastOp>(inner); cast && lanes && runs.contains(cast.getIn())) {
+      auto type = VectorType::get(lanes, cast.getType());
+      SmallVector<Attribute> steps;
+      for (int64_t k = 0; k < lanes; k++) steps.push_back(b.getIntegerAttr(cast.getType(), k));
+      Value first = spread(arith::IndexCastOp::create(b, loc, cast.getType(), mapping.lookupOrDefault(cast.getIn())));
+      mapping.map(cast.getResult(), arith::AddIOp::create(b, loc, first, arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, steps))));
+      continue;
+    }
+    if (auto read = dyn_cast<memref::LoadOp>(inner); read && lanes && !read.getIndices().empty() && runs.contains(read.getIndices().back())) {
+      SmallVector<Value> at = llvm::map_to_vector(read.getIndices(), [&](Value v) { return mapping.lookupOrDefault(v); });
+      mapping.map(read.getResult(), load(mapping.lookupOrDefault(read.getMemRef()), at));
+      continue;
     }
     bool vector = lanes && llvm::any_of(inner.getOperands(), [&](Value v) { return isa<VectorType>(mapping.lookupOrDefault(v).getType()); });
     if (!vector) {
@@ -214,18 +220,31 @@ bool LoopBody::vectorises(unsigned dim) {
   if (!any) return false;
   // What becomes a vector in the body.
   llvm::SmallPtrSet<Value, 32> vectors;
+  runs.clear();
   for (OpOperand &operand : op->getOpOperands()) {
     bool output = operand.getOperandNumber() >= op.getNumDpsInputs();
     if ((output && reduced) || op.getMatchingIndexingMap(&operand).isFunctionOfDim(dim)) vectors.insert(body->getArgument(operand.getOperandNumber()));
   }
   for (Operation &inner : body->without_terminator()) {
     if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
-      if (index.getDim() != dim) continue;
-      for (Operation *user : index->getUsers()) {
-        auto cast = dyn_cast<arith::IndexCastOp>(user);
-        if (!cast || !cast.getType().isInteger(32)) return false;
+      if (index.getDim() == dim) runs.insert(index.getResult());
+      continue;
+    }
+    if (llvm::any_of(inner.getOperands(), [&](Value v) { return runs.contains(v); })) {
+      if (auto cast = dyn_cast<arith::IndexCastOp>(inner); cast && cast.getType().isInteger(32)) {
         vectors.insert(cast.getResult());
+        continue;
       }
+      if (auto add = dyn_cast<arith::AddIOp>(inner); add && runs.contains(add.getLhs()) != runs.contains(add.getRhs())) {
+        runs.insert(add.getResult());
+        continue;
+      }
+      // A read that moves along its last axis, and nowhere else.
+      auto read = dyn_cast<memref::LoadOp>(inner);
+      if (!read || !isLane(read.getType()) || !read.getMemRefType().isLastDimUnitStride()) return false;
+      for (auto [k, at] : llvm::enumerate(read.getIndices()))
+        if (vectors.contains(at) || runs.contains(at) != (k + 1 == read.getIndices().size())) return false;
+      vectors.insert(read.getResult());
       continue;
     }
     if (llvm::none_of(inner.getOperands(), [&](Value v) { return vectors.contains(v); })) continue;

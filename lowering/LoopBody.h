@@ -3,6 +3,7 @@
 #define FOVEA_LOWERING_LOOPBODY_H
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SmallPtrSet.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Builders.h"
 
@@ -45,6 +46,7 @@ class LoopBody {
  private:
   mlir::Value constant(int64_t v);
   mlir::Value load(mlir::OpOperand &operand);
+  mlir::Value load(mlir::Value memref, mlir::ValueRange at);
   llvm::SmallVector<mlir::Value> subscripts(mlir::AffineMap map);
   mlir::Value evaluate(mlir::AffineExpr e);
   bool moves(mlir::OpOperand &operand) { return lanes && op.getMatchingIndexingMap(&operand).isFunctionOfDim(along); }
@@ -61,6 +63,7 @@ class LoopBody {
   unsigned along = 0;
   int64_t lanes = 0;  // 0: at a point
   mlir::Value mask;   // of the lanes that exist; null: all
+  llvm::SmallPtrSet<mlir::Value, 8> runs;  // positions of `along`, perhaps with something added: lane k is k more
 };
 
 }  // namespace fovea

@@ -127,8 +127,9 @@ class Tiler {
     auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant(0)}, ValueRange{total}, ValueRange{constant(1)});
     b.setInsertionPointToStart(parallel.getBody());
     Value number = parallel.getInductionVars()[0];
-    Value panel = arith::RemUIOp::create(b, loc, number, constant(panels));
-    Value first = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, number, constant(panels)), constant(rows));
+    // Row after row with one panel, which stays in the nearest cache.
+    Value panel = arith::DivUIOp::create(b, loc, number, rowTiles);
+    Value first = arith::MulIOp::create(b, loc, arith::RemUIOp::create(b, loc, number, rowTiles), constant(rows));
     Value column = arith::MulIOp::create(b, loc, panel, constant(columns));
     Value here = arith::MinSIOp::create(b, loc, constant(rows), arith::SubIOp::create(b, loc, M, first));
     Value wide = arith::MinSIOp::create(b, loc, constant(columns), arith::SubIOp::create(b, loc, constant(N), column));

@@ -187,7 +187,7 @@ struct Mover {
 
   void move(NodeId n) {
     NodeId there = copy.node(n);
-    // Axes: the batch first, then the others.
+    // Axes: the batch first, then the others of unknown extent, so that what is contracted or vectorised lies innermost.
     const Node node = later.nodes[n];
     IndexId batch = none;
     for (const Tensor &t : later.tensors)
@@ -199,8 +199,9 @@ struct Mover {
     tensor.type = node.type;
     tensor.place = node.place;
     if (batch != none) tensor.axes.push_back(batch);
-    for (IndexId i : node.free)
-      if (i != batch) tensor.axes.push_back(i);
+    for (bool fixed : {false, true})
+      for (IndexId i : node.free)
+        if (i != batch && later.indices[i].fixed.has_value() == fixed) tensor.axes.push_back(i);
     Result result;
     result.name = tensor.name;
     result.type = node.type;
