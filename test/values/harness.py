@@ -46,6 +46,7 @@ class Case:
     codes: tuple = (1,)                   # of an error
     tolerance: float = ARITHMETIC         # relative to the largest value of a result; 0: every bit
     each: bool = False                    # relative to each value instead
+    nans: bool = False                    # a NaN of the formula must be one; else it stands for any value
     files: dict = dataclasses.field(default_factory=dict)   # further files beside the source
     options: list = dataclasses.field(default_factory=list)
 
@@ -72,7 +73,7 @@ def error(name, source, message, inputs=None, **more):
     CASES.append(Case(name, source, inputs or {}, None, error=message, **more))
 
 
-def compare(result, got, want, tolerance, each=False):
+def compare(result, got, want, tolerance, each=False, nans=False):
     """What is wrong with a result, or None."""
     want = np.asarray(want)
     if tuple(got.data.shape) != want.shape:
@@ -89,8 +90,9 @@ def compare(result, got, want, tolerance, each=False):
         with np.errstate(invalid="ignore", over="ignore"):
             difference = np.abs(value - want)
             least, most = (ROUND[got.kind](x).astype(np.float64) for x in (want - allowed, want + allowed))
-        # An infinity must be that infinity; a NaN in `want` stands for a value that is unspecified.
-        wrong = np.where(finite, ~((least <= value) & (value <= most)), (value != want) & ~np.isnan(want))
+        # An infinity must be that infinity.
+        wrong = np.where(finite, ~((least <= value) & (value <= most)),
+                         np.where(np.isnan(want), nans & ~np.isnan(value), value != want))
         worst = np.max(np.where(finite & np.isfinite(difference), difference, 0), initial=0.0)
         detail = f"; largest difference {worst:.3g}, scale {scale:.3g}"
     if not wrong.any():
@@ -173,4 +175,4 @@ def check(item, build, way):
         got, want = tensors.load(out), expected(item)
         if set(got) != set(want):
             return f"results {sorted(got)}, expected {sorted(want)}"
-        return "\n".join(filter(None, (compare(k, got[k], want[k], item.tolerance, item.each) for k in want))) or None
+        return "\n".join(filter(None, (compare(k, got[k], want[k], item.tolerance, item.each, item.nans) for k in want))) or None

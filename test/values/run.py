@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import harness
 
-MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "catalogue"]
+MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_nonfinite", "catalogue"]
 
 
 def main():
