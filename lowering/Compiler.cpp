@@ -1,5 +1,6 @@
 #include "lowering/Compiler.h"
 
+#include "dialect/Attn.h"
 #include "frontend/emit/Emit.h"
 #include "lowering/KernelInterface.h"
 #include "lowering/ModelInterface.h"
@@ -57,11 +58,39 @@ struct Unit {
     EmitOptions emitOptions;
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
+    emitOptions.rows = !oracle();
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
+    // What the fusion refuses would hold every score: it is emitted again, row by row.
+    while (function && !oracle()) {
+      std::set<core::NodeId> refused = unfused(function);
+      if (refused.empty()) break;
+      function.erase();
+      emitOptions.unfused.insert(refused.begin(), refused.end());
+      function = emit(f, *module, name, files, emitOptions);
+    }
     if (!function) return false;
     function->setAttr("llvm.emit_c_interface", UnitAttr::get(context.get()));
     if (contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
     return true;
+  }
+
+  // The aggregates of a function that attn-fuse leaves.
+  std::set<core::NodeId> unfused(func::FuncOp function) {
+    std::set<core::NodeId> left;
+    auto collect = [&](Operation *root) {
+      left.clear();
+      root->walk([&](attn::AggregateOp op) {
+        if (auto node = op->getAttrOfType<IntegerAttr>("attn.node")) left.insert(core::NodeId(node.getInt()));
+      });
+    };
+    collect(function);
+    if (left.empty()) return left;
+    OwningOpRef<ModuleOp> trial = ModuleOp::create(UnknownLoc::get(context.get()));
+    trial->push_back(function.clone());
+    PassManager pm(context.get());
+    buildFusePipeline(pm);
+    if (succeeded(pm.run(*trial))) collect(*trial);
+    return left;
   }
 
   bool run(void (*build)(OpPassManager &)) {

@@ -74,6 +74,7 @@ class Bounds {
     Operation *def = v.getDefiningOp();
     if (!def) return;
     if (isPosition(v)) return apply(side, bound);
+    if (auto cast = dyn_cast<arith::IndexCastOp>(def)) return solve(cast.getIn(), side, bound);
     auto one = [&](Value &depends, Value &free) {  // splits the operands; false when both depend, or the free one is not known yet
       depends = def->getOperand(0), free = def->getOperand(1);
       if (!body.dependsOn(depends, dim)) std::swap(depends, free);
@@ -124,6 +125,7 @@ class Bounds {
       out.coefficient += sign;
       return true;
     }
+    if (auto cast = v.getDefiningOp<arith::IndexCastOp>()) return linear(cast.getIn(), sign, out);
     if (auto add = v.getDefiningOp<arith::AddIOp>()) return linear(add.getLhs(), sign, out) && linear(add.getRhs(), sign, out);
     if (auto sub = v.getDefiningOp<arith::SubIOp>()) return linear(sub.getLhs(), sign, out) && linear(sub.getRhs(), -sign, out);
     return false;
@@ -210,7 +212,7 @@ class Bounds {
 
   bool isPosition(Value v) {
     auto cast = v.getDefiningOp<arith::IndexCastOp>();
-    auto index = cast ? cast.getIn().getDefiningOp<linalg::IndexOp>() : linalg::IndexOp();
+    auto index = (cast ? cast.getIn() : v).getDefiningOp<linalg::IndexOp>();
     return index && index.getDim() == dim;
   }
 
@@ -222,7 +224,10 @@ class Bounds {
 
   Value integer(int64_t v) { return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(v)); }
   Value plus(Value v, int64_t by) { return by ? Value(arith::AddIOp::create(b, loc, v, integer(by))) : v; }
-  Value wide(Value v) { return arith::ExtSIOp::create(b, loc, b.getI64Type(), v); }
+  Value wide(Value v) {
+    if (v.getType().isIndex()) return arith::IndexCastOp::create(b, loc, b.getI64Type(), v);
+    return arith::ExtSIOp::create(b, loc, b.getI64Type(), v);
+  }
   Value real(double v) { return arith::ConstantOp::create(b, loc, b.getF64FloatAttr(v)); }
   Value exact(Value v) { return arith::ExtFOp::create(b, loc, b.getF64Type(), v); }
 

@@ -4,11 +4,11 @@
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
-#include "mlir/ExecutionEngine/OptUtils.h"
 #include "mlir/Target/LLVMIR/Export.h"
 
 using namespace mlir;
@@ -33,6 +33,25 @@ bool machineFor(const std::string &target, Machine &machine) {
       return true;
     }
   return false;
+}
+
+// LLVM's passes, without its loop vectoriser: attn-loops has made the vectors there are to make, and the vectoriser's analysis of
+// values that are the same in every lane is exponential in their depth (a softplus under two exponentials takes hours).
+static void optimise(llvm::Module &module, llvm::TargetMachine &machine, int level) {
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopInterleaving = tuning.LoopVectorization = false;
+  tuning.SLPVectorization = level > 1;
+  llvm::PassBuilder builder(&machine, tuning);
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  builder.buildPerModuleDefaultPipeline(level > 1 ? llvm::OptimizationLevel::O3 : llvm::OptimizationLevel::O1).run(module, modules);
 }
 
 std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error) {
@@ -69,10 +88,7 @@ std::string objectCode(ModuleOp module, const Machine &machine, int optimisation
     if (!machine.features.empty()) f.addFnAttr("target-features", machine.features);
     f.addFnAttr("prefer-vector-width", "512");
   }
-  if (auto failure = makeOptimizingTransformer(optimisation, 0, codegen.get())(llvmModule.get())) {
-    error = llvm::toString(std::move(failure));
-    return {};
-  }
+  optimise(*llvmModule, *codegen, optimisation);
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream stream(buffer);
   llvm::legacy::PassManager passes;

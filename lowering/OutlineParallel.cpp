@@ -22,9 +22,16 @@ struct OutlineParallelPass : PassWrapper<OutlineParallelPass, OperationPass<Modu
   void getDependentDialects(DialectRegistry &registry) const final { registry.insert<func::FuncDialect, LLVM::LLVMDialect, arith::ArithDialect>(); }
 
   void runOnOperation() final {
-    SmallVector<scf::ParallelOp> loops;
-    getOperation().walk<WalkOrder::PostOrder>([&](scf::ParallelOp loop) { loops.push_back(loop); });  // inner ones first
-    for (scf::ParallelOp loop : loops) outline(loop);
+    // Outer loops first: an inner one belongs to the outer one's function, and has its context there, a context for each call.
+    for (;;) {
+      SmallVector<scf::ParallelOp> loops;
+      getOperation().walk<WalkOrder::PreOrder>([&](scf::ParallelOp loop) {
+        loops.push_back(loop);
+        return WalkResult::skip();
+      });
+      if (loops.empty()) return;
+      for (scf::ParallelOp loop : loops) outline(loop);
+    }
   }
 
   void outline(scf::ParallelOp loop) {

@@ -1,6 +1,8 @@
 // How core becomes tensors. Elementwise nodes are not materialised: they become the body of the linalg.generic (a "nest") that needs
 // them. A node becomes a tensor of its own when it is a reduction or a loop, when it is read at computed positions, or when it is
 // expensive and several nests want it. Inside a loop's body, what does not read the loop's state is computed for all positions before the loop.
+// What would hold a value for each pair of long indices (a score for each query and key) and is not fused is computed row by row instead:
+// see "rows" below.
 #include "frontend/emit/Emit.h"
 
 #include "dialect/Attn.h"
@@ -14,6 +16,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -31,14 +34,26 @@ using core::Op;
 using Axes = SmallVector<IndexId>;
 using MaskSet = std::set<NodeId>;
 
+struct Scope;
+
 struct Materialised {
   Value tensor;
   Axes axes;
+  Scope *scope = nullptr;           // where it was made
+};
+
+// Positions of an index outside of which nothing is visited: `low` .. `low + size`.
+struct Window {
+  Value low, size;
 };
 
 // The function itself, or the body of a loop being emitted.
 struct Scope {
   Scope *parent = nullptr;
+  // A loop over rows: their positions, what is computed for one row, and the windows of indices reduced there.
+  llvm::SmallDenseMap<IndexId, Value> row;
+  std::set<NodeId> inside;
+  llvm::SmallDenseMap<IndexId, Window> windows;
   uint32_t tag = core::none;        // of the loop
   IndexId index = core::none;       // fold, scan: fixed to `position` here
   Value position;                   // index
@@ -48,6 +63,7 @@ struct Scope {
   llvm::DenseMap<NodeId, Materialised> weights;   // softmax, with 0 at removed points
   llvm::DenseMap<NodeId, Materialised> scores;
   llvm::DenseMap<core::TensorId, Value> appended;
+  std::map<std::pair<NodeId, int64_t>, Materialised> loopResults;
 };
 
 bool isReduction(Op op) { return op >= Op::Sum && op <= Op::ArgMin; }
@@ -107,7 +123,7 @@ class Emitter {
     auto done = func::ReturnOp::create(b, loc);
     top.nested = done;
     b.setInsertionPoint(done);
-    for (auto [k, r] : llvm::enumerate(f.results)) emitResult(r, entry->getArgument(firstResult + k));
+    emitResults();
     for (auto [id, tensor] : llvm::enumerate(f.tensors))
       if (tensor.role == core::Tensor::Appended) {
         Value value = appendedTensor(id);
@@ -212,10 +228,10 @@ class Emitter {
 
   // ---------------------------------------------------------------- scopes
 
-  // The innermost scope whose loop's state the node reads.
+  // The innermost scope whose loop's state the node reads, or whose rows it is computed for.
   Scope *home(NodeId node) {
     for (Scope *s = current; s != &top; s = s->parent)
-      if (loopsOf[node].count(s->tag)) return s;
+      if (loopsOf[node].count(s->tag) || s->inside.count(node)) return s;
     return &top;
   }
 
@@ -235,9 +251,18 @@ class Emitter {
 
   // The position of an index that a loop around `scope` has fixed, or null.
   Value fixedPosition(IndexId index, Scope *scope) {
-    for (Scope *s = scope; s; s = s->parent)
+    for (Scope *s = scope; s; s = s->parent) {
       if (s->index == index && s->position) return s->position;
+      if (Value position = s->row.lookup(index)) return position;
+    }
     return {};
+  }
+
+  // The window of an index as seen from `scope`; of a tensor made in `made` only the window that it does not already have.
+  const Window *window(IndexId index, Scope *scope, Scope *made = nullptr) {
+    for (Scope *s = scope; s && s != made; s = s->parent)
+      if (auto it = s->windows.find(index); it != s->windows.end()) return &it->second;
+    return nullptr;
   }
 
   // The axes of a value that becomes a tensor: those of unknown extent (batch, time) outermost, so that what is contracted or
@@ -319,7 +344,9 @@ class Emitter {
     return memo[n] = v;
   }
 
+  // How many positions of an index are visited here.
   OpFoldResult mixedExtent(IndexId index) {
+    if (const Window *w = window(index, current)) return w->size;
     if (f.indices[index].fixed) return b.getIndexAttr(*f.indices[index].fixed);
     return extent(index);
   }
@@ -343,6 +370,7 @@ class Emitter {
   // How one leaf of an elementwise tree is read.
   struct Leaf {
     Value tensor;
+    Scope *scope;                    // where it was made
     SmallVector<NodeId> subscripts;  // one per axis; `none` when the axis is plain
     Axes axes;                       // the tensor's axes
     SmallVector<IndexId> plain;      // the index read at an axis, where plain
@@ -369,6 +397,14 @@ class Emitter {
     return it == nest.dims.end() ? -1 : int(it - nest.dims.begin());
   }
 
+  // A normaliser as one operation, unless a loop around has fixed what it normalises over.
+  std::optional<Softmax> softmaxOf(NodeId n) { return whole(recogniseSoftmax(f, n)); }
+  std::optional<Softmax> logSumExpOf(NodeId n) { return whole(recogniseLogSumExp(f, n)); }
+  std::optional<Softmax> whole(std::optional<Softmax> s) {
+    if (s && llvm::any_of(s->indices, [&](IndexId i) { return bool(fixedPosition(i, current)); })) return {};
+    return s;
+  }
+
   // Finds the leaves under `n` and materialises what must be a tensor. `context`: masks known to hold here. `computedHere`: this nest
   // is the one that computes `n`.
   void collect(Nest &nest, NodeId n, const MaskSet &context, bool computedHere = false) {
@@ -379,6 +415,7 @@ class Emitter {
       case Op::Load: {
         const core::Tensor &t = f.tensors[node.ref];
         Leaf leaf;
+        leaf.scope = &top;
         leaf.tensor = t.role == core::Tensor::Appended ? appendedTensor(node.ref) : tensors[node.ref];
         leaf.axes.assign(t.axes.begin(), t.axes.end());
         leaf.type = t.type;
@@ -389,6 +426,7 @@ class Emitter {
         Materialised m = materialise(node.args[0]);
         if (failedAny) return;
         Leaf leaf;
+        leaf.scope = m.scope;
         leaf.tensor = m.tensor;
         leaf.type = node.type;
         leaf.axes = m.axes;
@@ -411,13 +449,13 @@ class Emitter {
       default: break;
     }
     if (isReduction(node.op) || node.op == Op::LoopResult || node.op == Op::State || (shared[n] && !computedHere && !nest.whole && !node.free.empty())) {
-      if (auto softmax = recogniseSoftmax(f, n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
+      if (auto softmax = softmaxOf(n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
       return addMaterialised(nest, n, materialise(n));
     }
     if (node.op == Op::Div)
-      if (auto softmax = recogniseSoftmax(f, n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
+      if (auto softmax = softmaxOf(n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
     if (node.op == Op::Add)
-      if (auto lse = recogniseLogSumExp(f, n)) return addMaterialised(nest, n, logSumExp(n, *lse));
+      if (auto lse = logSumExpOf(n)) return addMaterialised(nest, n, logSumExp(n, *lse));
     for (NodeId a : node.args) collect(nest, a, context);
   }
 
@@ -426,6 +464,7 @@ class Emitter {
   void addMaterialised(Nest &nest, NodeId n, const Materialised &m) {
     if (failedAny) return;
     Leaf leaf;
+    leaf.scope = m.scope;
     leaf.tensor = m.tensor;
     leaf.axes = m.axes;
     leaf.type = f.nodes[n].type;
@@ -484,9 +523,11 @@ class Emitter {
         }
         int d = dimOf(nest, index);
         if (d >= 0) {
-          offsets.push_back(b.getIndexAttr(0));
-          sizes.push_back(tensor::getMixedSize(b, loc, leaf.tensor, k));
-          shape.push_back(type.getDimSize(k));
+          const Window *w = window(index, nest.scope, leaf.scope);
+          slice |= w != nullptr;
+          offsets.push_back(w ? OpFoldResult(w->low) : b.getIndexAttr(0));
+          sizes.push_back(w ? OpFoldResult(w->size) : tensor::getMixedSize(b, loc, leaf.tensor, k));
+          shape.push_back(w ? ShapedType::kDynamic : type.getDimSize(k));
           results.push_back(b.getAffineDimExpr(d));
           continue;
         }
@@ -527,7 +568,10 @@ class Emitter {
 
   Value positionIndex(Body &body, IndexId index) {
     int d = dimOf(body.nest, index);
-    if (d >= 0) return dimIndex(body, d);
+    if (d >= 0) {
+      const Window *w = window(index, body.nest.scope);
+      return w ? Value(arith::AddIOp::create(b, loc, dimIndex(body, d), w->low)) : dimIndex(body, d);
+    }
     Value position = fixedPosition(index, body.nest.scope);
     if (!position) {
       failedAny = true;
@@ -574,7 +618,8 @@ class Emitter {
     for (auto [k, sub] : llvm::enumerate(leaf.subscripts)) {
       Value position;
       if (sub == core::none) {
-        position = positionIndex(body, leaf.plain[k]);
+        bool held = window(leaf.plain[k], body.nest.scope) && !window(leaf.plain[k], body.nest.scope, leaf.scope);
+        position = held ? dimIndex(body, dimOf(body.nest, leaf.plain[k])) : positionIndex(body, leaf.plain[k]);
       } else {
         Value i = evaluate(body, sub);
         position = arith::IndexCastOp::create(b, loc, b.getIndexType(), i);
@@ -714,10 +759,12 @@ class Emitter {
       Location before = loc;
       loc = at(node.place);
       Materialised result;
-      if (node.op == Op::LoopResult) {
+      if (auto plan = planRows(n, freeAxes(node.free, current))) {
+        result = materialiseRows(n, *plan);
+      } else if (node.op == Op::LoopResult) {
         emitLoop(node.args[0]);
-        auto it = loopResults.find({node.args[0], node.integer});
-        if (it != loopResults.end()) result = it->second;
+        auto it = current->loopResults.find({node.args[0], node.integer});
+        if (it != current->loopResults.end()) result = it->second;
       } else if (isReduction(node.op)) {
         result = reduce(n);
       } else {
@@ -727,6 +774,7 @@ class Emitter {
       loc = before;
       return result;
     });
+    m.scope = scope;
     if (!failedAny) scope->memo[n] = m;
     return m;
   }
@@ -747,7 +795,7 @@ class Emitter {
     const Node &node = f.nodes[n];
     Axes out = freeAxes(node.free, current);
     MaskSet masks(node.args.begin() + 1, node.args.end());
-    if (auto whole = aggregate(n, out, masks)) return *whole;
+    if (auto whole = aggregate(n, out)) return *whole;
     if (node.op == Op::Sum && masks.empty()) materialiseFactor(f.nodes[node.args[0]]);
 
     Nest nest = makeNest(out, node.indices);
@@ -818,7 +866,7 @@ class Emitter {
           Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, acc[1], scalar().integerConstant(0));
           Value take = arith::OrIOp::create(b, loc, better, first);
           if (keep) take = arith::AndIOp::create(b, loc, take, keep);
-          Value here = arith::IndexCastOp::create(b, loc, b.getI32Type(), dimIndex(body, out.size()));
+          Value here = arith::IndexCastOp::create(b, loc, b.getI32Type(), positionIndex(body, node.indices[0]));
           return {scalar().select(take, x, acc[0]), scalar().select(take, here, acc[1])};
         });
         return {results[1], out};
@@ -857,8 +905,7 @@ class Emitter {
   // ---------------------------------------------------------------- score, normalise, aggregate
 
   // attn.score for the scores of a recognised normaliser. Axes: the others ascending, then those normalised over.
-  Materialised score(const Softmax &s) {
-    Scope *scope = home(s.any);
+  Materialised score(const Softmax &s, Scope *scope) {
     if (auto it = scope->scores.find(s.key); it != scope->scores.end()) return it->second;
     Materialised m = inScope(scope, [&]() -> Materialised {
       std::set<IndexId> free(f.nodes[s.score].free.begin(), f.nodes[s.score].free.end());
@@ -891,6 +938,7 @@ class Emitter {
       attn::YieldOp::create(b, loc, value, keep);
       return {op.getResult(), axes};
     });
+    m.scope = scope;
     if (!failedAny) scope->scores[s.key] = m;
     return m;
   }
@@ -907,12 +955,13 @@ class Emitter {
     Scope *scope = home(n);
     if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
     Materialised m = inScope(scope, [&]() -> Materialised {
-      Materialised scores = score(s);
+      Materialised scores = score(s, scope);
       if (failedAny) return {};
       auto kind = attn::NormaliserAttr::get(b.getContext(), s.one ? attn::Normaliser::Softmax1 : attn::Normaliser::Softmax);
       Value init = empty(scores.axes, real);
       return {attn::NormaliseOp::create(b, loc, init.getType(), scores.tensor, init, kind, b.getDenseI64ArrayAttr(along(scores, s))).getResult(), scores.axes};
     });
+    m.scope = scope;
     if (!failedAny) scope->weights[n] = m;
     return m;
   }
@@ -922,7 +971,7 @@ class Emitter {
     Scope *scope = home(n);
     if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
     Materialised m = inScope(scope, [&]() -> Materialised {
-      Materialised scores = score(s);
+      Materialised scores = score(s, scope);
       if (failedAny) return {};
       Axes axes;
       for (IndexId axis : scores.axes)
@@ -931,54 +980,67 @@ class Emitter {
       Value init = empty(axes, real);
       return {attn::NormaliseOp::create(b, loc, init.getType(), scores.tensor, init, kind, b.getDenseI64ArrayAttr(along(scores, s))).getResult(), axes};
     });
+    m.scope = scope;
     if (!failedAny) scope->weights[n] = m;
     return m;
   }
 
-  // Sum over a softmax's own indices of weights times one value: attn.aggregate.
-  std::optional<Materialised> aggregate(NodeId n, const Axes &out, const MaskSet &masks) {
+  // Sum over a softmax's own indices of weights times one value, a tensor read through affine maps: attn.aggregate.
+  struct Aggregate {
+    NodeId weight, value;
+    Softmax softmax;
+    SmallVector<AffineExpr> valueMap;
+  };
+
+  std::optional<Aggregate> recogniseAggregate(NodeId n, const Axes &out) {
     const Node &node = f.nodes[n];
-    if (node.op != Op::Sum || node.type != core::Type::F32) return {};
+    if (node.op != Op::Sum || node.type != core::Type::F32 || options.unfused.count(n)) return {};
     const Node &product = f.nodes[node.args[0]];
     if (product.op != Op::Mul) return {};
+    MaskSet masks(node.args.begin() + 1, node.args.end());
     for (int side : {0, 1}) {
-      NodeId weight = product.args[side], value = product.args[1 - side];
-      auto s = recogniseSoftmax(f, weight);
-      if (!s || !within(s->masks, masks)) continue;
+      Aggregate found{product.args[side], product.args[1 - side], {}, {}};
+      auto s = softmaxOf(found.weight);
+      if (!s || s->masks != masks) continue;
       if (std::set<IndexId>(s->indices.begin(), s->indices.end()) != std::set<IndexId>(node.indices.begin(), node.indices.end())) continue;
-      if (s->masks != masks) continue;
-      // The value must be one tensor read through affine maps.
-      const Node &v = f.nodes[value];
+      found.softmax = *s;
+      const Node &v = f.nodes[found.value];
       if (v.op != Op::Load || v.type != core::Type::F32) continue;
       const core::Tensor &t = f.tensors[v.ref];
       if (t.role == core::Tensor::Appended || t.role == core::Tensor::Encoded || t.type > core::Type::BF16) continue;
       SmallVector<IndexId> dims(out);
       dims.append(node.indices.begin(), node.indices.end());
-      SmallVector<AffineExpr> valueMap;
       for (auto [axis, sub] : llvm::zip(t.axes, v.args)) {
         AffineExpr e = affine(sub, axis, dims);
         if (!e) break;
-        valueMap.push_back(e);
+        found.valueMap.push_back(e);
       }
-      if (valueMap.size() != t.axes.size()) continue;
-      Materialised weights = softmaxWeights(weight, *s);
-      if (failedAny) return Materialised{};
-      // Every axis of the weights must be a dimension here, and every dimension must be the extent of some operand's axis.
-      SmallVector<AffineExpr> weightMap, outMap;
-      bool fits = true;
-      for (IndexId axis : weights.axes) {
-        auto it = llvm::find(dims, axis);
-        fits &= it != dims.end();
-        weightMap.push_back(b.getAffineDimExpr(it - dims.begin()));
-      }
-      if (!fits) continue;
-      for (size_t d = 0; d < out.size(); d++) outMap.push_back(b.getAffineDimExpr(d));
-      auto map = [&](ArrayRef<AffineExpr> e) { return AffineMapAttr::get(AffineMap::get(dims.size(), 0, e, b.getContext())); };
-      Value init = empty(out, real);
-      return Materialised{attn::AggregateOp::create(b, loc, init.getType(), weights.tensor, tensors[v.ref], init,
-                                                    b.getArrayAttr({map(weightMap), map(valueMap), map(outMap)})).getResult(), out};
+      if (found.valueMap.size() == t.axes.size()) return found;
     }
     return {};
+  }
+
+  std::optional<Materialised> aggregate(NodeId n, const Axes &out) {
+    auto found = recogniseAggregate(n, out);
+    if (!found) return {};
+    SmallVector<IndexId> dims(out);
+    dims.append(f.nodes[n].indices.begin(), f.nodes[n].indices.end());
+    Materialised weights = softmaxWeights(found->weight, found->softmax);
+    if (failedAny) return Materialised{};
+    // Every axis of the weights must be a dimension here, and every dimension must be the extent of some operand's axis.
+    SmallVector<AffineExpr> weightMap, outMap;
+    for (IndexId axis : weights.axes) {
+      auto it = llvm::find(dims, axis);
+      if (it == dims.end()) return {};
+      weightMap.push_back(b.getAffineDimExpr(it - dims.begin()));
+    }
+    for (size_t d = 0; d < out.size(); d++) outMap.push_back(b.getAffineDimExpr(d));
+    auto map = [&](ArrayRef<AffineExpr> e) { return AffineMapAttr::get(AffineMap::get(dims.size(), 0, e, b.getContext())); };
+    Value init = empty(out, real);
+    auto op = attn::AggregateOp::create(b, loc, init.getType(), weights.tensor, tensors[f.nodes[found->value].ref], init,
+                                        b.getArrayAttr({map(weightMap), map(found->valueMap), map(outMap)}));
+    op->setAttr("attn.node", b.getI64IntegerAttr(n));
+    return Materialised{op.getResult(), out};
   }
 
   // A subscript as an affine expression of the nest's dimensions, surely inside `axis`; null if it is not.
@@ -989,6 +1051,7 @@ class Emitter {
       return it == dims.end() ? AffineExpr() : b.getAffineDimExpr(it - dims.begin());
     };
     if (s.op == Op::Position) return sameExtent(s.ref, axis) ? dim(s.ref) : AffineExpr();
+    if (s.op == Op::Div && f.nodes[s.args[0]].op == Op::Position && window(f.nodes[s.args[0]].ref, current)) return {};
     if (s.op == Op::Div && f.nodes[s.args[0]].op == Op::Position && f.nodes[s.args[1]].op == Op::ConstI32) {
       int64_t by = f.nodes[s.args[1]].integer;
       IndexId i = f.nodes[s.args[0]].ref;
@@ -1002,7 +1065,7 @@ class Emitter {
   // ---------------------------------------------------------------- loops
 
   void emitLoop(NodeId loopNode) {
-    if (loopResults.count({loopNode, 0})) return;
+    if (current->loopResults.count({loopNode, 0})) return;
     const core::Loop &loop = f.loops[f.nodes[loopNode].ref];
     bool scan = loop.kind == core::Loop::Scan;
     SmallVector<Value> inits;
@@ -1048,7 +1111,7 @@ class Emitter {
         scope.index = loop.index;
         scope.position = step;
       }
-      for (size_t k = 0; k < states; k++) scope.states.push_back({op.getRegionIterArg(k), axes[k]});
+      for (size_t k = 0; k < states; k++) scope.states.push_back({op.getRegionIterArg(k), axes[k], &scope});
       current = &scope;
       SmallVector<Value> yields;
       for (size_t k = 0; k < states; k++) {
@@ -1080,12 +1143,12 @@ class Emitter {
     }
     for (size_t k = 0; k < states; k++) {
       if (!scan) {
-        loopResults[{loopNode, int64_t(k)}] = {op.getResult(k), axes[k]};
+        current->loopResults[{loopNode, int64_t(k)}] = {op.getResult(k), axes[k], current};
         continue;
       }
       Axes whole{loop.index};
       whole.append(axes[k]);
-      loopResults[{loopNode, int64_t(k)}] = {op.getResult(states + k), whole};
+      current->loopResults[{loopNode, int64_t(k)}] = {op.getResult(states + k), whole, current};
     }
   }
 
@@ -1124,12 +1187,295 @@ class Emitter {
     bufferization::MaterializeInDestinationOp::create(b, loc, TypeRange{}, tensor, memref, /*restrict=*/true, /*writable=*/true);
   }
 
-  void emitResult(const core::Result &r, Value destination) {
-    loc = at(r.place);
-    Axes axes(r.axes.begin(), r.axes.end());
-    auto type = cast<MemRefType>(destination.getType());
-    Value init = bufferization::ToTensorOp::create(b, loc, RankedTensorType::get(type.getShape(), type.getElementType()), destination, true, true);
-    store(elementwise(r.node, axes, init, r.type), destination);
+  void emitResults() {
+    std::vector<std::optional<RowPlan>> plans;
+    for (const core::Result &r : f.results) plans.push_back(planRows(r.node, Axes(r.axes.begin(), r.axes.end())));
+    std::vector<bool> done(f.results.size(), false);
+    for (size_t k = 0; k < f.results.size() && !failedAny; k++) {
+      if (done[k]) continue;
+      loc = at(f.results[k].place);
+      if (!plans[k]) {
+        Value init = destinationTensor(k);
+        store(elementwise(f.results[k].node, Axes(f.results[k].axes.begin(), f.results[k].axes.end()), init, f.results[k].type), destination(k));
+        continue;
+      }
+      // Results with the same rows share one loop.
+      RowPlan plan = *plans[k];
+      SmallVector<size_t> together;
+      for (size_t other = k; other < f.results.size(); other++)
+        if (!done[other] && plans[other] && plans[other]->rows == plan.rows) {
+          together.push_back(other);
+          done[other] = true;
+          plan.inside.insert(plans[other]->inside.begin(), plans[other]->inside.end());
+        }
+      SmallVector<Value> inits;
+      SmallVector<Axes> axes;
+      for (size_t r : together) {
+        inits.push_back(destinationTensor(r));
+        axes.push_back(Axes(f.results[r].axes.begin(), f.results[r].axes.end()));
+      }
+      SmallVector<Value> results = emitRows(plan, inits, axes, [&](size_t number, ArrayRef<IndexId> rest, Value init) {
+        const core::Result &r = f.results[together[number]];
+        return elementwise(r.node, rest, init, r.type);
+      });
+      if (failedAny) return;
+      for (auto [r, value] : llvm::zip(together, results)) store(value, destination(r));
+    }
+  }
+
+  Value destination(size_t result) { return entry->getArgument(firstResult + result); }
+
+  Value destinationTensor(size_t result) {
+    auto type = cast<MemRefType>(destination(result).getType());
+    return bufferization::ToTensorOp::create(b, loc, RankedTensorType::get(type.getShape(), type.getElementType()), destination(result), true, true);
+  }
+
+  // ---------------------------------------------------------------- rows
+  //
+  // The universal form of what is not fused: for one position of the `rows` (query, head, batch) all that belongs to it is computed in
+  // turn, over the window of keys that its masks leave, and only then the next row. Nothing holds a value for each query and key.
+
+  struct RowPlan {
+    Axes rows;                 // of the root's axes, in their order
+    std::set<NodeId> inside;   // what is computed for one row
+  };
+
+  // Whether an index may count many positions.
+  bool isLong(IndexId index) { return !f.indices[index].fixed || *f.indices[index].fixed > 1024; }
+
+  // How a value with axes `out` is computed by rows; nothing if it need not be.
+  std::optional<RowPlan> planRows(NodeId root, const Axes &out) {
+    if (!options.rows) return {};
+    for (std::set<NodeId> cut;;) {
+      RowSearch search{*this, root, out, cut, {}, {}, {}};
+      search.visit(root);
+      size_t before = cut.size();
+      std::optional<RowPlan> plan = search.plan(cut);
+      if (cut.size() == before) return plan;
+    }
+  }
+
+  // The search for what is computed for one row. `cut`: values that are computed before, each on its own.
+  struct RowSearch {
+    Emitter &e;
+    NodeId root;
+    const Axes &out;
+    const std::set<NodeId> &cut;
+    std::vector<NodeId> order;   // what the root reads that is not there yet, arguments first
+    std::vector<Axes> carried;   // the sets of long indices that tensors have anyway
+    std::set<NodeId> seen;
+
+    static bool has(ArrayRef<IndexId> axes, IndexId i) { return llvm::is_contained(axes, i); }
+    static bool covers(ArrayRef<IndexId> axes, ArrayRef<IndexId> all) { return llvm::all_of(all, [&](IndexId i) { return has(axes, i); }); }
+    const Node &node(NodeId n) { return e.f.nodes[n]; }
+
+    Axes longOf(NodeId n) {
+      Axes axes;
+      for (IndexId i : node(n).free)
+        if (e.isLong(i) && !e.fixedPosition(i, e.current)) axes.push_back(i);
+      return axes;
+    }
+
+    template <typename F>
+    void arguments(NodeId n, F each) {
+      for (NodeId a : node(n).args) each(a);
+      if (node(n).op == Op::Loop)
+        for (const auto &item : e.f.loops[node(n).ref].items) each(item.init), each(item.next);
+    }
+
+    void visit(NodeId n) {
+      if (!seen.insert(n).second) return;
+      bool there = cut.count(n) && n != root;
+      for (Scope *s = e.current; s; s = s->parent) there |= s->memo.count(n) || s->weights.count(n);
+      if (there || node(n).op == Op::Load) carried.push_back(longOf(n));
+      if (there || e.recogniseAggregate(n, e.freeAxes(node(n).free, e.current))) return;  // fused, it holds nothing
+      arguments(n, [&](NodeId a) { visit(a); });
+      order.push_back(n);
+    }
+
+    bool isCarried(NodeId n) {
+      Axes axes = longOf(n);
+      return llvm::any_of(carried, [&](const Axes &tensor) { return covers(tensor, axes); });
+    }
+
+    // A temporary with a value for each pair of a long index of the result and another one.
+    bool isBig(NodeId n) {
+      Op op = node(n).op;
+      bool temporary = isReduction(op) || op == Op::LoopResult || e.shared[n] || (op == Op::Div && recogniseSoftmax(e.f, n)) || (op == Op::Add && recogniseLogSumExp(e.f, n));
+      Axes axes = longOf(n);
+      return temporary && llvm::any_of(axes, [&](IndexId i) { return has(out, i); }) && llvm::any_of(axes, [&](IndexId i) { return !has(out, i); }) && !isCarried(n);
+    }
+
+    // Whether each step of a loop needs of its states only what belongs to the same row.
+    bool isLocal(const core::Loop &loop, ArrayRef<IndexId> rows) {
+      if (loop.index != core::none && has(rows, loop.index)) return false;
+      for (const auto &item : loop.items)
+        if (!covers(Axes(item.axes.begin(), item.axes.end()), rows)) return false;
+      for (NodeId n : order)
+        if (e.loopsOf[n].count(loop.tag) && !covers(Axes(node(n).free.begin(), node(n).free.end()), rows)) return false;
+      return true;
+    }
+
+    // Fills `cut` with what should rather be computed before; then the search starts again.
+    std::optional<RowPlan> plan(std::set<NodeId> &cut) {
+      std::vector<std::pair<NodeId, Axes>> big;  // and the axes of `out` that it has
+      for (NodeId n : order)
+        if (isBig(n)) {
+          Axes rows;
+          for (IndexId i : out)
+            if (has(node(n).free, i)) rows.push_back(i);
+          big.push_back({n, rows});
+        }
+      llvm::stable_sort(big, [](const auto &a, const auto &c) { return a.second.size() > c.second.size(); });
+      for (const auto &[candidate, rows] : big) {
+        RowPlan plan{rows, {}};
+        std::set<NodeId> bigHere, escaped;
+        for (const auto &[n, axes] : big)
+          if (covers(axes, rows)) bigHere.insert(n);
+        for (NodeId n : order) {  // arguments come first
+          bool depends = bigHere.count(n);
+          arguments(n, [&](NodeId a) { depends |= plan.inside.count(a); });
+          if (!depends) continue;
+          if (node(n).op == Op::Loop && !isLocal(e.f.loops[node(n).ref], rows)) {
+            for (NodeId r : order)
+              if (node(r).op == Op::LoopResult && node(r).args[0] == n && r != root) cut.insert(r);
+            return {};
+          }
+          (covers(Axes(node(n).free.begin(), node(n).free.end()), rows) ? plan.inside : escaped).insert(n);
+        }
+        if (!plan.inside.count(root)) continue;
+        // What is not computed for one row but reads what is would compute that again. It need not where a value between them is
+        // no larger than what is there anyway.
+        std::set<NodeId> below;
+        std::function<void(NodeId)> descend = [&](NodeId n) {
+          if (plan.inside.count(n) && below.insert(n).second) arguments(n, descend);
+        };
+        for (NodeId n : escaped) arguments(n, descend);
+        size_t before = cut.size();
+        for (NodeId n : below)
+          if (n != root && isReduction(node(n).op) && !bigHere.count(n) && isCarried(n)) cut.insert(n);
+        if (cut.size() != before) return {};
+        return plan;
+      }
+      return {};
+    }
+  };
+
+  Materialised materialiseRows(NodeId n, const RowPlan &plan) {
+    Axes axes = freeAxes(f.nodes[n].free, current);
+    SmallVector<Value> results = emitRows(plan, {empty(axes, scalar().typeOf(f.nodes[n].type))}, {axes}, [&](size_t, ArrayRef<IndexId>, Value) { return materialise(n).tensor; });
+    return {failedAny ? Value() : results[0], axes};
+  }
+
+  // The loop over rows. `compute` gives the part of a result that belongs to one row, over the axes that are left; `init` is its place.
+  SmallVector<Value> emitRows(const RowPlan &plan, ArrayRef<Value> inits, ArrayRef<Axes> axes,
+                              llvm::function_ref<Value(size_t number, ArrayRef<IndexId> rest, Value init)> compute) {
+    Value count = indexConstant(1);
+    SmallVector<Value> extents;
+    for (IndexId i : plan.rows) {
+      extents.push_back(getValueOrCreateConstantIndexOp(b, loc, mixedExtent(i)));
+      count = arith::MulIOp::create(b, loc, count, extents.back());
+    }
+    auto loop = scf::ForallOp::create(b, loc, ArrayRef<OpFoldResult>{OpFoldResult(count)}, inits, std::nullopt);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      Operation *before = current->nested;
+      current->nested = loop;
+      b.setInsertionPoint(loop.getTerminator());
+      Scope scope;
+      scope.parent = current;
+      scope.inside = plan.inside;
+      Value rest = loop.getInductionVars()[0];
+      for (size_t k = plan.rows.size(); k-- > 0;) {
+        Value position = k ? Value(arith::RemUIOp::create(b, loc, rest, extents[k])) : rest;
+        if (const Window *w = window(plan.rows[k], current)) position = arith::AddIOp::create(b, loc, position, w->low);
+        if (k) rest = arith::DivUIOp::create(b, loc, rest, extents[k]);
+        scope.row[plan.rows[k]] = position;
+      }
+      current = &scope;
+      std::vector<std::pair<IndexId, Window>> windows;
+      for (const auto &[index, masks] : windowMasks(plan)) windows.push_back({index, emitWindow(index, masks)});
+      for (const auto &[index, w] : windows) scope.windows[index] = w;
+      for (size_t k = 0; k < inits.size() && !failedAny; k++) {
+        SmallVector<OpFoldResult> offsets, sizes, strides(axes[k].size(), b.getIndexAttr(1));
+        SmallVector<int64_t> shape;
+        Axes left;
+        auto type = cast<RankedTensorType>(inits[k].getType());
+        for (auto [axis, i] : llvm::enumerate(axes[k])) {
+          if (Value position = scope.row.lookup(i)) {
+            offsets.push_back(position);
+            sizes.push_back(b.getIndexAttr(1));
+            continue;
+          }
+          left.push_back(i);
+          offsets.push_back(b.getIndexAttr(0));
+          sizes.push_back(tensor::getMixedSize(b, loc, loop.getRegionIterArgs()[k], axis));
+          shape.push_back(type.getDimSize(axis));
+        }
+        auto part = RankedTensorType::get(shape, type.getElementType());
+        Value place = tensor::ExtractSliceOp::create(b, loc, part, loop.getRegionIterArgs()[k], offsets, sizes, strides);
+        Value value = compute(k, left, place);
+        if (failedAny) break;
+        OpBuilder::InsertionGuard inner(b);
+        b.setInsertionPointToEnd(loop.getTerminator().getBody());
+        tensor::ParallelInsertSliceOp::create(b, loc, value, loop.getRegionIterArgs()[k], offsets, sizes, strides);
+      }
+      current = scope.parent;
+      current->nested = before;
+    }
+    return SmallVector<Value>(loop.getResults());
+  }
+
+  // For each index that is reduced for one row: the masks that all its reductions have, if they depend on the row and the index alone.
+  std::map<IndexId, MaskSet> windowMasks(const RowPlan &plan) {
+    std::map<IndexId, MaskSet> masks;
+    std::set<IndexId> whole;  // read at computed positions, or run over by a loop
+    for (NodeId n : plan.inside) {
+      const Node &node = f.nodes[n];
+      if (node.op == Op::Read && plan.inside.count(node.args[0])) whole.insert(node.indices.begin(), node.indices.end());
+      if (node.op == Op::Loop && f.loops[node.ref].index != core::none) whole.insert(f.loops[node.ref].index);
+      if (!isReduction(node.op)) continue;
+      MaskSet own(node.args.begin() + 1, node.args.end());
+      for (IndexId i : node.indices) {
+        auto [it, first] = masks.insert({i, own});
+        if (!first) std::erase_if(it->second, [&](NodeId m) { return !own.count(m); });
+      }
+    }
+    for (auto it = masks.begin(); it != masks.end();) {
+      IndexId index = it->first;
+      std::erase_if(it->second, [&](NodeId m) {
+        bool known = llvm::all_of(f.nodes[m].free, [&](IndexId i) { return i == index || fixedPosition(i, current); });
+        bool early = llvm::all_of(loopsOf[m], [&](uint32_t tag) {
+          for (Scope *s = current; s; s = s->parent)
+            if (s->tag == tag) return true;
+          return false;
+        });
+        return plan.inside.count(m) || !known || !early || !llvm::is_contained(f.nodes[m].free, index);
+      });
+      it = it->second.empty() || whole.count(index) ? masks.erase(it) : std::next(it);
+    }
+    return masks;
+  }
+
+  // The first and the last position that the masks leave.
+  Window emitWindow(IndexId index, const MaskSet &masks) {
+    Nest nest = makeNest({}, {index});
+    for (NodeId m : masks) collect(nest, m, {});
+    if (failedAny) return {};
+    constexpr int32_t none = std::numeric_limits<int32_t>::max();
+    Value first = filled({}, b.getI32Type(), b.getI32IntegerAttr(none)), end = filled({}, b.getI32Type(), b.getI32IntegerAttr(0));
+    auto found = generic(nest, 0, {first, end}, [&](Body &body, ValueRange acc) -> SmallVector<Value> {
+      SmallVector<Value> conditions;
+      for (NodeId m : masks) conditions.push_back(evaluate(body, m));
+      Value keep = attn::SupportOp::create(b, loc, b.getI1Type(), scalar().conjunction(conditions));
+      Value here = arith::IndexCastOp::create(b, loc, b.getI32Type(), positionIndex(body, index));
+      Value next = arith::AddIOp::create(b, loc, here, scalar().integerConstant(1));
+      return {arith::MinSIOp::create(b, loc, acc[0], scalar().select(keep, here, scalar().integerConstant(none))),
+              arith::MaxSIOp::create(b, loc, acc[1], scalar().select(keep, next, scalar().integerConstant(0)))};
+    });
+    auto asIndex = [&](Value v) -> Value { return arith::IndexCastOp::create(b, loc, b.getIndexType(), tensor::ExtractOp::create(b, loc, v, ValueRange{}).getResult()); };
+    Value high = asIndex(found[1]), low = arith::MinSIOp::create(b, loc, asIndex(found[0]), high);
+    return {low, arith::SubIOp::create(b, loc, high, low)};
   }
 
   const core::Function &f;
@@ -1151,7 +1497,6 @@ class Emitter {
   std::vector<bool> shared;
   Scope top;
   Scope *current = &top;
-  std::map<std::pair<NodeId, int64_t>, Materialised> loopResults;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace fovea {
 struct EmitOptions {
   bool f64 = false;         // arithmetic and float results in f64: the oracle
   bool contiguous = false;  // tensors are compact (a model's stages), except caches; else strides are free but the innermost is 1
+  bool rows = false;        // what would hold a value for each pair of long indices is computed row by row
+  std::set<core::NodeId> unfused;  // aggregates that attn-fuse refused: `attn.node` of an attn.aggregate
 };
 
 // Emits `function` as func.func @name. Its arguments are the parameters in the order of the C signature (core's `parameters`), then,

@@ -29,7 +29,10 @@ func.func @fill(%out: memref<?xf32>, %n: index) {
 }
 
 // A parallel loop inside one is a call inside the outer one's function.
-// CHECK: func.func private @nested.line{{[0-9]+}}.2
+// CHECK: func.func private @nested.line{{[0-9]+}}.2(
+// CHECK: func.func private @nested.line{{[0-9]+}}.1(
+// CHECK: llvm.alloca
+// CHECK: constant @nested.line{{[0-9]+}}.2
 // CHECK: call @fovea_parallel_for
 // CHECK: func.func @nested(
 // CHECK: call @fovea_parallel_for
