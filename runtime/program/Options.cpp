@@ -98,7 +98,10 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
     return options;
   } catch (const CLI::ParseError &error) {
     code = app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
-    std::cout.flush();
+    if (!std::cout.flush()) {
+      std::cerr << app.get_name() << ": error: cannot write the output\n";
+      code = 1;
+    }
     return std::nullopt;
   }
 }

@@ -1,7 +1,7 @@
 #include "runtime/program/Picture.h"
 
 #include "runtime/program/Font.h"
-#include "runtime/program/Vocabulary.h"
+#include "runtime/support/Text.h"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC

@@ -36,6 +36,14 @@ void interrupt(int signal) {
   errno = error;
 }
 
+// A closed standard descriptor would go to the next file that is opened, which then takes input or messages. /dev/null holds its
+// place, opened so that using it fails as using a closed one does.
+void holdStandardDescriptors() {
+  for (int descriptor : {0, 1, 2})
+    if (::fcntl(descriptor, F_GETFD) < 0)
+      [[maybe_unused]] int taken = ::open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY);
+}
+
 void installSignals() {
   if (wakePipe[0] < 0 && ::pipe2(wakePipe, O_CLOEXEC | O_NONBLOCK) != 0)
     throw Error(std::string("cannot make a pipe: ") + std::strerror(errno));
@@ -344,6 +352,7 @@ int run(const fovea_model &model, int argc, const char *const *argv) {
   std::string name = argc > 0 ? argv[0] : "program";
   name = name.substr(name.rfind('/') + 1);
   int signal = 0;
+  holdStandardDescriptors();
   int code = guarded(model, argc, argv, name, signal);
   if (signal) {
     // Everything is put away; now end as the signal would have ended the program.

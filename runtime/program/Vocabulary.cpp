@@ -1,31 +1,9 @@
 #include "runtime/program/Vocabulary.h"
 
 #include "runtime/program/Error.h"
+#include "runtime/support/Text.h"
 
 namespace fovea::program {
-
-size_t codePointLength(std::string_view text) {
-  if (text.empty())
-    return 0;
-  auto byte = [&](size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u; };
-  auto continues = [&](size_t from, size_t to) {
-    for (; from < to; ++from)
-      if ((byte(from) & 0xC0) != 0x80)
-        return false;
-    return true;
-  };
-  unsigned first = byte(0), second = byte(1);
-  if (first < 0x80)
-    return 1;
-  if (first >= 0xC2 && first <= 0xDF)
-    return continues(1, 2) ? 2 : 0;
-  // No overlong forms, no surrogates, nothing beyond U+10FFFF.
-  if (first >= 0xE0 && first <= 0xEF)
-    return continues(1, 3) && !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F) ? 3 : 0;
-  if (first >= 0xF0 && first <= 0xF4)
-    return continues(1, 4) && !(first == 0xF0 && second < 0x90) && !(first == 0xF4 && second > 0x8F) ? 4 : 0;
-  return 0;
-}
 
 Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format.unit) {
   auto fail = [&](const std::string &sentence) { return Error("vocabulary `" + file.name + "`: " + sentence); };
@@ -47,7 +25,7 @@ Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format
     }
     auto [known, isNew] = ids.emplace(line, int32_t(tokens.size()));
     if (!isNew)
-      throw fail("line " + number + " repeats `" + std::string(line) + "` of line " + std::to_string(known->second + 1));
+      throw fail("line " + number + " repeats " + quote(line) + " of line " + std::to_string(known->second + 1));
     tokens.push_back(line);
   }
   if (tokens.empty())
@@ -57,7 +35,7 @@ Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format
       return int32_t(-1);
     int32_t id = idOf(token);
     if (id < 0)
-      throw fail("the " + std::string(what) + " token `" + token + "` is not in it");
+      throw fail("the " + std::string(what) + " token " + quote(token) + " is not in it");
     return id;
   };
   startId = special(format.start, "start");
@@ -83,7 +61,7 @@ void Vocabulary::encode(std::string_view line, int64_t most, std::vector<int32_t
     if (id < 0 || id == startId || id == endId)
       id = unknownId;
     if (id < 0)
-      throw Error(std::string("the ") + (unit == TextFormat::Words ? "word" : "character") + " `" + std::string(token.substr(0, 80)) + "` is not in the vocabulary");
+      throw Error(std::string("the ") + (unit == TextFormat::Words ? "word" : "character") + " " + quote(token) + " is not in the vocabulary");
     result.push_back(id);
   };
   auto step = [&](std::string_view tail) {

@@ -44,9 +44,6 @@ private:
   int32_t idOf(std::string_view token) const;
 };
 
-// Length of the UTF-8 sequence at the beginning of `text`; 0 if there is no valid one.
-size_t codePointLength(std::string_view text);
-
 }  // namespace fovea::program
 
 #endif  // FOVEA_RUNTIME_PROGRAM_VOCABULARY_H

@@ -12,9 +12,9 @@ namespace {
 
 std::string written(const std::vector<int64_t> &shape) {
   std::string text = "[";
-  for (int64_t extent : shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  return text + "]";
+  for (size_t axis = 0; axis < std::min<size_t>(shape.size(), 16); ++axis)
+    text += (axis ? ", " : "") + std::to_string(shape[axis]);
+  return text + (shape.size() > 16 ? ", ...]" : "]");
 }
 
 float fromHalf(uint16_t bits) {

@@ -1,6 +1,7 @@
 #include "runtime/support/SafeTensors.h"
 
 #include "runtime/support/File.h"
+#include "runtime/support/Text.h"
 
 #include <algorithm>
 #include <cstring>
@@ -81,7 +82,7 @@ bool parseHeader(std::string_view text, Json &header, std::string &error) {
     return false;
   }
   if (!repeated.empty()) {
-    error = "`" + repeated + "` occurs twice in the header";
+    error = quote(repeated) + " occurs twice in the header";
     return false;
   }
   return true;
@@ -117,7 +118,7 @@ bool parseTensor(const Json &entry, std::string_view data, SafeTensor &tensor, s
   tensor.type = dtype.get<std::string>();
   const SafeType *type = findSafeType(tensor.type);
   if (!type) {
-    error = "has the unknown type `" + tensor.type + "`";
+    error = "has the unknown type " + quote(tensor.type);
     return false;
   }
   if (!shape.is_array() || !std::all_of(shape.begin(), shape.end(), isCount)) {
@@ -186,7 +187,7 @@ bool SafeTensors::read(std::string_view bytes, std::string &error) {
     SafeTensor tensor{.name = name, .type = {}, .shape = {}};
     std::string fault;
     if (!parseTensor(entry, data, tensor, fault)) {
-      error = "tensor `" + name + "` " + fault;
+      error = "tensor " + quote(name) + " " + fault;
       return false;
     }
     list.push_back(std::move(tensor));
@@ -200,11 +201,11 @@ bool SafeTensors::read(std::string_view bytes, std::string &error) {
   for (size_t k = 0; k < list.size(); ++k) {
     const char *begin = static_cast<const char *>(list[k].data);
     if (begin < position) {
-      error = "tensor `" + list[k].name + "` overlaps another";
+      error = "tensor " + quote(list[k].name) + " overlaps another";
       return false;
     }
     if (begin > position) {
-      error = "there are " + std::to_string(begin - position) + " unused bytes before tensor `" + list[k].name + "`";
+      error = "there are " + std::to_string(begin - position) + " unused bytes before tensor " + quote(list[k].name);
       return false;
     }
     position = begin + list[k].bytes;
@@ -239,7 +240,7 @@ std::unique_ptr<SafeTensors> SafeTensors::open(const std::string &path, std::str
     error = path + ": " + what + std::strerror(errno);
     return nullptr;
   };
-  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);   // a pipe is refused below, not waited for
   if (file < 0)
     return fail("cannot open: ");
   struct stat about;
@@ -286,11 +287,11 @@ bool writeSafeTensors(const std::string &path, const std::vector<SafeTensor> &te
     const SafeType *type = findSafeType(tensor.type);
     uint64_t bits;
     if (!type || !countBits(tensor.shape, type->bits, bits) || bits % 8 != 0 || bits / 8 != tensor.bytes) {
-      error = path + ": tensor `" + tensor.name + "` has a type or a size that does not fit";
+      error = path + ": tensor " + quote(tensor.name) + " has a type or a size that does not fit";
       return false;
     }
     if (!names.insert(tensor.name).second) {
-      error = path + ": two tensors are named `" + tensor.name + "`";
+      error = path + ": two tensors are named " + quote(tensor.name);
       return false;
     }
     order.push_back(&tensor);
