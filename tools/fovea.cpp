@@ -6,6 +6,7 @@
 #include "lowering/Link.h"
 #include "lowering/host/Header.h"
 #include "runtime/support/File.h"
+#include "runtime/support/Progress.h"
 #include "tools/Build.h"
 #include "tools/Explain.h"
 #include "tools/Run.h"
@@ -15,6 +16,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 using namespace fovea;
 
@@ -172,6 +174,8 @@ int main(int argc, char **argv) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   try {
+    std::optional<Progress> progress;
+    if (*compile || *buildApp) progress.emplace(*compile ? "fovea compile" : "fovea build");
     if (*compile) return compileCommand(file, out, kernel, target, emit);
     if (*runApp) return runCommand(file, kernel, run);
     if (*buildApp) return buildCommand(file, build, emit);
