@@ -232,7 +232,8 @@ bool execute(const core::Function &kernel, Loaded &loaded, const Arguments &argu
   return true;
 }
 
-// Tolerances: f32 relative 2e-5 against the larger of the element and the result's typical size; f16 and bf16 one rounding more.
+// Tolerances: f32 relative 2e-5 against the larger of the element and the result's typical size; f16 and bf16 one rounding of the
+// element more.
 Difference compareResults(const Buffer &kernel, const Buffer &f64, const Buffer &f32, core::Type type) {
   Difference d;
   int64_t n = kernel.count();
@@ -242,11 +243,11 @@ Difference compareResults(const Buffer &kernel, const Buffer &f64, const Buffer 
   for (int64_t k = 0; k < n && floating; k++)
     if (double v = static_cast<const double *>(f64.tensor.data)[k]; std::isfinite(v)) size += std::fabs(v), finite++;
   size = finite ? size / double(finite) : 0;
-  double rounding = type == core::Type::BF16 ? 1.0 / 128 : type == core::Type::F16 ? 1.0 / 1024 : 0;
+  double rounding = type == core::Type::BF16 ? 1.0 / 256 : type == core::Type::F16 ? 1.0 / 2048 : 0;
   for (int64_t k = 0; k < n; k++) {
     double want = floating ? static_cast<const double *>(f64.tensor.data)[k] : read(f64.tensor.data, type, k);
     double strict = read(f32.tensor.data, type, k), got = read(kernel.tensor.data, type, k);
-    double tolerance = floating ? (2e-5 + rounding) * std::max(std::fabs(want), size) + 1e-6 : 0;
+    double tolerance = floating ? 2e-5 * std::max(std::fabs(want), size) + rounding * std::fabs(want) + 1e-6 : 0;
     if (type == core::Type::F16 && std::fabs(want) > 65000) tolerance = std::max(tolerance, 64.0);
     auto same = [&](double a, double b) { return (std::isnan(a) && std::isnan(b)) || a == b || std::fabs(a - b) <= tolerance; };
     if (!same(want, strict)) {

@@ -50,7 +50,7 @@ iterate, fold, scan, scan reverse, two states, step that reduces over its state,
 softmax, softmax1, logsumexp, log_softmax, sparsemax, entmax15, softmax over two indices, hand-written softmax, softmax with a sink
 attention, attention that fuses, grouped queries, shared keys, huge scores, scores of minus infinity, soft cap, bias, causal
 additive score, distance score, bilinear score, two products, weights are a result, two aggregates, max aggregate, gated values
-projection of the output, top key, graph, pages, window in two dimensions, decode, empty rows, poisoned padding
+projection of the output, product with weights, top key, graph, pages, window in two dimensions, decode, empty rows, poisoned padding
 mask: constant, mask: index, mask: scalar, mask: window, mask: distance, mask: length, mask: range, mask: dilation
 mask: sorted segments, mask: documents, mask: conjunction, mask: negation, mask: disjunction, mask: loaded bool, mask: real centre
 mask: prelude, mask: any condition
@@ -240,7 +240,7 @@ class Generator:
         """A tensor or an expression read elsewhere: a shift, a gather, the diagonal; two tensors laid end to end."""
         index = self.random.choice(sorted(EXTENTS))
         others = self.some([a for a in axes if a != index], 2)
-        if self.chance(0.12):
+        if self.chance(0.15):
             return self.real_concat(axes)
         place = self.integer(axes, max(depth - 1, 0))
         self.note("read elsewhere")
@@ -248,7 +248,7 @@ class Generator:
             self.note("expression read elsewhere")
             inside = self.real(sorted(set(others) | {index}), min(depth - 1, 1))
             return node("f32", f"({{}} * {{}})[{index}: {{}}]", self.tensor("f32", [index]), inside, place)
-        if self.chance(0.2):
+        if self.chance(0.25):
             self.note("read by position")
             return node("f32", "{}[{}]", self.tensor("f32", [index]), place)
         if self.chance(0.4):
@@ -287,7 +287,7 @@ class Generator:
 
     def real_call(self, axes, depth):
         """A function of our own or of the prelude, with or without an index."""
-        name, what = self.name("fn_"), self.pick("plain", "plain", "plain", "index", "index", "nested", "nested", "tuple", "onehot", "bucket")
+        name, what = self.name("fn_"), self.pick("plain", "plain", "index", "index", "nested", "nested", "tuple", "tuple", "onehot", "onehot", "bucket", "bucket")
         x, y = (lambda d=depth - 1: self.real(axes, d)), (lambda: self.real(axes, 0))
         if what == "onehot":
             self.note("onehot")
@@ -622,7 +622,8 @@ class Generator:
         axes = sorted(set(batch) | set(heads) - {"g"} | {"i", "j"})
         s = self.name("x")
         self.state((s,), f"score {s} = {{}};", self.score(q, key, batch, axes, fusing, huge))
-        if self.chance(0.1):
+        often = 0.25 if fusing else 1                      # what else reads scores or weights keeps them from fusing
+        if self.chance(0.15 * often):
             self.note("scores of minus infinity")
             self.state((s,), f"score {s} = {s} + log(if {{}} then 1.0 else 0.0);", self.known_mask(batch + ["i"], 0)[0])
         self.defined.append((s, "f32", axes))
@@ -633,7 +634,7 @@ class Generator:
             name = self.name("x")
             self.define(name, "f32", axes, p)
             p = node("f32", name)
-        if self.chance(0.1):
+        if self.chance(0.15 * often):
             self.note("gated values")
             weighted = node("f32", f"{{}} * {value} * {{}}", p, self.real_tensor(["e"]))
         else:
@@ -645,43 +646,47 @@ class Generator:
         output = node("f32", f"{how}[j]({{}})", weighted)
         if self.chance(0.1):
             self.note("projection of the output")
+            if self.chance(0.5) and self.extents["e"]:
+                self.constraints += [f"e = {self.extents['e']}", f"k = {self.extents['k']}"]
             name = self.name("x")
             self.define(name, "f32", rows + ["e"], output)
             self.result(kind, rows + ["k"], node("f32", f"sum[e]({name} * {{}})", self.real_tensor(["e", "k"])))
         else:
-            self.result(kind, rows + ["e"], output)
-        if self.chance(0.08):
+            self.result(kind, self.random.sample(rows, len(rows)) + ["e"] if fusing else rows + ["e"], output, ordered=fusing)
+        if self.chance(0.12 * often):
             self.note("two aggregates")
             self.result("f32", rows + ["d"], node("f32", f"sum[j]({{}} * {key})", p))
         if self.chance(0.2):
             self.note("logsumexp")
             self.result("f32", rows, node("f32", f"max(logsumexp[j]({s}), -100)"))
-        if self.chance(0.1):
+        if self.chance(0.15 * often):
             self.note("argmax")
             self.result("i32", rows, node("i32", f"argmax[j]({s})"))
-        if self.chance(0.07):
+        if self.chance(0.12 * often):
             self.note("top key")
             top = self.name("x")
             self.define(top, "i32", rows, node("i32", f"argmax[j]({s})"))
             self.defined.pop()
             self.result("f32", rows, node("f32", f"{s}[j: {top}]"))
-        if self.chance(0.12):
+        if self.chance(0.18 * often):
             self.note("weights are a result")
             self.result(self.pick("f32", "f16", "bf16"), axes, p)
-        if self.chance(0.12):
+        if self.chance(0.18 * often):
             self.result("f32", [a for a in rows if a != "i"] + ["j"], node("f32", "sum[i]({})", p))
 
     def score(self, q, k, batch, axes, fusing, huge):
         dot = node("f32", f"sum[d]({q} * {k})")
         if huge:
-            return node("f32", "{} * " + self.pick("1000", "1e6", "1e30", "-1e30"), dot)
+            # Outside the fused form by powers of two, which round nothing: products may be contracted into differences there.
+            scales = ("1000", "1e6", "1e30", "-1e30") if fusing else ("1024", "1048576", "1.2676506002282294e30", "-1.2676506002282294e30")
+            return node("f32", f"{{}} * {self.pick(*scales)}", dot)
         kind = "dot" if fusing else self.pick("dot", "additive", "distance", "bilinear", "two products")
         if kind == "additive":
             self.note("additive score")
             dot = node("f32", f"sum[d]({{}} * tanh({q} + {k}))", self.real_tensor(["d"]))
         elif kind == "distance":
             self.note("distance score")
-            dot = node("f32", f"-sum[d](({q} - {k}) * ({q} - {k}))")
+            dot = node("f32", f"-0.1 * sum[d](({q} - {k}) * ({q} - {k}))")
         elif kind == "bilinear":
             self.note("bilinear score")
             dot = node("f32", f"sum[d](sum[k]({{}} * {{}}) * {k})", self.real_tensor(["i", "k"]), self.real_tensor(["k", "d"]))
@@ -689,13 +694,17 @@ class Generator:
         elif kind == "two products":
             self.note("two products")
             dot = node("f32", f"{{}} + sum[k]({{}} * {{}})", dot, self.real_tensor(["i", "k"]), self.real_tensor(["j", "k"]))
-        body = node("f32", "({}) * " + self.pick("rsqrt(|d|)", "rsqrt(|d|)", "0.5", "1", "20 * rsqrt(|d|)"), dot)
+        # A softmax bears large scores; differences of them, as sparsemax takes, lose digits.
+        scale = self.pick("rsqrt(|d|)", "rsqrt(|d|)", "0.5", "1", "20 * rsqrt(|d|)") if fusing else self.pick("rsqrt(|d|)", "0.5 * rsqrt(|d|)")
+        body = node("f32", f"({{}}) * {scale}", dot)
         if self.chance(0.4):
             self.note("bias")
             bias = self.pick(lambda: self.real_tensor(["j"]), lambda: node("f32", "-0.1 * abs(i - j)"), lambda: node("f32", "{} * (j - i)", self.slope(batch)),
                              lambda: node("f32", "{}[k: i - j]", self.tensor("f32", ["k"])), lambda: self.real_tensor(["i", "j"], "f32", "bf16", "f16"),
                              lambda: node("f32", "{}[j: j + 1]", self.tensor("f32", ["j"])),
                              lambda: node("f32", "{}[k: t5_bucket(j - i, true, 8, 20)]", self.tensor("f32", ["k"])))()
+            if "t5_bucket" in str(bias):
+                self.note("t5_bucket")
             body = node("f32", "{} + {}", body, bias)
         if self.chance(0.15):
             self.note("soft cap")
@@ -703,7 +712,7 @@ class Generator:
         return body
 
     def slope(self, batch):
-        return self.tensor("f32", ["h"], f32(self.values.uniform(0, 0.2, self.extents["h"]))) if "h" in batch else "0.05"
+        return self.tensor("f32", ["h"], f32(self.values.uniform(0, 0.05, self.extents["h"]))) if "h" in batch else "0.05"
 
     def weights(self, s, rows, fusing):
         kind = "softmax" if fusing else self.pick("softmax", "softmax", "softmax1", "sparsemax", "entmax15", "sigmoid", "relu", "log_softmax", "hand-written softmax",
@@ -855,12 +864,29 @@ class Generator:
             self.note("logsumexp")
             self.result("f32", ["h", "y", "x"], node("f32", f"max(logsumexp[r,c]({s}), -100)"))
 
+    def product(self):
+        """A matrix product with weights of constant extents, as in a layer."""
+        self.note("product with weights")
+        self.note("constraint")
+        self.extents.update(i=self.random.randint(1, 130), e=self.pick(16, 33, 64, self.random.randint(4, 130)), k=self.pick(16, 32, 65, self.random.randint(4, 130)))
+        self.constraints += [f"e = {self.extents['e']}", f"k = {self.extents['k']}"]
+        rows = self.pick(["i"], ["b", "i"])
+        x = self.tensor("f32", rows + ["e"])
+        if self.chance(0.5):
+            name = self.name("x")
+            self.define(name, "f32", rows + ["e"], node("f32", "{} * {}", x, self.real_tensor(["e"])))
+            x = name
+        value = node("f32", f"sum[e]({x} * {{}})", self.real_tensor(self.pick(["e", "k"], ["k", "e"])))
+        if self.chance(0.5):
+            value = node("f32", self.pick("relu({} + {})", "{} + {}", "gelu({}) * {}"), value, self.real_tensor(["k"]))
+        self.result(self.pick("f32", "f32", "bf16", "f16"), rows + ["k"], value)
+
     # -- results ----------------------------------------------------------------------------------------------------------------
 
-    def result(self, kind, axes, value):
+    def result(self, kind, axes, value, ordered=False):
         name = self.name("r")
         axes = list(axes)
-        if len(axes) > 1 and self.chance(0.2):
+        if not ordered and len(axes) > 1 and self.chance(0.2):
             axes = self.random.sample(axes, len(axes))
         self.note(f"result {kind}")
         if not axes:
@@ -891,6 +917,8 @@ class Generator:
             self.pages()
         elif form < 0.65:
             self.window()
+        elif form < 0.68:
+            self.product()
         if not self.results or self.chance(0.2):
             if self.chance(0.08):
                 self.note("dim")

@@ -1,0 +1,145 @@
+"""Plants faults in the compiler, one at a time, and counts the random kernels until run.py finds each.
+
+    faults.py --build BUILD [--scratch FOLDER] [--only PART]
+
+A copy of the sources is built in FOLDER (default BUILD/faults), then once more for each fault of the list below. A fault that is
+not found within 2,000 kernels, or whose kernel fails without it too, is a failure of the generator. Faults lie behind the front
+end and the emitter: those the oracle shares, and test/values is what looks at them."""
+
+import argparse
+import collections
+import io
+import os
+import re
+import subprocess
+import sys
+import tarfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+MOST = 2000
+
+Fault = collections.namedtuple("Fault", "name file old new")
+FAULTS = [
+    Fault("a dropped mask: partial tiles test no point", "lowering/TileAttend.cpp", "partial.attend.keep = *keep;", "(void)keep;"),
+    Fault("an off-by-one bound: a reduction leaves out its last point", "lowering/LoopBounds.cpp",
+          "side == AtMost ? plus(bound, 1) : bound);", "bound);"),
+    Fault("a wrong bound of a quotient: j / 4 <= x ends at 4 x", "lowering/LoopBounds.cpp",
+          "side == AtMost ? plus(scaled, k - 1) : scaled", "scaled"),
+    Fault("a missing rescale: the accumulator keeps an old maximum", "lowering/halide/Attend.cpp",
+          "acc0(d, g * MQ + r) * shrink(g * MQ + r);", "acc0(d, g * MQ + r);"),
+    Fault("a partial tile taken for a full one", "lowering/TileAttend.cpp",
+          "scaled(f.key > 0 ? lastKey : firstKey, f.key)", "scaled(f.key > 0 ? firstKey : lastKey, f.key)"),
+    Fault("a wrong edge of a tile: one key too many", "lowering/halide/Attend.cpp", "Expr keep = k < keys;", "Expr keep = k <= keys;"),
+    Fault("a wrong tie: argmax takes the last of equals", "lowering/LoopBody.cpp", "    bool select = isa<arith::SelectOp>(inner);",
+          "    if (auto c = dyn_cast<arith::CmpFOp>(inner); c && c.getPredicate() == arith::CmpFPredicate::OGT) c.setPredicate(arith::CmpFPredicate::OGE);\n"
+          "    bool select = isa<arith::SelectOp>(inner);"),
+    Fault("a clamped read: the check of a read outside is dropped", "lowering/LoopBody.cpp", "    bool vector = lanes && llvm::any_of(inner",
+          "    if (auto s = dyn_cast<arith::SelectOp>(inner); s && s.getTrueValue().getDefiningOp<memref::LoadOp>()) {\n"
+          "      mapping.map(s.getResult(), mapping.lookupOrDefault(s.getTrueValue()));\n"
+          "      continue;\n"
+          "    }\n"
+          "    bool vector = lanes && llvm::any_of(inner"),
+    Fault("a wrong quotient of grouped queries", "lowering/TileAttend.cpp", "default: return arith::FloorDivSIOp::create(b, loc, l, r);",
+          "default: return arith::CeilDivSIOp::create(b, loc, l, r);"),
+    Fault("a wrong rounding: bf16 is cut off", "lowering/TileAttend.cpp",
+          "    if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);",
+          "    if (Type type = element(buffer); type.isBF16()) {\n"
+          "      Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), v);\n"
+          "      bits = arith::ShRUIOp::create(b, loc, bits, arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(16)));\n"
+          "      v = arith::BitcastOp::create(b, loc, type, Value(arith::TruncIOp::create(b, loc, b.getIntegerType(16), bits)));\n"
+          "    } else if (!type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);"),
+    Fault("a temporary given back too early", "lowering/Reuse.cpp", "if (last->isBeforeInBlock(outer)) last = outer;",
+          "if (last == allocation && last->isBeforeInBlock(outer)) last = outer;"),
+    Fault("a parallel loop loses what does not fill a block", "lowering/Loops.cpp", "Value count = arith::CeilDivSIOp::create(b, loc, total, perBlock);",
+          "Value count = arith::MaxSIOp::create(b, loc, one, arith::DivSIOp::create(b, loc, total, perBlock));"),
+    Fault("lanes beyond the end of a row take part in its reduction", "lowering/LoopBody.cpp",
+          "    if (mask) result = arith::SelectOp::create(b, loc, mask, result, accumulators[k]);", ""),
+]
+
+
+def run(*command, **more):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **more)
+
+
+def copy_sources(folder):
+    """What is committed; what has not changed keeps its time."""
+    archive = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], stdout=subprocess.PIPE, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        for entry in files:
+            if not entry.isfile():
+                continue
+            content, to = files.extractfile(entry).read(), os.path.join(folder, entry.name)
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            if not os.path.exists(to) or open(to, "rb").read() != content:
+                with open(to, "wb") as file:
+                    file.write(content)
+
+
+def compile(source, build, base, jobs):
+    if not os.path.exists(os.path.join(build, "build.ninja")):
+        with open(os.path.join(base, "CMakeCache.txt")) as cache:
+            taken = [f"-D{line.strip()}" for line in cache if re.match(r"(FOVEA_HALIDE_ROOT|MLIR_DIR|LLVM_DIR|CMAKE_BUILD_TYPE|Python3_EXECUTABLE):", line)]
+        done = run("cmake", "-S", source, "-B", build, "-G", "Ninja", *taken)
+        if done.returncode:
+            sys.exit(done.stdout)
+    done = run("ninja", "-C", build, "-j", str(jobs), "bin/compare-kernels", "bin/fovea-leaf", "lib/fovea_kernel_runtime.o")
+    if done.returncode:
+        sys.exit(done.stdout[-5000:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+    parser.add_argument("--scratch")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    scratch = options.scratch or os.path.join(options.build, "faults")
+    source, build = os.path.join(scratch, "source"), os.path.join(scratch, "build")
+    copy_sources(source)
+    compile(source, build, options.build, options.jobs)
+    kernels = [sys.executable, os.path.join(HERE, "run.py"), "--build", build, "--jobs", str(options.jobs)]
+    good = True
+    found = []
+    for fault in FAULTS:
+        if options.only not in fault.name:
+            continue
+        path = os.path.join(source, fault.file)
+        with open(path) as file:
+            text = file.read()
+        if text.count(fault.old) != 1:
+            print(f"{fault.name}: its text stands {text.count(fault.old)} times in {fault.file}", flush=True)
+            good = False
+            continue
+        try:
+            with open(path, "w") as file:
+                file.write(text.replace(fault.old, fault.new))
+            compile(source, build, options.build, options.jobs)
+            # Whole numbers of kernels only: what the last seconds leave undone must not count.
+            done = run(*kernels, "--count", str(MOST), "--first", "--shrink", "0", "--seed", str(options.seed))
+        finally:
+            with open(path, "w") as file:
+                file.write(text)
+        number = re.search(r"first failure is kernel number (\d+)", done.stdout)
+        how = re.search(r"^-> (.*)", done.stdout, re.M)
+        if not number:
+            good = False
+            print(f"{fault.name}: not found\n{done.stdout[-1000:]}", flush=True)
+            continue
+        found.append((fault, int(number[1]), how[1]))
+        print(f"{fault.name}: kernel number {number[1]}, {how[1]}", flush=True)
+    compile(source, build, options.build, options.jobs)
+    print("\n| fault | in | found by kernel | as |\n|---|---|---|---|")
+    for fault, number, how in found:
+        without = run(*kernels, "--kernel", str(options.seed + number - 1))
+        if without.returncode:
+            good = False
+            how += ", but the kernel fails without the fault too"
+        print(f"| {fault.name} | `{os.path.basename(fault.file)}` | {number} | {how} |")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
