@@ -125,15 +125,19 @@ struct Decomposer {
     auto shifted = [&](OpBuilder &builder, Value s, Value m) -> Value {
       return math::ExpOp::create(builder, loc, arith::SubFOp::create(builder, loc, s, arith::MaximumFOp::create(builder, loc, m, floorValue)));
     };
-    Value total = generic({{score, all}, {top, row}}, filled(empty(kept, element), 0), row, [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
-      return arith::AddFOp::create(builder, loc, acc, shifted(builder, s[0], s[1]));
-    });
-    if (kind == Normaliser::LogSumExp)
+    if (kind == Normaliser::LogSumExp) {
+      Value total = generic({{score, all}, {top, row}}, filled(empty(kept, element), 0), row, [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
+        return arith::AddFOp::create(builder, loc, acc, shifted(builder, s[0], s[1]));
+      });
       return generic({{top, rowIdentity(row)}, {total, rowIdentity(row)}}, init, rowIdentity(row), [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
         Value m = arith::MaximumFOp::create(builder, loc, s[0], floorValue);
         return arith::AddFOp::create(builder, loc, m, math::LogOp::create(builder, loc, s[1]));
       });
-    return generic({{score, all}, {top, row}, {total, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+    }
+    Value exponentials = generic({{score, all}, {top, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return shifted(builder, s[0], s[1]); });
+    Value total = generic({{exponentials, all}}, filled(empty(kept, element), 0), row,
+                          [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value { return arith::AddFOp::create(builder, loc, acc, s[0]); });
+    return generic({{exponentials, all}, {top, row}, {total, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
       Value sum = s[2];
       if (kind == Normaliser::Softmax1) {
         Value m = arith::MaximumFOp::create(builder, loc, s[1], floorValue);
@@ -141,7 +145,7 @@ struct Decomposer {
       }
       Value zero = real2(builder, element, 0);
       Value none = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, sum, zero);
-      Value weight = arith::DivFOp::create(builder, loc, shifted(builder, s[0], s[1]), sum);
+      Value weight = arith::DivFOp::create(builder, loc, s[0], sum);
       return arith::SelectOp::create(builder, loc, none, zero, weight);
     });
   }

@@ -9,33 +9,34 @@ using namespace mlir;
 namespace fovea {
 namespace {
 
-struct DecomposePass : PassWrapper<DecomposePass, OperationPass<>> {
+// `keepScheduled`: the compiled path, where scheduled attends go to leaves and supports become loop bounds.
+template <bool keepScheduled>
+struct DecomposePass : PassWrapper<DecomposePass<keepScheduled>, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DecomposePass)
-  StringRef getArgument() const final { return "attn-decompose"; }
-  StringRef getDescription() const final { return "Replace every attn op by plain linalg that materialises each step"; }
-  explicit DecomposePass(bool keepScheduled = false) : keepScheduled(keepScheduled) {}
+  StringRef getArgument() const final { return keepScheduled ? "attn-decompose-unfused" : "attn-decompose"; }
+  StringRef getDescription() const final {
+    return keepScheduled ? "Replace every attn op but supports and scheduled attends by plain linalg" : "Replace every attn op by plain linalg that materialises each step";
+  }
   void getDependentDialects(DialectRegistry &registry) const final { registry.insert<linalg::LinalgDialect, tensor::TensorDialect, math::MathDialect, arith::ArithDialect>(); }
   void runOnOperation() final {
     SmallVector<Operation *> ops;
-    getOperation()->walk<WalkOrder::PostOrder>([&](Operation *op) {
+    this->getOperation()->template walk<WalkOrder::PostOrder>([&](Operation *op) {
       if (auto attend = dyn_cast<attn::AttendOp>(op); attend && keepScheduled && attend.getSchedule()) return;
       if (keepScheduled && isa<attn::SupportOp>(op)) return;
       if (isa<attn::SupportOp, attn::ScoreOp, attn::NormaliseOp, attn::AggregateOp, attn::AttendOp>(op)) ops.push_back(op);
     });
-    IRRewriter rewriter(&getContext());
+    IRRewriter rewriter(&this->getContext());
     for (Operation *op : ops)
       if (failed(attn::decompose(rewriter, op))) {
         op->emitError("cannot be decomposed");
-        return signalPassFailure();
+        return this->signalPassFailure();
       }
   }
-
-  bool keepScheduled;  // on the compiled path: scheduled attends go to leaves, supports become loop bounds
 };
 
 }  // namespace
 
-std::unique_ptr<Pass> createDecomposePass() { return std::make_unique<DecomposePass>(); }
-std::unique_ptr<Pass> createDecomposeUnfusedPass() { return std::make_unique<DecomposePass>(true); }
+std::unique_ptr<Pass> createDecomposePass() { return std::make_unique<DecomposePass<false>>(); }
+std::unique_ptr<Pass> createDecomposeUnfusedPass() { return std::make_unique<DecomposePass<true>>(); }
 
 }  // namespace fovea

@@ -144,7 +144,8 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
   return results;
 }
 
-// A sum may be taken in any order and products may be fused into it (rule F4); only so can a reduction be vectorised.
+// A sum may be taken in any order and products may be fused into it (rule F4); only so can a reduction be vectorised. Elsewhere arithmetic
+// is as written (rule E3): in exp(a * b - m) a fused product would leave its rounding error where 0 is due.
 void LoopBody::relax(Operation *copy, Operation &original) {
   auto add = dyn_cast<arith::AddFOp>(copy);
   bool accumulates = add && llvm::any_of(original.getOperands(), [&](Value v) {
@@ -154,7 +155,7 @@ void LoopBody::relax(Operation *copy, Operation &original) {
   // In a stage the same element must round the same in a vector and in a loop's tail, whatever the batch: nothing is left to choice there.
   if (exactRows && (!accumulates || inOrder)) return;
   auto flags = accumulates ? arith::FastMathFlags::reassoc | arith::FastMathFlags::contract : arith::FastMathFlags::contract;
-  if (isa<arith::AddFOp, arith::MulFOp, arith::SubFOp>(copy)) copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(b.getContext(), flags));
+  if (accumulates || isa<arith::MulFOp>(copy)) copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(b.getContext(), flags));
 }
 
 Value LoopBody::outside(Value v) {
@@ -290,7 +291,8 @@ Operation *LoopBody::combiner(unsigned k) {
       if (!last || last->getBlock() != body) return nullptr;
     }
   }
-  if (isa<arith::AddFOp, arith::MulFOp, arith::AddIOp, arith::MulIOp, arith::AndIOp, arith::OrIOp, arith::MaxSIOp, arith::MinSIOp>(last))
+  if (isa<arith::AddFOp, arith::MulFOp, arith::AddIOp, arith::MulIOp, arith::AndIOp, arith::OrIOp, arith::MaxSIOp, arith::MinSIOp, arith::MaximumFOp,
+          arith::MinimumFOp>(last))
     return takes(last->getOperand(0), last->getOperand(1)) ? last : nullptr;
   if (auto select = dyn_cast<arith::SelectOp>(last)) {
     auto compare = select.getCondition().getDefiningOp<arith::CmpFOp>();

@@ -14,6 +14,7 @@ std::unique_ptr<mlir::Pass> createFusePass();              // attn-fuse: score +
 std::unique_ptr<mlir::Pass> createSchedulePass();          // attn-schedule: an attribute on each attend: tile sizes and their reason
 std::unique_ptr<mlir::Pass> createTileAttendPass();        // attn-tile-attend: attend on buffers -> scf loops around Halide leaves
 std::unique_ptr<mlir::Pass> createTileContractPass();      // attn-tile-contract: matrix products on buffers -> scf loops around Halide leaves
+std::unique_ptr<mlir::Pass> createFillsPass();             // attn-fills: a fill for every user of a filled tensor
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy
 std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support
 std::unique_ptr<mlir::Pass> createMathPass();              // attn-math: exp, log, erf, tanh of f32 as arithmetic that vectorises

@@ -90,6 +90,7 @@ void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createDecomposeUnfusedPass());    // what was not fused
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addPass(createFillsPass());
   addBufferization(pm);
   pm.addPass(createForallToParallelLoopPass());
   pm.addPass(createReusePass());               // temporaries back after their last use

@@ -206,12 +206,20 @@ class Emitter {
     auto add = [&](std::set<NodeId> &to, NodeId root) { if (to.size() < 2) to.insert(root); };
     constexpr NodeId outside = ~0u - 1;
     auto rootOf = [&](NodeId n, NodeId root) { add(roots[n], root); };
+    // Whether the one nest that computes a function would compute it again for every position of an index that it does not have.
+    auto repeats = [&](NodeId n) {
+      if (roots[n].size() != 1 || f.nodes[n].op == Op::Div || f.nodes[n].op == Op::Rsqrt) return false;
+      NodeId root = *roots[n].begin();
+      ArrayRef<IndexId> dims = root < count ? ArrayRef(f.nodes[root].free) : root > outside - f.results.size() ? ArrayRef(f.results[outside - root].axes) : ArrayRef<IndexId>();
+      return llvm::any_of(dims, [&](IndexId i) { return isLong(i) && !llvm::is_contained(f.nodes[n].free, i); });
+    };
     for (size_t k = 0; k < f.results.size(); k++) rootOf(f.results[k].node, outside - NodeId(k));
     for (const auto &t : f.tensors)
       if (t.role == core::Tensor::Appended) rootOf(t.value, outside - NodeId(f.results.size()) - NodeId(&t - f.tensors.data()));
     for (NodeId n = count; n-- > 0;) {
       const Node &node = f.nodes[n];
-      shared[n] = isExpensive(node.op) && roots[n].size() >= 2 && !node.free.empty();
+      shared[n] = shared[n] || (isExpensive(node.op) && !node.free.empty() && (roots[n].size() >= 2 || repeats(n)));
+      if (node.op == Op::Sum && node.args.size() == 1) shareFactor(f.nodes[node.args[0]]);
       bool own = shared[n] || isReduction(node.op) || node.op == Op::Sample || node.op == Op::LoopResult || node.op == Op::Loop;
       for (size_t k = 0; k < node.args.size(); k++) {
         NodeId a = node.args[k];
@@ -268,10 +276,15 @@ class Emitter {
   // The axes of a value that becomes a tensor: those of unknown extent (batch, time) outermost, so that what is contracted or
   // vectorised lies innermost.
   Axes freeAxes(ArrayRef<IndexId> indices, Scope *scope) {
-    Axes axes;
-    for (bool fixed : {false, true})
-      for (IndexId i : indices)
-        if (f.indices[i].fixed.has_value() == fixed && !fixedPosition(i, scope)) axes.push_back(i);
+    Axes axes, known;
+    int64_t together = 1;
+    for (IndexId i : indices) {
+      if (fixedPosition(i, scope)) continue;
+      (f.indices[i].fixed ? known : axes).push_back(i);
+      if (f.indices[i].fixed) together *= *f.indices[i].fixed;
+    }
+    // A few heads are no vector.
+    axes.insert(together < 8 && !axes.empty() ? axes.end() - 1 : axes.end(), known.begin(), known.end());
     return axes;
   }
 
@@ -638,7 +651,11 @@ class Emitter {
     ScalarEmitter s = scalar();
     if (inside.empty()) return s.fromStorage(tensor::ExtractOp::create(b, loc, leaf.tensor, positions), leaf.type);
     Value all = s.conjunction(inside), nought = indexConstant(0);
-    for (Value &p : positions) p = s.select(all, p, nought);
+    // The first place of a tensor that is surely not empty may be read anywhere along the other axes.
+    bool empty = false;
+    for (auto [k, sub] : llvm::enumerate(leaf.subscripts)) empty |= sub != core::none && f.indices[leaf.axes[k]].fixed.value_or(0) <= 0;
+    for (auto [p, sub] : llvm::zip(positions, leaf.subscripts))
+      if (empty || sub != core::none) p = s.select(all, p, nought);
     Value loaded = s.fromStorage(tensor::ExtractOp::create(b, loc, leaf.tensor, positions), leaf.type);
     return s.select(all, loaded, s.zero(leaf.type));
   }
@@ -796,8 +813,6 @@ class Emitter {
     Axes out = freeAxes(node.free, current);
     MaskSet masks(node.args.begin() + 1, node.args.end());
     if (auto whole = aggregate(n, out)) return *whole;
-    if (node.op == Op::Sum && masks.empty()) materialiseFactor(f.nodes[node.args[0]]);
-
     Nest nest = makeNest(out, node.indices);
     for (NodeId m : masks) collect(nest, m, {});
     collect(nest, node.args[0], masks);
@@ -875,8 +890,8 @@ class Emitter {
     }
   }
 
-  // In a matrix product with a weight the other factor becomes a tensor too, so that the product is nothing but a product.
-  void materialiseFactor(const Node &product) {
+  // In a matrix product with a weight the other factor becomes a tensor, so that the product is nothing but a product.
+  void shareFactor(const Node &product) {
     if (product.op != Op::Mul || product.type != core::Type::F32) return;
     for (int side : {0, 1}) {
       const Node &weight = f.nodes[product.args[side]];
@@ -911,9 +926,8 @@ class Emitter {
       std::set<IndexId> free(f.nodes[s.score].free.begin(), f.nodes[s.score].free.end());
       for (NodeId mask : s.masks) free.insert(f.nodes[mask].free.begin(), f.nodes[mask].free.end());
       free.insert(s.indices.begin(), s.indices.end());
-      Axes axes;
-      for (IndexId i : free)
-        if (!llvm::is_contained(s.indices, i) && !fixedPosition(i, current)) axes.push_back(i);
+      Axes axes = freeAxes(std::vector<IndexId>(free.begin(), free.end()), current);
+      llvm::erase_if(axes, [&](IndexId i) { return llvm::is_contained(s.indices, i); });
       axes.append(s.indices.begin(), s.indices.end());
       Nest nest = makeNest(axes, {});
       nest.whole = true;
@@ -1247,8 +1261,9 @@ class Emitter {
   std::optional<RowPlan> planRows(NodeId root, const Axes &out) {
     if (!options.rows) return {};
     for (std::set<NodeId> cut;;) {
-      RowSearch search{*this, root, out, cut, {}, {}, {}};
+      RowSearch search{*this, root, out, cut, {}, {}, {}, {}};
       search.visit(root);
+      search.findSequences();
       size_t before = cut.size();
       std::optional<RowPlan> plan = search.plan(cut);
       if (cut.size() == before) return plan;
@@ -1264,6 +1279,7 @@ class Emitter {
     std::vector<NodeId> order;   // what the root reads that is not there yet, arguments first
     std::vector<Axes> carried;   // the sets of long indices that tensors have anyway
     std::set<NodeId> seen;
+    std::set<IndexId> sequences; // indices that look like keys and not like features
 
     static bool has(ArrayRef<IndexId> axes, IndexId i) { return llvm::is_contained(axes, i); }
     static bool covers(ArrayRef<IndexId> axes, ArrayRef<IndexId> all) { return llvm::all_of(all, [&](IndexId i) { return has(axes, i); }); }
@@ -1293,6 +1309,25 @@ class Emitter {
       order.push_back(n);
     }
 
+    // Keys are masked, compared, or summed with values that the result has another axis of.
+    void findSequences() {
+      for (NodeId n : order) {
+        const Node &reduction = node(n);
+        if (!isReduction(reduction.op)) continue;
+        for (NodeId mask : ArrayRef(reduction.args).drop_front()) sequences.insert(node(mask).free.begin(), node(mask).free.end());
+        bool compares = reduction.op == Op::MaxOf || reduction.op == Op::MinOf || reduction.op == Op::ArgMax || reduction.op == Op::ArgMin;
+        for (IndexId i : reduction.indices) {
+          if (compares) sequences.insert(i);
+          const Node &product = node(reduction.args[0]);
+          if (reduction.op != Op::Sum || product.op != Op::Mul) continue;
+          for (int side : {0, 1}) {
+            const Node &value = node(product.args[side]), &weight = node(product.args[1 - side]);
+            if (value.op == Op::Load && has(value.free, i) && llvm::any_of(value.free, [&](IndexId e) { return has(out, e) && !has(weight.free, e); })) sequences.insert(i);
+          }
+        }
+      }
+    }
+
     bool isCarried(NodeId n) {
       Axes axes = longOf(n);
       return llvm::any_of(carried, [&](const Axes &tensor) { return covers(tensor, axes); });
@@ -1303,7 +1338,7 @@ class Emitter {
       Op op = node(n).op;
       bool temporary = isReduction(op) || op == Op::LoopResult || e.shared[n] || (op == Op::Div && recogniseSoftmax(e.f, n)) || (op == Op::Add && recogniseLogSumExp(e.f, n));
       Axes axes = longOf(n);
-      return temporary && llvm::any_of(axes, [&](IndexId i) { return has(out, i); }) && llvm::any_of(axes, [&](IndexId i) { return !has(out, i); }) && !isCarried(n);
+      return temporary && llvm::any_of(axes, [&](IndexId i) { return has(out, i); }) && llvm::any_of(axes, [&](IndexId i) { return !has(out, i) && sequences.count(i); }) && !isCarried(n);
     }
 
     // Whether each step of a loop needs of its states only what belongs to the same row.
@@ -1344,6 +1379,19 @@ class Emitter {
           (covers(Axes(node(n).free.begin(), node(n).free.end()), rows) ? plan.inside : escaped).insert(n);
         }
         if (!plan.inside.count(root)) continue;
+        // Values no larger than what is there anyway, through which alone the root reads big ones: each of them is a root of its own.
+        auto isSmall = [&](NodeId n) { return n != root && isReduction(node(n).op) && !bigHere.count(n) && isCarried(n); };
+        std::set<NodeId> reached, small;
+        std::function<void(NodeId)> reach = [&](NodeId n) {
+          if (!plan.inside.count(n) || !reached.insert(n).second) return;
+          if (isSmall(n)) small.insert(n);
+          else arguments(n, reach);
+        };
+        reach(root);
+        if (llvm::none_of(reached, [&](NodeId n) { return bigHere.count(n); })) {
+          cut.insert(small.begin(), small.end());
+          return {};
+        }
         // What is not computed for one row but reads what is would compute that again. It need not where a value between them is
         // no larger than what is there anyway.
         std::set<NodeId> below;
@@ -1353,7 +1401,7 @@ class Emitter {
         for (NodeId n : escaped) arguments(n, descend);
         size_t before = cut.size();
         for (NodeId n : below)
-          if (n != root && isReduction(node(n).op) && !bigHere.count(n) && isCarried(n)) cut.insert(n);
+          if (isSmall(n)) cut.insert(n);
         if (cut.size() != before) return {};
         return plan;
       }
@@ -1394,7 +1442,7 @@ class Emitter {
       }
       current = &scope;
       std::vector<std::pair<IndexId, Window>> windows;
-      for (const auto &[index, masks] : windowMasks(plan)) windows.push_back({index, emitWindow(index, masks)});
+      for (const auto &[index, masks] : windowMasks(plan, axes)) windows.push_back({index, emitWindow(index, masks)});
       for (const auto &[index, w] : windows) scope.windows[index] = w;
       for (size_t k = 0; k < inits.size() && !failedAny; k++) {
         SmallVector<OpFoldResult> offsets, sizes, strides(axes[k].size(), b.getIndexAttr(1));
@@ -1427,9 +1475,10 @@ class Emitter {
   }
 
   // For each index that is reduced for one row: the masks that all its reductions have, if they depend on the row and the index alone.
-  std::map<IndexId, MaskSet> windowMasks(const RowPlan &plan) {
+  std::map<IndexId, MaskSet> windowMasks(const RowPlan &plan, ArrayRef<Axes> results) {
     std::map<IndexId, MaskSet> masks;
-    std::set<IndexId> whole;  // read at computed positions, or run over by a loop
+    std::set<IndexId> whole;  // an axis of a result, read at computed positions, or run over by a loop
+    for (const Axes &axes : results) whole.insert(axes.begin(), axes.end());
     for (NodeId n : plan.inside) {
       const Node &node = f.nodes[n];
       if (node.op == Op::Read && plan.inside.count(node.args[0])) whole.insert(node.indices.begin(), node.indices.end());

@@ -3,13 +3,14 @@
 
 // CHECK: attn.normalise <softmax>(%{{.*}} : tensor<2x3xf32>) along [1] outs(%{{.*}} : tensor<2x3xf32>) -> tensor<2x3xf32>
 
-// Maximum, sum of exponentials, weights; an empty row gives 0.
+// Maximum, exponentials, their sum, weights; an empty row gives 0.
 // MEANING-LABEL: func @softmax
 // MEANING-NOT: attn.
 // MEANING: linalg.generic {{.*}}["parallel", "reduction"]
 // MEANING: arith.maximumf
-// MEANING: linalg.generic {{.*}}["parallel", "reduction"]
+// MEANING: linalg.generic {{.*}}["parallel", "parallel"]
 // MEANING: math.exp
+// MEANING: linalg.generic {{.*}}["parallel", "reduction"]
 // MEANING: arith.addf
 // MEANING: linalg.generic {{.*}}["parallel", "parallel"]
 // MEANING: %[[EMPTY:.*]] = arith.cmpf oeq, %{{.*}}, %[[ZERO:.*]] : f32

@@ -29,12 +29,13 @@ func.func @fill(%out: memref<?xf32>, %n: index) {
 }
 
 // A parallel loop inside one is a call inside the outer one's function.
-// CHECK: func.func private @nested.line{{[0-9]+}}.2(
+// CHECK: func.func private @nested.line{{[0-9]+}}.1.line{{[0-9]+}}.2(
 // CHECK: func.func private @nested.line{{[0-9]+}}.1(
 // CHECK: llvm.alloca
-// CHECK: constant @nested.line{{[0-9]+}}.2
+// CHECK: constant @nested.line{{[0-9]+}}.1.line{{[0-9]+}}.2
 // CHECK: call @fovea_parallel_for
 // CHECK: func.func @nested(
+// CHECK: constant @nested.line{{[0-9]+}}.1 :
 // CHECK: call @fovea_parallel_for
 // CHECK-NOT: call @fovea_parallel_for
 func.func @nested(%out: memref<?x?xf32>, %n: index, %x: f32) {
