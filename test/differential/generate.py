@@ -677,8 +677,8 @@ class Generator:
     def score(self, q, k, batch, axes, fusing, huge):
         dot = node("f32", f"sum[d]({q} * {k})")
         if huge:
-            # Outside the fused form by powers of two, which round nothing: products may be contracted into differences there.
-            scales = ("1000", "1e6", "1e30", "-1e30") if fusing else ("1024", "1048576", "1.2676506002282294e30", "-1.2676506002282294e30")
+            # Powers of two round nothing: a product may be contracted into a difference of scores.
+            scales = ("1024", "1048576", "1.2676506002282294e30", "-1.2676506002282294e30")
             return node("f32", f"{{}} * {self.pick(*scales)}", dot)
         kind = "dot" if fusing else self.pick("dot", "additive", "distance", "bilinear", "two products")
         if kind == "additive":
