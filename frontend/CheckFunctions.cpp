@@ -74,10 +74,11 @@ private:
     for (const ast::Target &target : s.targets) {
       for (const ast::Name &axis : target.axes) name(axis, Diag::UnknownIndex);
       if (s.kind == Statement::Assign)
-        diagnostics.error(Diag::UnknownResult, target.name.range, {target.name.text(), ""});
+        diagnostics.error(Diag::UnknownResult, target.name.range, {target.name.text(), "; `let` defines a value"});
       else if (s.kind != Statement::Let)
         diagnostics.error(s.kind == Statement::For ? Diag::OnlyInModel : Diag::OnlyInStep, s.range,
-                          {s.kind == Statement::For ? "for" : s.kind == Statement::Append ? "append" : "trace"});
+                          {s.kind == Statement::For ? "for" : s.kind == Statement::Append ? "append" : "trace",
+                           s.kind == Statement::For ? "; the loops of a kernel are `fold`, `scan` and `iterate`" : ""});
       names.insert(target.name.symbol);
     }
   }
@@ -130,7 +131,9 @@ private:
       const ast::Function &f = *found->second.function;
       calls[current].emplace_back(&f, e->range);
       size_t wanted = f.indices.size(), got = e->indices.size();
-      if (wanted != got && !(wanted == 1 && got > 1)) {
+      if (wanted == 1 && got == 0) {
+        diagnostics.error(Diag::IndicesMissing, callee.range, {callee.text()});
+      } else if (wanted != got && !(wanted == 1 && got > 1)) {
         diagnostics.error(Diag::IndexCount, e->range, {callee.text(), std::to_string(wanted), std::to_string(got)});
       } else if (f.values.size() != e->args.size()) {
         diagnostics.error(Diag::ArgumentCount, e->range, {callee.text(), std::to_string(f.values.size()), std::to_string(e->args.size())});

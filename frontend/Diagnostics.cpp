@@ -1,6 +1,7 @@
 #include "frontend/Diagnostics.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace fovea {
 
@@ -71,8 +72,15 @@ void Diagnostics::error(Diag id, SourceRange at, DiagArgs args) {
 void Diagnostics::quietAfter(SourceRange at) { quiet.try_emplace({at.file, sources.place(at).line}, at.begin); }
 
 void Diagnostics::sort(size_t first) {
-  std::stable_sort(messages.begin() + static_cast<ptrdiff_t>(first), messages.end(),
-                   [](const Message &a, const Message &b) { return a.range.begin < b.range.begin; });
+  // By place, each error with its notes.
+  std::vector<std::vector<Message>> groups;
+  for (size_t k = first; k < messages.size(); ++k) {
+    if (messages[k].isError || groups.empty()) groups.emplace_back();
+    groups.back().push_back(std::move(messages[k]));
+  }
+  std::stable_sort(groups.begin(), groups.end(), [](const auto &a, const auto &b) { return a[0].range.begin < b[0].range.begin; });
+  messages.resize(first);
+  for (auto &group : groups) std::move(group.begin(), group.end(), std::back_inserter(messages));
 }
 
 void Diagnostics::note(Diag id, SourceRange at, DiagArgs args) {

@@ -83,7 +83,12 @@ const char *Elaborator::kindName(const Binding &binding) const {
   }
 }
 
-std::optional<IndexId> Elaborator::findIndex(Scope &scope, const ast::Name &name, bool report) {
+bool Elaborator::isKernel(const Scope &scope, Symbol name) const {
+  const auto &kernels = scope.file->file->kernels;
+  return std::any_of(kernels.begin(), kernels.end(), [&](const ast::Kernel *k) { return k->name.symbol == name; });
+}
+
+std::optional<IndexId> Elaborator::findIndex(Scope &scope, const ast::Name &name, bool report, bool extent) {
   const Env *env = lookup(scope, name.symbol);
   if (env && env->binding.kind == Binding::Index) return env->binding.id;
   if (env && env->binding.kind == Binding::Poison) {
@@ -94,7 +99,7 @@ std::optional<IndexId> Elaborator::findIndex(Scope &scope, const ast::Name &name
   if (env && env->binding.kind == Binding::Indices)
     error(Diag::SeveralIndices, name.range, {name.text()});
   else if (env)
-    error(Diag::NotAnIndex, name.range, {name.text(), kindName(env->binding)});
+    error(Diag::NotAnIndex, name.range, {name.text(), kindName(env->binding), extent ? "; the absolute value is `abs(" + name.text() + ")`" : ""});
   else
     error(Diag::UnknownIndex, name.range, {name.text(), suggestion(scope, name.symbol, false)});
   if (env) diagnostics.note(Diag::DeclaredHere, visible(env->binding.declared), {name.text()});

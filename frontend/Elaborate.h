@@ -127,7 +127,9 @@ private:
   SourceRange visible(SourceRange at) const;           // the call, for a place in the prelude
   std::string suggestion(const Scope &scope, Symbol name, bool function) const;
   const char *kindName(const Binding &binding) const;
-  std::optional<IndexId> findIndex(Scope &scope, const ast::Name &name, bool report = true);
+  std::string withAxis(const std::string &name, std::vector<IndexId> axes, IndexId index) const { return axes.push_back(index), axesText(name, axes); }
+  bool isKernel(const Scope &scope, Symbol name) const;
+  std::optional<IndexId> findIndex(Scope &scope, const ast::Name &name, bool report = true, bool extent = false);
   bool findIndices(Scope &scope, const std::vector<ast::Name> &names, std::vector<IndexId> &indices);
   bool claim(Scope &scope, const ast::Name &name, bool value);  // a name means one thing (rule T2)
   bool stackLeft();
@@ -223,6 +225,8 @@ private:
   std::set<IndexId> *asked = nullptr;
   bool extents = false;                                // a bare index name stands for its extent
   bool inModel = false, inStep = false;
+  std::set<Symbol> refusedResults;                     // whose names were taken
+  bool otherTarget = false;                            // an assignment that may have meant a result, which is then not said to lack one
   bool failed = false;                                 // an error that later ones may follow from
   bool aborted = false;                                // out of stack or of patience; reported at the end
   std::optional<std::pair<Diag, SourceRange>> abort;
@@ -232,6 +236,7 @@ private:
   std::vector<bool> given;                             // indices that a tensor carries
   struct Assigned {
     bool done = false, bad = false;
+    bool early = false;  // was read before, and this was said
     NodeId node = core::none;
     std::vector<ast::Name> axisNames;
     bool tensor = false;

@@ -72,6 +72,10 @@ Elaborator::Nodes Elaborator::inlineCall(const Expr *expr, const ast::Function &
   std::string name;
   for (const ast::Name &part : expr->path) name += (name.empty() ? "" : ".") + part.text();
   size_t wanted = function.indices.size(), got = expr->indices.size();
+  if (wanted == 1 && got == 0) {
+    error(Diag::IndicesMissing, expr->path.back().range, {name});
+    return {};
+  }
   if (wanted != got && !(wanted == 1 && got > 1)) {
     error(Diag::IndexCount, expr->range, {name, std::to_string(wanted), std::to_string(got)});
     diagnostics.note(Diag::DeclaredHere, visible(function.name.range), {name});
@@ -174,7 +178,7 @@ NodeId Elaborator::builtin(const Expr *expr, Scope &scope) {
   }
   if (!found || (found->kind == Builtin::Random && !inModel)) {
     if (!known)
-      error(Diag::UnknownFunction, name.range, {name.text(), suggestion(scope, name.symbol, true)});
+      error(Diag::UnknownFunction, name.range, {name.text(), isKernel(scope, name.symbol) ? "; it is a kernel, and only functions are called" : suggestion(scope, name.symbol, true)});
     else if (found)
       error(Diag::RandomOutsideModel, name.range, {name.text()});
     else

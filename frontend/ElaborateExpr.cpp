@@ -1,5 +1,6 @@
 // Expressions: types and operators (rules E1 to E4), and reads (rules E5, E6).
 #include "frontend/Elaborate.h"
+#include "frontend/NearMiss.h"
 
 #include <algorithm>
 
@@ -22,7 +23,7 @@ NodeId Elaborator::value(const Expr *expr, Scope &scope) {
   case Expr::Boolean: result = b.boolean(expr->integer); break;
   case Expr::Reference: result = reference(expr, scope); break;
   case Expr::Extent:
-    if (auto index = findIndex(scope, expr->path[0])) result = b.extent(*index);
+    if (auto index = findIndex(scope, expr->path[0], true, true)) result = b.extent(*index);
     break;
   case Expr::Unary: result = unary(expr, scope); break;
   case Expr::Binary: result = binary(expr, scope); break;
@@ -97,7 +98,7 @@ NodeId Elaborator::reference(const Expr *expr, Scope &scope) {
     // encode.h: the same as h, said with its origin.
     if (inModel && name.text() == "encode" && expr->path.size() == 2)
       if (const Env *entry = find(encodeEnv, expr->path[1].symbol)) return reference(entry, expr->path[1], scope);
-    error(Diag::UnknownName, expr->range, {sources.text(expr->range), ""});
+    error(Diag::UnknownName, expr->range, {sources.text(expr->range), nearMiss(expr->path.back().text(), {})});
     return none;
   }
   const Env *entry = lookup(scope, name.symbol);
@@ -137,6 +138,9 @@ NodeId Elaborator::reference(const Env *entry, const ast::Name &name, Scope &) {
   case Binding::Result:
     if (assigned[binding.id].bad) return none;
     if (!assigned[binding.id].done) {
+      failed = true;
+      if (assigned[binding.id].early) return none;
+      assigned[binding.id].early = !diagnostics.isMuted();
       error(Diag::ResultBeforeAssigned, name.range, {name.text()});
       diagnostics.note(Diag::DeclaredHere, binding.declared, {name.text()});
       return none;

@@ -123,6 +123,7 @@ void Elaborator::results(Scope &scope, const std::vector<ast::Parameter> &list) 
     if (entry && entry->binding.kind != Binding::Poison) {
       error(Diag::NameTaken, r.name.range, {r.name.text(), kindName(entry->binding)});
       diagnostics.note(Diag::DeclaredHere, entry->binding.declared, {r.name.text()});
+      refusedResults.insert(r.name.symbol);
       continue;
     }
     Binding binding;
@@ -145,7 +146,7 @@ void Elaborator::results(Scope &scope, const std::vector<ast::Parameter> &list) 
 }
 
 void Elaborator::checkResults(SourceRange) {
-  for (size_t k = 0; k < assigned.size(); ++k)
+  for (size_t k = 0; k < assigned.size() && !otherTarget; ++k)
     if (!assigned[k].done && !assigned[k].bad && !aborted) error(Diag::ResultNotAssigned, resultRanges[k], {b.function.results[k].name});
 }
 

@@ -57,7 +57,7 @@ Elaborator::Nodes Elaborator::loop(const Expr *expr, Scope &scope) {
       if (!findIndices(scope, target.axes, item.axes)) return {};
       for (IndexId index : b.node(item.init).free)
         if (std::find(item.axes.begin(), item.axes.end(), index) == item.axes.end()) {
-          error(Diag::StateAxis, initExpr->range, {indexName(index), axesText(item.name, item.axes), "first value"});
+          error(Diag::StateAxis, initExpr->range, {indexName(index), axesText(item.name, item.axes), "first value", withAxis(item.name, item.axes, index)});
           return {};
         }
       if (expr->targets.size() == 1) inner.insert(item.axes.begin(), item.axes.end());
@@ -137,7 +137,7 @@ Elaborator::Nodes Elaborator::loop(const Expr *expr, Scope &scope) {
     if (item.type == Type::F32) next = b.toF32(next);
     for (IndexId index : b.node(next).free)
       if (index != loop.index && std::find(item.axes.begin(), item.axes.end(), index) == item.axes.end()) {
-        error(Diag::StateAxis, nextExpr->range, {indexName(index), axesText(item.name, item.axes), "next value"});
+        error(Diag::StateAxis, nextExpr->range, {indexName(index), axesText(item.name, item.axes), "next value", withAxis(item.name, item.axes, index)});
         return {};
       }
     NodeId state = b.state(loop.tag, static_cast<unsigned>(k), item.axes, item.type);

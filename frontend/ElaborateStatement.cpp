@@ -31,7 +31,7 @@ void Elaborator::statement(const Statement &s, Scope &scope) {
     if (!inStep) return error(Diag::OnlyInStep, s.range, {"trace"});
     return trace(s, scope);
   case Statement::For:
-    if (!inModel) return error(Diag::OnlyInModel, s.range, {"for"});
+    if (!inModel) return otherTarget = true, error(Diag::OnlyInModel, s.range, {"for", "; the loops of a kernel are `fold`, `scan` and `iterate`"});
     return forEach(s, scope);
   }
 }
@@ -89,9 +89,9 @@ void Elaborator::let(const Statement &s, Scope &scope) {
         lazily(lazy, bad);
       }
     }
-    // A concat in the value may have brought an index, which the statements that follow see too.
-    for (const Env *env = lazy.scope.env; env && env != scope.env; env = env->parent)
-      if (env->binding.kind == Binding::Index) bind(scope, env->name, env->binding);
+    // A concat in the value may have brought an index, which the statements that follow see too; and an unknown name is reported once.
+    for (const Env *env = lazy.scope.env, *outside = scope.env; env && env != outside; env = env->parent)
+      if (env->binding.kind == Binding::Index || env->binding.kind == Binding::Poison) bind(scope, env->name, env->binding);
     ok = !nodes.empty() || depends;
     if (depends) failed = outerFailed;
     for (size_t k = 0; k < bindings.size() && ok; ++k) {
@@ -155,7 +155,8 @@ Elaborator::Nodes Elaborator::lazily(Lazy &lazy, bool &bad) {
   extents = outerExtents;
   now = caller;
   asked = outer;
-  lazy.scope.env = scope.env;
+  // What a failed trial bound is forgotten: its messages were muted, and the names it poisoned would stay without any.
+  if (!nodes.empty() || !diagnostics.isMuted()) lazy.scope.env = scope.env;
   if (nodes.empty()) {
     bad = true;
   } else {
@@ -296,8 +297,12 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
     const Env *entry = lookup(scope, target.name.symbol);
     bool fine = false;
     if (!entry) {
-      error(Diag::UnknownResult, target.name.range, {target.name.text(), suggestion(scope, target.name.symbol, false)});
-    } else if (entry->binding.kind == Binding::Poison) {
+      std::string near = suggestion(scope, target.name.symbol, false);
+      if (near.empty()) near = "; `let` defines a value";
+      error(Diag::UnknownResult, target.name.range, {target.name.text(), near});
+      poison(scope, target.name.symbol, target.name.range);
+      otherTarget = true;
+    } else if (entry->binding.kind == Binding::Poison || refusedResults.count(target.name.symbol)) {
       failed = true;
     } else if (entry->binding.kind == Binding::Result) {
       fine = true;
@@ -313,6 +318,7 @@ void Elaborator::assign(const Statement &s, Scope &scope) {
     } else if (inModel && (entry->binding.kind == Binding::Value || entry->binding.kind == Binding::Lazily)) {
       fine = true;
     } else {
+      otherTarget = true;
       error(Diag::AssignToParameter, target.name.range, {target.name.text(), kindName(entry->binding)});
       diagnostics.note(Diag::DeclaredHere, visible(entry->binding.declared), {target.name.text()});
     }

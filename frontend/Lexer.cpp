@@ -1,4 +1,5 @@
 #include "frontend/Lexer.h"
+#include "frontend/NearMiss.h"
 
 #include <cctype>
 #include <charconv>
@@ -60,6 +61,11 @@ public:
         ++at;
       } else if (text.substr(at, 2) == "//") {
         comment();
+      } else if (c == '\0') {
+        // The rest of a file that is no text would only repeat it.
+        if (!reportedUtf8) diagnostics.error(Diag::NotText, range(at, at + 1));
+        tokens.clear();
+        break;
       } else if (startsName(c)) {
         name();
       } else if (isDigit(c)) {
@@ -186,9 +192,14 @@ private:
     auto byte = static_cast<unsigned char>(text[begin]);
     char hex[8];
     std::snprintf(hex, sizeof hex, "0x%02x", byte);
-    std::string shown = length == 1 && (byte < 0x20 || byte == 0x7f) ? std::string(hex) : std::string(text.substr(begin, length));
-    if (begin != afterUnknown) diagnostics.error(Diag::UnknownCharacter, range(begin, at), {shown});
-    afterUnknown = at;  // a run of such characters is one error
+    std::string_view character = text.substr(begin, length);
+    bool axis = !tokens.empty() && tokens.back().kind == TokenKind::LeftBracket;
+    std::string hint = axis && character == "?" ? "; an axis has a name" : characterHint(character);
+    std::string shown = length == 1 && (byte < 0x20 || byte == 0x7f) ? std::string(hex) : std::string(character);
+    // A run of such characters is one error, and so are the line ends of a file.
+    if (begin != afterUnknown && !(byte == '\r' && reportedReturn)) diagnostics.error(Diag::UnknownCharacter, range(begin, at), {shown, hint});
+    reportedReturn |= byte == '\r';
+    afterUnknown = at;
   }
 
   uint32_t file;
@@ -196,7 +207,7 @@ private:
   Diagnostics &diagnostics;
   std::string_view text;
   size_t at = 0, afterUnknown = ~size_t{0};
-  bool reportedUtf8 = false;
+  bool reportedUtf8 = false, reportedReturn = false;
   std::vector<Token> tokens;
   std::unordered_map<std::string_view, TokenKind> byName;
 };

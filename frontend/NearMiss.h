@@ -1,4 +1,4 @@
-// "did you mean": the name nearest to a misspelt one.
+// The end of a message about something unknown: what may have been meant.
 #ifndef FOVEA_FRONTEND_NEARMISS_H
 #define FOVEA_FRONTEND_NEARMISS_H
 
@@ -8,8 +8,14 @@
 
 namespace fovea {
 
-// ", did you mean `softmax`?", or nothing when no candidate is near.
+// ", did you mean `softmax`?" where a candidate is near, or what hints.def has for the name, as "; the mean is `mean[j](x)`"; or nothing.
 std::string nearMiss(std::string_view name, const std::vector<std::string_view> &candidates);
+
+// "; `and` joins two conditions" for `&`; a character beyond ASCII always has one.
+std::string characterHint(std::string_view character);
+
+// ", did you mean `f32`?" for `float`, else the list of types.
+std::string typeHint(std::string_view name);
 
 }  // namespace fovea
 

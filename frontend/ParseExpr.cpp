@@ -209,7 +209,7 @@ Expr *Parser::parseCallArguments(Expr *call) {
       if (!arg) return nullptr;
       call->args.push_back(arg);
     } while (accept(TokenKind::Comma));
-    if (!expect(TokenKind::RightParen)) return nullptr;
+    if (!expectClose(TokenKind::RightParen)) return nullptr;
   }
   return finish(call);
 }

@@ -12,12 +12,13 @@ bool Parser::parseBlock() {
   if (!expectName(block.name) || !expect(TokenKind::LeftParen)) return false;
   if (!accept(TokenKind::RightParen) && !parseNames(block.axes, TokenKind::RightParen)) return false;
   if (!expect(TokenKind::LeftBrace)) return false;
+  int inside = depth;
   while (!accept(TokenKind::RightBrace)) {
     if (is(TokenKind::End) || is(TokenKind::KwKernel) || is(TokenKind::KwModel) || diagnostics.full()) return unexpected("`}`"), false;
     bool ok = is(TokenKind::KwFn) ? parseFunction(block.functions) : parseMember(block.members, true);
     if (!ok) {
       file->ok = false;
-      skipStatement();
+      skipStatement(inside);
     }
   }
   block.range = join(begin, previous());
@@ -31,6 +32,7 @@ bool Parser::parseModel() {
   SourceRange begin = take().range;
   ast::Model model;
   if (!expectName(model.name) || !expect(TokenKind::LeftBrace)) return false;
+  int inside = depth;
   while (!accept(TokenKind::RightBrace)) {
     if (is(TokenKind::End) || is(TokenKind::KwKernel) || is(TokenKind::KwModel) || diagnostics.full()) return unexpected("`}`"), false;
     bool ok = false;
@@ -44,7 +46,7 @@ bool Parser::parseModel() {
     }
     if (!ok) {
       file->ok = false;
-      skipStatement();
+      skipStatement(inside);
     }
   }
   model.range = join(begin, previous());

@@ -10,14 +10,20 @@ using namespace ast;
 bool Parser::parseStatements(std::vector<Statement *> &statements, SourceRange &end) {
   Nesting level(*this);
   if (tooDeep()) return false;
+  SourceRange open = previous();
+  int inside = depth;
   while (!is(TokenKind::RightBrace)) {
-    if (is(TokenKind::End) || is(TokenKind::KwKernel) || is(TokenKind::KwModel)) return unexpected("`}`"), false;
+    if (is(TokenKind::End) || is(TokenKind::KwKernel) || is(TokenKind::KwModel)) {
+      unexpected("`}`");
+      diagnostics.note(Diag::OpenedHere, open);
+      return false;
+    }
     if (diagnostics.full()) return false;
     if (Statement *statement = parseStatement()) {
       statements.push_back(statement);
     } else {
       file->ok = false;
-      skipStatement();
+      skipStatement(inside);
     }
   }
   end = take().range;
@@ -77,7 +83,10 @@ Statement *Parser::parseAssign(Expr *left) {
   statement->range = left->range;
   statement->tuple = left->kind == Expr::Tuple;
   std::vector<Expr *> parts = statement->tuple ? left->args : std::vector<Expr *>{left};
-  if (!is(TokenKind::Equal)) return unexpected("`=`"), nullptr;
+  if (!is(TokenKind::Equal)) {
+    if (!beginsNothing(left)) unexpected("`=`");
+    return nullptr;
+  }
   for (Expr *part : parts) {
     if (part->kind != Expr::Reference || part->path.size() != 1) {
       diagnostics.error(Diag::BadAssignTarget, part->range);
@@ -190,6 +199,7 @@ Expr *Parser::parseBlockExpr() {
   Nesting level(*this);
   if (tooDeep()) return nullptr;
   Expr *block = make(Expr::Block, take().range);
+  int inside = depth;
   while (true) {
     if (diagnostics.full() || is(TokenKind::End)) return unexpected("`}`"), nullptr;
     if (is(TokenKind::RightBrace)) {
@@ -201,7 +211,7 @@ Expr *Parser::parseBlockExpr() {
     if (startsStatement()) {
       if (!(statement = parseStatement())) {
         file->ok = false;
-        skipStatement();
+        skipStatement(inside);
         if (is(TokenKind::KwKernel) || is(TokenKind::KwModel)) return nullptr;
         if (is(TokenKind::RightBrace)) return take(), nullptr;
         continue;
@@ -210,14 +220,14 @@ Expr *Parser::parseBlockExpr() {
       Expr *value = parseTupleOrBlock();
       if (!value) {
         file->ok = false;
-        skipStatement();
+        skipStatement(inside);
         if (is(TokenKind::KwKernel) || is(TokenKind::KwModel)) return nullptr;
         if (is(TokenKind::RightBrace)) return take(), nullptr;
         continue;
       }
       if (!is(TokenKind::Equal)) {
         block->args.push_back(value);
-        if (!expect(TokenKind::RightBrace)) return nullptr;
+        if (beginsNothing(value) || !expect(TokenKind::RightBrace)) return nullptr;
         return finish(block);
       }
       if (!(statement = parseAssign(value))) return nullptr;

@@ -1,5 +1,8 @@
 // Files and their definitions.
 #include "frontend/Parser.h"
+#include "frontend/NearMiss.h"
+
+#include <cctype>
 
 namespace fovea {
 
@@ -50,7 +53,7 @@ void Parser::parseImport() {
     file->imports.push_back(std::move(import));
   } else {
     file->ok = false;
-    skipStatement();
+    skipStatement(depth);
   }
 }
 
@@ -109,7 +112,7 @@ bool Parser::parseParameters(std::vector<Parameter> &parameters, bool stage) {
     if (!parseParameter(parameter, stage)) return false;
     parameters.push_back(std::move(parameter));
   } while (accept(TokenKind::Comma));
-  return expect(TokenKind::RightParen);
+  return expectClose(TokenKind::RightParen);
 }
 
 // parameter <- 'state'? name ':' type ('=' expr)?      # state and its first value in a step alone
@@ -151,7 +154,7 @@ bool Parser::parseType(ast::Type &type, bool stage) {
     } else if (stage && isWord("position")) {
       type.kind = ast::Type::Position;
     } else if (is(TokenKind::Name)) {
-      diagnostics.error(Diag::UnknownType, peek().range, {*peek().symbol});
+      diagnostics.error(Diag::UnknownType, peek().range, {*peek().symbol, typeHint(*peek().symbol)});
       return false;
     } else {
       unexpected("a type");
@@ -237,7 +240,42 @@ void Parser::unexpected(std::string_view wanted) {
   if (reserved && wanted == "a name")
     diagnostics.error(Diag::ReservedName, token.range, {sources.text(token.range)});
   else
-    diagnostics.error(Diag::UnexpectedToken, token.range, {wanted, found});
+    diagnostics.error(Diag::UnexpectedToken, token.range, {wanted, found, hint(wanted)});
+}
+
+// What other languages write there, or a keyword that is nearly what stands there.
+std::string Parser::hint(std::string_view wanted) const {
+  auto after = [&](TokenKind kind) { return at > 0 && tokens[at - 1].kind == kind && previous().end == peek().range.begin; };
+  auto before = [&](TokenKind kind) { return peek(1).kind == kind && peek(1).range.begin == peek().range.end; };
+  if (is(TokenKind::Name)) {
+    std::vector<std::string_view> keywords;
+    for (size_t begin = wanted.find('`'); begin != std::string_view::npos; begin = wanted.find('`', begin + 1)) {
+      size_t end = wanted.find('`', begin + 1);
+      if (end == std::string_view::npos) break;
+      if (std::isalpha(static_cast<unsigned char>(wanted[begin + 1]))) keywords.push_back(wanted.substr(begin + 1, end - begin - 1));
+      begin = end;
+    }
+    if (wanted == "`{`") keywords.push_back("where");
+    return keywords.empty() ? "" : nearMiss(*peek().symbol, keywords);
+  }
+  if (is(TokenKind::KwIf)) return wanted == "a statement or `}`" ? "; `if` is an expression, as in `o = if c then a else b;`" : "";
+  if (is(TokenKind::Star) && after(TokenKind::Star)) return "; a power is `pow(x, y)`";
+  if (is(TokenKind::Slash) && before(TokenKind::Star)) return "; a comment begins with `//`";
+  if (is(TokenKind::Bar)) return characterHint("|");
+  if (is(TokenKind::EqualEqual)) return wanted.substr(0, 3) == "`=`" ? "; a relation between extents is written `=`" : "";
+  if (is(TokenKind::Equal)) return wanted == "`->`" || wanted == "a name" || wanted == "an expression" || wanted == "`:`" ? "" : "; `==` compares";
+  if (wanted == "`=`" && before(TokenKind::Equal)) return "; a result is assigned once, as `o = e;`";
+  if (wanted == "`|`") return "; `|n|` is the extent of an index, `abs(e)` an absolute value";
+  if (is(TokenKind::Dot) && wanted == "an expression" && peek(1).kind == TokenKind::Integer) return "; write `0." + std::string(sources.text(peek(1).range)) + "`";
+  return "";
+}
+
+bool Parser::beginsNothing(const Expr *left) {
+  if (left->kind != Expr::Reference || left->grouped || left->path.size() != 1 || (!is(TokenKind::Name) && !is(TokenKind::Integer) && !is(TokenKind::Real))) return false;
+  file->ok = false;
+  std::string near = nearMiss(left->path[0].text(), {"let", "score", "mask", "dim"});
+  diagnostics.error(Diag::UnknownStatement, left->range, {left->path[0].text(), near.empty() ? "; there are `let`, `score`, `mask`, `dim` and `result = e`" : near});
+  return true;
 }
 
 bool Parser::expect(TokenKind kind) {
@@ -246,10 +284,18 @@ bool Parser::expect(TokenKind kind) {
   if (kind == TokenKind::Semicolon && at > 0 && sources.place(previous()).line != sources.place(peek().range).line) {
     file->ok = false;
     SourceRange end = previous();
-    diagnostics.error(Diag::MissingSemicolon, {end.file, end.end, end.end});
+    std::string_view line = sources.text({end.file, end.end, peek().range.begin});
+    bool comment = line.substr(0, line.find('\n')).find("//") != std::string_view::npos;
+    diagnostics.error(Diag::MissingSemicolon, {end.file, end.end, end.end}, {comment ? ", before the comment" : ""});
     return false;
   }
   unexpected(spelling(kind));
+  return false;
+}
+
+bool Parser::expectClose(TokenKind kind) {
+  if (accept(kind)) return true;
+  unexpected("`,` or " + spelling(kind));
   return false;
 }
 
@@ -284,22 +330,25 @@ bool Parser::parseNames(std::vector<Name> &names, TokenKind close) {
     if (!expectName(name)) return false;
     names.push_back(name);
   } while (accept(TokenKind::Comma));
-  return expect(close);
+  return expectClose(close);
 }
 
-void Parser::skipStatement() {
-  int depth = 0;
+void Parser::skipStatement(int level) {
+  // A statement that ends where something else was expected has left its braces open.
+  if (is(TokenKind::Semicolon)) depth = level;
   while (!is(TokenKind::End)) {
-    if (is(TokenKind::LeftBrace)) ++depth;
-    if (is(TokenKind::RightBrace) && depth-- == 0) return;
-    if (depth == 0 && is(TokenKind::Semicolon)) return void(take());
+    if (depth <= level && is(TokenKind::RightBrace)) return;
+    if (depth <= level && is(TokenKind::Semicolon)) return void(take());
     // A definition inside braces means that a brace is missing.
     if (is(TokenKind::KwKernel) || is(TokenKind::KwModel)) return;
-    take();
+    bool closed = take().kind == TokenKind::RightBrace && depth <= level;
+    // As in C, `if x { ... }` ends with its brace.
+    if (closed && sources.place(previous()).line != sources.place(peek().range).line && !is(TokenKind::Semicolon) && !is(TokenKind::KwElse)) return;
   }
 }
 
 void Parser::skipDefinition() {
+  depth = 0;
   while (!is(TokenKind::End) && !is(TokenKind::KwKernel) && !is(TokenKind::KwModel) && !is(TokenKind::KwFn) && !is(TokenKind::KwBlock) && !is(TokenKind::KwImport))
     take();
 }

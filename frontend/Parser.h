@@ -72,17 +72,23 @@ private:
   const Token &peek(size_t ahead = 0) const { return tokens[std::min(at + ahead, tokens.size() - 1)]; }
   bool is(TokenKind kind) const { return peek().kind == kind; }
   bool isWord(std::string_view word) const { return is(TokenKind::Name) && *peek().symbol == word; }
-  Token take() { return at + 1 < tokens.size() ? tokens[at++] : tokens[at]; }
+  Token take() {
+    depth += is(TokenKind::LeftBrace) - is(TokenKind::RightBrace);
+    return at + 1 < tokens.size() ? tokens[at++] : tokens[at];
+  }
   bool accept(TokenKind kind) { return is(kind) && (take(), true); }
   bool acceptWord(std::string_view word) { return isWord(word) && (take(), true); }
   bool expect(TokenKind kind);                       // reports what stands there instead
+  bool expectClose(TokenKind kind);                  // the end of a list, where a comma could stand too
   bool expectWord(std::string_view word);
   bool expectName(ast::Name &name);
   bool expectString(std::string &text);
   bool expectInteger(int64_t &value);
   bool parseNames(std::vector<ast::Name> &names, TokenKind close);  // name (, name)* close
   void unexpected(std::string_view wanted);
-  void skipStatement();                              // past the next `;`, or to the `}` that closes this block
+  std::string hint(std::string_view wanted) const;   // what may have been meant by the token that was not expected
+  bool beginsNothing(const ast::Expr *left);         // reports a word at the start of a statement that is none of its keywords
+  void skipStatement(int level);                     // past the next `;` at this depth of braces, or to the `}` that closes it
   void skipDefinition();                             // to the next definition
 
   ast::Expr *make(ast::Expr::Kind kind, SourceRange begin);
@@ -104,6 +110,7 @@ private:
   std::vector<Token> tokens;
   size_t at = 0, firstMessage = 0;
   unsigned nesting = 0;
+  int depth = 0;                                     // braces open before `at`
   std::unique_ptr<ast::File> file;
 };
 
