@@ -260,6 +260,10 @@ NodeId Elaborator::index(const Expr *expr, Scope &scope) {
 
   Builder::Substitution substitution;
   if (!expr->subscripts[0].axis) {
+    if (axes.empty()) {
+      error(Diag::SubscriptCount, expr->range, {name, "0", std::to_string(expr->subscripts.size())});
+      return none;
+    }
     if (!stated) {
       error(Diag::PositionalNeedsAxes, expr->range, {name});
       return none;

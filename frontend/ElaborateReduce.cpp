@@ -53,6 +53,7 @@ NodeId Elaborator::reduction(const ast::Expr *expr, Scope &scope, Op op, bool me
   bool boolean = op == Op::Any || op == Op::All || op == Op::Count;
   NodeId operand = mean || !boolean ? number(expr->args[0], scope) : condition(expr->args[0], scope);
   // After the operand: a concat in it may bring the index (rule F3).
+  if (operand == none) poisonConcats(expr->args[0], scope);
   std::vector<IndexId> indices;
   if (!findIndices(scope, expr->indices, indices) || operand == none) return none;
   if ((op == Op::ArgMax || op == Op::ArgMin) && indices.size() != 1) {

@@ -89,7 +89,7 @@ Statement *Parser::parseAssign(Expr *left) {
   }
   for (Expr *part : parts) {
     if (part->kind != Expr::Reference || part->path.size() != 1) {
-      diagnostics.error(Diag::BadAssignTarget, part->range);
+      diagnostics.error(Diag::BadAssignTarget, part->range, {part->kind == Expr::Index ? "; a result is assigned as a whole, with the axes of its declaration" : ""});
       return nullptr;
     }
     Target target;

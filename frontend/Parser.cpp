@@ -259,6 +259,8 @@ std::string Parser::hint(std::string_view wanted) const {
     return keywords.empty() ? "" : nearMiss(*peek().symbol, keywords);
   }
   if (is(TokenKind::KwIf)) return wanted == "a statement or `}`" ? "; `if` is an expression, as in `o = if c then a else b;`" : "";
+  bool storage = is(TokenKind::KwF16) || is(TokenKind::KwBf16) || is(TokenKind::KwI8) || is(TokenKind::KwU8) || is(TokenKind::KwBool);
+  if (storage && wanted == "an expression") return "; values are f32, i32 and bool, other types are for what is stored";
   if (is(TokenKind::Star) && after(TokenKind::Star)) return "; a power is `pow(x, y)`";
   if (is(TokenKind::Slash) && before(TokenKind::Star)) return "; a comment begins with `//`";
   if (is(TokenKind::Bar)) return characterHint("|");
