@@ -153,7 +153,7 @@ void LoopBody::relax(Operation *copy, Operation &original) {
     return argument && argument.getOwner() == body && argument.getArgNumber() >= op.getNumDpsInputs();
   });
   // In a stage the same element must round the same in a vector and in a loop's tail, whatever the batch: nothing is left to choice there.
-  if (exactRows && (!accumulates || inOrder)) return;
+  if (exactRows) return;
   auto flags = accumulates ? arith::FastMathFlags::reassoc | arith::FastMathFlags::contract : arith::FastMathFlags::contract;
   if (accumulates || isa<arith::MulFOp>(copy)) copy->setAttr("fastmath", arith::FastMathFlagsAttr::get(b.getContext(), flags));
 }

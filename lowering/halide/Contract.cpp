@@ -38,6 +38,9 @@ Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   C.bound(x, 0, columns).bound(i, 0, rows);
   C.split(i, io, ir, micro.rows, tail).split(x, xo, xr, micro.columns, tail).reorder(xr, ir, io, xo).vectorize(xr, V, tail);
   if (unroll) C.unroll(xr).unroll(ir);
+  // A last micro-tile of its own would know which of its rows are the same, and LLVM would sum those in another order: a row's result
+  // would depend on how many rows there are.
+  if (c.edges) C.never_partition(io);
   product.compute_at(C, io).bound_extent(x, micro.columns).bound_extent(i, micro.rows).vectorize(x, V).unroll(x).unroll(i);
 
   C.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(cStride);

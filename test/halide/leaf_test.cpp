@@ -446,6 +446,31 @@ TEST_F(Host, ContractEdges) {
   for (bool accumulate : {false, true})
     for (auto [rows, columns] : {std::pair(12, 64), {1, 1}, {7, 63}, {11, 17}, {6, 64}, {12, 15}}) runContract({12, 64, 9, Type::F32, Type::F32, accumulate, rows, columns});
 }
+// A row is the same to the bit whatever the number of rows and whichever leaf computes it: a line's result does not depend on its batch.
+TEST_F(Host, ContractRowsStandAlone) {
+  LeafSpec whole;
+  whole.kind = LeafSpec::ContractLeaf;
+  whole.name = "contract";
+  whole.target = host();
+  whole.contract.rows = findTarget(host())->rows * 4, whole.contract.columns = findTarget(host())->columns;
+  LeafSpec edges = whole;
+  edges.contract.edges = true;
+  const int rows = whole.contract.rows, columns = whole.contract.columns;
+  std::mt19937 random(7);
+  for (int depth : {5, 128}) {
+    Tensor A(size_t(rows) * depth, Type::F32, random), B(size_t(depth) * columns, Type::F32, random), expected(size_t(rows) * columns, Type::F32, random);
+    auto call = [&](Leaf &leaf, Tensor &C) -> Leaf & {
+      return leaf.set("a", A.data()).set("a_stride", depth).set("b", B.data()).set("depth", depth).set("i0", 0).set("j0", 0).set("c", C.data()).set("c_stride", columns);
+    };
+    call(compiled(whole), expected)();
+    for (int count = 1; count <= rows; count++) {
+      Tensor C = expected;
+      for (size_t n = 0; n < C.bytes.size() - 1; n++) C.bytes[n] = 0;
+      call(compiled(edges), C).set("rows", count).set("columns", columns)();
+      for (int n = 0; n < count * columns; n++) ASSERT_EQ(C.at(n), expected.at(n)) << "row " << n / columns << " of " << count;
+    }
+  }
+}
 TEST_F(Host, ContractEpilogue) {
   std::vector<float> bias(64), rowScale(24), residual(12 * 70);
   for (int n = 0; n < 64; n++) bias[n] = 0.1f * n - 3;
