@@ -6,6 +6,7 @@
 #include "lowering/ModelInterface.h"
 #include "lowering/ObjectCode.h"
 #include "lowering/Pipeline.h"
+#include "lowering/Specialise.h"
 #include "lowering/halide/LeafSpec.h"
 #include "lowering/host/Descriptor.h"
 
@@ -54,7 +55,31 @@ struct Unit {
 
   bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
 
-  bool emitAll(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
+  // A kernel, specialised for the extents that its constraints list (rule K5).
+  bool emitKernel(const core::Function &kernel, const std::vector<std::string> &files) {
+    std::vector<core::Function> versions = oracle() ? std::vector<core::Function>() : specialised(kernel);
+    if (versions.empty()) return emitEntry(kernel, kernel.name, files, false);
+    SmallVector<func::FuncOp> functions;
+    for (size_t k = 0; k < versions.size(); k++) {
+      func::FuncOp function = emitFunction(versions[k], kernel.name + ".v" + std::to_string(k), files, false);
+      if (!function) return false;
+      functions.push_back(function);
+    }
+    func::FuncOp any;
+    if (takesOtherExtents(kernel) && !(any = emitFunction(kernel, kernel.name + ".any", files, false))) return false;
+    func::FuncOp entry = addDispatch(*module, kernel, versions, functions, any);
+    entry->setAttr("llvm.emit_c_interface", UnitAttr::get(context.get()));
+    return true;
+  }
+
+  bool emitEntry(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
+    func::FuncOp function = emitFunction(f, name, files, contiguous);
+    if (!function) return false;
+    function->setAttr("llvm.emit_c_interface", UnitAttr::get(context.get()));
+    return true;
+  }
+
+  func::FuncOp emitFunction(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
     EmitOptions emitOptions;
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
@@ -68,10 +93,8 @@ struct Unit {
       emitOptions.unfused.insert(refused.begin(), refused.end());
       function = emit(f, *module, name, files, emitOptions);
     }
-    if (!function) return false;
-    function->setAttr("llvm.emit_c_interface", UnitAttr::get(context.get()));
-    if (contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
-    return true;
+    if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
+    return function;
   }
 
   // The aggregates of a function that attn-fuse leaves.
@@ -142,7 +165,7 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
                     std::string &error, bool &internal) {
   Unit unit(options);
   for (const core::Function *kernel : kernels)
-    if (!unit.emitAll(*kernel, kernel->name, files, false)) return give(unit, error, internal);
+    if (!unit.emitKernel(*kernel, files)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
     for (const core::Function *kernel : kernels) {
       std::optional<Descriptor> descriptor = describe(*kernel, unit.message);
@@ -157,7 +180,7 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
-    if (!unit.emitAll(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
+    if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
     Panels panels;
     if (auto laid = (*unit.module)->getAttrOfType<DictionaryAttr>("attn.panels"))
