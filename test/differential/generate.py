@@ -677,9 +677,7 @@ class Generator:
     def score(self, q, k, batch, axes, fusing, huge):
         dot = node("f32", f"sum[d]({q} * {k})")
         if huge:
-            # Powers of two round nothing: a product may be contracted into a difference of scores.
-            scales = ("1024", "1048576", "1.2676506002282294e30", "-1.2676506002282294e30")
-            return node("f32", f"{{}} * {self.pick(*scales)}", dot)
+            return node("f32", "{} * " + self.pick("1000", "1048576", "1e30", "-1e30"), dot)
         kind = "dot" if fusing else self.pick("dot", "additive", "distance", "bilinear", "two products")
         if kind == "additive":
             self.note("additive score")
