@@ -3,8 +3,8 @@
 // loops are flattened into blocks of enough work.
 #include "dialect/Attn.h"
 #include "lowering/LoopBody.h"
-#include "lowering/LoopBounds.h"
 #include "lowering/Passes.h"
+#include "lowering/Support.h"
 #include "lowering/halide/LeafSpec.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -215,7 +215,7 @@ class LoopNest {
     const size_t each = start.size();
     for (int64_t k = 0; k < mostAccumulators; k++) accumulators.append(start);
     SmallVector<Value> results = boundedLoops(0, reduced.size() - 1, accumulators, [&](ValueRange carried) {
-      LoopRange range = supportRange(body, b, loc, dim, extents[dim]);
+      Support range = supportAlong(dim);
       return chunks(dim, mostAccumulators, range.low, range.high, carried, [&](Value at, int64_t count, Value valid, ValueRange c) {
         SmallVector<Value> next(c);
         body.vectors(dim, lanes, valid);
@@ -242,13 +242,36 @@ class LoopNest {
   // Loops over reduced dimensions k .. end, within their bounds.
   SmallVector<Value> boundedLoops(unsigned k, unsigned end, ValueRange accumulators, function_ref<SmallVector<Value>(ValueRange)> innermost) {
     if (k == end) return innermost(accumulators);
-    LoopRange range = supportRange(body, b, loc, reduced[k], extents[reduced[k]]);
+    Support range = supportAlong(reduced[k]);
     SmallVector<Value> results = loop(range.low, range.high, 1, accumulators, [&](Value at, ValueRange carried) {
       body.positions[reduced[k]] = at;
       return boundedLoops(k + 1, end, carried, innermost);
     });
     body.positions[reduced[k]] = {};
     return results;
+  }
+
+  // The body's mask as seen from the loops entered so far.
+  struct View final : MaskView {
+    LoopBody &body;
+    unsigned dim;
+    View(LoopBody &body, unsigned dim) : body(body), dim(dim) {}
+    bool isPosition(Value v) override {
+      auto cast = v.getDefiningOp<arith::IndexCastOp>();
+      auto index = (cast ? cast.getIn() : v).getDefiningOp<linalg::IndexOp>();
+      return index && index.getDim() == dim;
+    }
+    bool dependsOn(Value v) override { return body.dependsOn(v, dim); }
+    Value outside(Value v) override { return body.outside(v); }
+  };
+
+  Support supportAlong(unsigned dim) {
+    for (Operation &inner : *body.block())
+      if (auto support = dyn_cast<attn::SupportOp>(inner)) {
+        View view(body, dim);
+        return supportOf(view, b, loc, support.getKeep(), extents[dim]);
+      }
+    return {constant(0), extents[dim], true};
   }
 
   linalg::LinalgOp op;

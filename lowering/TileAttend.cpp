@@ -1,10 +1,11 @@
 // attn-tile-attend: attn.attend on buffers becomes loops around two Halide leaves, one for tiles that are kept whole and one that
-// tests every point. One parallel loop runs over (batch, row block); inside, a loop over the key blocks that can be visited:
-// inequalities of the mask that are linear in key and row become its bounds, and tell full tiles from partial ones (rule M5).
+// tests every point. One parallel loop runs over (batch, row block); inside, a loop over the key blocks that can be visited: the
+// supports of the block's rows (Support.h) bound it, and tell full tiles from partial ones (rule M5).
 // Keys are packed once, transposed, in blocks; values only where their rows do not fill whole panels.
 #include "dialect/Attn.h"
 #include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
+#include "lowering/Support.h"
 #include "lowering/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,12 +20,6 @@ using namespace mlir;
 
 namespace fovea {
 namespace {
-
-// coefficient of key, of row, and signed terms that do not vary over a tile: key * k + row * r + terms <= 0.
-struct Inequality {
-  int64_t key = 0, row = 0, constant = 0;
-  SmallVector<std::pair<int64_t, Value>> terms;
-};
 
 class Tiler {
  public:
@@ -42,7 +37,6 @@ class Tiler {
     positions.resize(op.getRoles().size());
     for (unsigned d = 0; d < positions.size(); d++) extents.push_back(extentOf(d));
     auto yield = cast<attn::YieldOp>(body->getTerminator());
-    bool exact = inequalities(yield.getKeep());  // every condition is linear: a tile can be known to be full
     Attribute constant;
     bool unmasked = matchPattern(yield.getKeep(), m_Constant(&constant));
 
@@ -90,9 +84,7 @@ class Tiler {
     }
     Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
     Value rows = row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)));
-    Value lastRow = arith::SubIOp::create(b, loc, arith::AddIOp::create(b, loc, firstRow, rows), constant64(1));
-
-    rowBlockBody(full, fullInputs, partial, partialInputs, exact, firstRow, lastRow, rows);
+    rowBlockBody(full, fullInputs, partial, partialInputs, yield.getKeep(), firstRow, rows);
     return success();
   }
 
@@ -308,51 +300,54 @@ class Tiler {
 
   // ---- support
 
-  // Collects the linear inequalities of a mask. True if that is all of it.
-  bool inequalities(Value keep) {
-    Attribute constant;
-    if (matchPattern(keep, m_Constant(&constant))) return cast<IntegerAttr>(constant).getValue().getBoolValue();
-    if (auto both = keep.getDefiningOp<arith::AndIOp>()) {
-      bool l = inequalities(both.getLhs()), r = inequalities(both.getRhs());
-      return l && r;
+  // The mask as seen from one row.
+  struct View final : MaskView {
+    Tiler &t;
+    explicit View(Tiler &t) : t(t) {}
+    bool isPosition(Value v) override {
+      auto cast = v.getDefiningOp<arith::IndexCastOp>();
+      auto index = (cast ? cast.getIn() : v).getDefiningOp<attn::IndexOp>();
+      return index && int64_t(index.getDimension()) == t.key;
     }
-    auto compare = keep.getDefiningOp<arith::CmpIOp>();
-    if (!compare || !compare.getLhs().getType().isInteger(32)) return false;
-    using P = arith::CmpIPredicate;
-    P p = compare.getPredicate();
-    if (p != P::slt && p != P::sle && p != P::sgt && p != P::sge && p != P::eq) return false;
-    Inequality form;
-    if (!linear(compare.getLhs(), 1, form) || !linear(compare.getRhs(), -1, form)) return false;
-    if (std::abs(form.key) > 1) return false;
-    auto negated = [](Inequality f) {
-      f.key = -f.key, f.row = -f.row, f.constant = -f.constant;
-      for (auto &term : f.terms) term.first = -term.first;
-      return f;
-    };
-    if (p == P::slt || p == P::sle || p == P::eq) bounds.push_back(form), bounds.back().constant += p == P::slt;
-    if (p == P::sgt || p == P::sge || p == P::eq) bounds.push_back(negated(form)), bounds.back().constant += p == P::sgt;
-    return true;
+    bool dependsOn(Value v) override { return t.names.dependsOn(v, t.key) || t.names.dependsOnDot(v); }
+    Value outside(Value v) override { return t.atRow(v); }
+  };
+
+  // A value of the body that depends on neither key nor dot product, at the current row.
+  Value atRow(Value v) {
+    if (auto argument = dyn_cast<BlockArgument>(v); argument || v.getDefiningOp()->getBlock() != body) return outside(v);
+    Operation *def = v.getDefiningOp();
+    if (auto index = dyn_cast<attn::IndexOp>(def)) return positions[index.getDimension()];
+    IRMapping mapping;
+    for (Value operand : def->getOperands()) mapping.map(operand, atRow(operand));
+    return b.clone(*def, mapping)->getResult(0);
   }
 
-  bool linear(Value v, int64_t sign, Inequality &out) {
-    APInt constant;
-    if (matchPattern(v, m_ConstantInt(&constant))) {
-      out.constant += sign * constant.getSExtValue();
-      return true;
+  // What the rows of a block visit: `low` .. `high` is what some row does, `inner` .. `outer` what all do if the support is exact.
+  struct Visited {
+    Value low, high, inner, outer;
+    bool exact;
+  };
+
+  Visited visited(Value keep, Value firstRow, Value rows) {
+    View view(*this);
+    if (row < 0 || !names.varies(keep)) {
+      Support s = supportOf(view, b, loc, keep, extents[key]);
+      return {s.low, s.high, s.low, s.high, s.exact};
     }
-    if (!names.varies(v)) {
-      out.terms.push_back({sign, v});
-      return true;
-    }
-    if (auto cast = v.getDefiningOp<arith::IndexCastOp>()) {
-      auto index = cast.getIn().getDefiningOp<attn::IndexOp>();
-      if (!index) return false;
-      (int64_t(index.getDimension()) == key ? out.key : out.row) += sign;
-      return true;
-    }
-    if (auto add = v.getDefiningOp<arith::AddIOp>()) return linear(add.getLhs(), sign, out) && linear(add.getRhs(), sign, out);
-    if (auto sub = v.getDefiningOp<arith::SubIOp>()) return linear(sub.getLhs(), sign, out) && linear(sub.getRhs(), -sign, out);
-    return false;
+    Value none = constant64(0);
+    auto over = scf::ForOp::create(b, loc, none, rows, constant64(1), ValueRange{extents[key], none, none, extents[key]});
+    OpBuilder::InsertionGuard guard(b);
+    Block *block = over.getBody();
+    if (!block->empty()) block->back().erase();
+    b.setInsertionPointToEnd(block);
+    positions[row] = arith::AddIOp::create(b, loc, firstRow, over.getInductionVar());
+    Support s = supportOf(view, b, loc, keep, extents[key]);
+    positions[row] = {};
+    ValueRange so = over.getRegionIterArgs();
+    scf::YieldOp::create(b, loc, ValueRange{arith::MinSIOp::create(b, loc, so[0], s.low), arith::MaxSIOp::create(b, loc, so[1], s.high),
+                                            arith::MaxSIOp::create(b, loc, so[2], s.low), arith::MinSIOp::create(b, loc, so[3], s.high)});
+    return {over.getResult(0), over.getResult(1), over.getResult(2), over.getResult(3), s.exact};
   }
 
   // A value of the body that does not vary over a tile, computed here.
@@ -374,21 +369,10 @@ class Tiler {
     return hoisted[v] = b.clone(*def, mapping)->getResult(0);
   }
 
-  Value sumOf(const Inequality &f) {  // of the terms and the constant
-    Value sum = constant64(f.constant);
-    for (auto [sign, term] : f.terms) {
-      Value v = toIndex(outside(term));
-      sum = sign > 0 ? Value(arith::AddIOp::create(b, loc, sum, v)) : Value(arith::SubIOp::create(b, loc, sum, v));
-    }
-    return sum;
-  }
-
-  Value scaled(Value v, int64_t by) { return by == 1 ? v : Value(arith::MulIOp::create(b, loc, v, constant64(by))); }
-
   // ---- the tiles of one row block
 
-  void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, bool exact, Value firstRow,
-                    Value lastRow, Value rows) {
+  void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
+                    Value rows) {
     Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
     Value width = arith::MulIOp::create(b, loc, panels, constant64(panel));
     Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
@@ -401,20 +385,9 @@ class Tiler {
       loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{i, e}); });
     });
 
-    // Bounds of the key loop: for each inequality the row of the block that allows most.
-    Value low = constant64(0), high = extents[key];
-    SmallVector<Value> sums;
-    for (const Inequality &f : bounds) {
-      sums.push_back(sumOf(f));
-      if (f.key == 0) continue;
-      // key * k + row * r + sum <= 0: the least of row * r decides what some row visits.
-      Value rest = arith::AddIOp::create(b, loc, sums.back(), scaled(f.row >= 0 ? firstRow : lastRow, f.row));
-      if (f.key > 0) high = arith::MinSIOp::create(b, loc, high, arith::SubIOp::create(b, loc, constant64(1), rest));
-      else low = arith::MaxSIOp::create(b, loc, low, rest);
-    }
+    Visited keysSeen = visited(keep, firstRow, rows);
     Value block = constant64(keys);
-    Value firstBlock = arith::DivUIOp::create(b, loc, arith::MaxSIOp::create(b, loc, low, constant64(0)), block);
-    Value endBlock = arith::CeilDivSIOp::create(b, loc, arith::MaxSIOp::create(b, loc, high, constant64(0)), block);
+    Value firstBlock = arith::DivUIOp::create(b, loc, keysSeen.low, block), endBlock = arith::CeilDivSIOp::create(b, loc, keysSeen.high, block);
     auto overKeys = scf::ForOp::create(b, loc, firstBlock, endBlock, constant64(1));
     b.setInsertionPoint(overKeys);
     Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
@@ -443,15 +416,11 @@ class Tiler {
       Value valueAt = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
       Value valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
       Value isFull = arith::AndIOp::create(b, loc, fullRows, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, block));
-      if (!exact) isFull = arith::ConstantOp::create(b, loc, b.getBoolAttr(false));
-      for (auto [f, rest] : llvm::zip(bounds, sums)) {
-        // The most that key * k + row * r can be in this tile.
-        Value most = arith::AddIOp::create(b, loc, rest, scaled(f.row >= 0 ? lastRow : firstRow, f.row));
-        if (f.key) most = arith::AddIOp::create(b, loc, most, scaled(f.key > 0 ? lastKey : firstKey, f.key));
-        isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, most, rowZero));
-      }
+      Value within = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner),
+                                           arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lastKey, keysSeen.outer));
+      isFull = arith::AndIOp::create(b, loc, isFull, within);
       Tile tile{queryAt, queryStride, keyAt, keyStride, valueAt, valueStride, firstRow, firstKey, rows, present, maximumAt, sumAt, accAt};
-      if (!exact) {
+      if (!keysSeen.exact) {
         call(partial, partialInputs, tile);
       } else {
         auto choose = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
@@ -533,7 +502,6 @@ class Tiler {
   unsigned outputs = 0;
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> keyAxes, valueAxes;
-  SmallVector<Inequality> bounds;
   llvm::DenseMap<Value, Value> hoisted;
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
   bool keyRows = false;

@@ -11,15 +11,17 @@
 // CHECK: module attributes {attn.leaves = [
 // CHECK-DAG: func.func private @fovea_leaf_
 
-// Blocks of 48 rows in parallel; in each, blocks of 128 keys up to the last row's position.
+// Blocks of 48 rows in parallel; in each, the blocks of 128 keys that one of the rows visits.
 // CHECK-LABEL: func.func @causal
 // CHECK-NOT: attn.attend
 // CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x?x8x?x16xf32>
 // CHECK: scf.parallel (%[[BLOCK:[a-z0-9]+]]) =
 // CHECK: memref.alloc() : memref<48xf32>
+// CHECK: %[[SEEN:[a-z0-9]+]]:4 = scf.for
 // CHECK: %[[HIGH:[a-z0-9]+]] = arith.minsi %dim{{.*}}, %{{.*}}
 // CHECK-NEXT: %[[VISITED:[a-z0-9]+]] = arith.maxsi %[[HIGH]], %c0
-// CHECK-NEXT: %[[END:[a-z0-9]+]] = arith.ceildivsi %[[VISITED]], %c128
+// CHECK: arith.maxsi %{{.*}}, %[[VISITED]]
+// CHECK: %[[END:[a-z0-9]+]] = arith.ceildivsi %[[SEEN]]#1, %c128
 // CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]] step
 // CHECK: scf.if
 // CHECK: call @[[FULL:fovea_leaf_[0-9a-f]+]](
@@ -57,7 +59,7 @@ func.func @keys_in_rows(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?
   return
 }
 
-// A mask that is not linear leaves one leaf, which tests each point.
+// A mask that bounds nothing leaves one leaf, which tests each point.
 // CHECK-LABEL: func.func @tested
 // CHECK: call @fovea_leaf_
 // CHECK-NOT: call @fovea_leaf_

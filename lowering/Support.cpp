@@ -1,6 +1,4 @@
-#include "lowering/LoopBounds.h"
-
-#include "dialect/Attn.h"
+#include "lowering/Support.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -13,16 +11,12 @@ namespace {
 
 class Bounds {
  public:
-  Bounds(LoopBody &body, OpBuilder &b, Location loc, unsigned dim, Value extent)
-      : body(body), b(b), loc(loc), dim(dim), low(arith::ConstantIndexOp::create(b, loc, 0)), high(extent) {}
+  Bounds(MaskView &mask, OpBuilder &b, Location loc, Value extent)
+      : mask(mask), b(b), loc(loc), low(arith::ConstantIndexOp::create(b, loc, 0)), high(extent) {}
 
-  LoopRange run() {
-    Value support;
-    for (Operation &inner : *body.block())
-      if (auto s = dyn_cast<attn::SupportOp>(inner)) support = s.getKeep();
-    if (!support) return {low, high};
-    condition(support);
-    return {low, arith::MaxSIOp::create(b, loc, low, high)};
+  Support run(Value keep) {
+    condition(keep);
+    return {low, arith::MaxSIOp::create(b, loc, low, high), exact};
   }
 
  private:
@@ -30,84 +24,97 @@ class Bounds {
   static Side other(Side side) { return side == AtMost ? AtLeast : AtMost; }
 
   void condition(Value keep) {
+    if (matchPattern(keep, m_One())) return;
     Operation *def = keep.getDefiningOp();
     if (auto both = dyn_cast_or_null<arith::AndIOp>(def)) {
       condition(both.getLhs());
       condition(both.getRhs());
-    } else if (auto compare = dyn_cast_or_null<arith::CmpIOp>(def)) {
-      if (compare.getLhs().getType().isInteger(32)) integers(compare);
-    } else if (auto compare = dyn_cast_or_null<arith::CmpFOp>(def)) {
-      if (compare.getLhs().getType().isF32()) reals(compare);
+      return;
     }
+    if (!mask.dependsOn(keep)) {  // all or nothing
+      Value here = mask.outside(keep);
+      if (here) high = arith::SelectOp::create(b, loc, here, high, arith::ConstantIndexOp::create(b, loc, 0));
+      else exact = false;
+      return;
+    }
+    bool solved = false;
+    if (auto compare = dyn_cast_or_null<arith::CmpIOp>(def); compare && compare.getLhs().getType().isInteger(32)) solved = integers(compare);
+    else if (auto compare = dyn_cast_or_null<arith::CmpFOp>(def); compare && compare.getLhs().getType().isF32()) reals(compare);
+    exact &= solved;
   }
 
   // ---- comparisons of integers, in 64 bits
 
-  void integers(arith::CmpIOp compare) {
+  // These give whether what they say is all that the condition says.
+  bool integers(arith::CmpIOp compare) {
     using P = arith::CmpIPredicate;
     Value l = compare.getLhs(), r = compare.getRhs();
-    bool inLeft = body.dependsOn(l, dim), inRight = body.dependsOn(r, dim);
-    if (inLeft == inRight) {
-      if (inLeft) difference(compare);
-      return;
-    }
+    bool inLeft = mask.dependsOn(l), inRight = mask.dependsOn(r);
+    if (inLeft == inRight) return inLeft && difference(compare);
     P p = compare.getPredicate();
     if (inRight) {
       std::swap(l, r);
       p = p == P::slt ? P::sgt : p == P::sle ? P::sge : p == P::sgt ? P::slt : p == P::sge ? P::sle : p;
     }
-    Value bound = body.outside(r);
-    if (!bound) return;
+    Value bound = mask.outside(r);
+    if (!bound) return false;
     bound = wide(bound);
     switch (p) {
-      case P::slt: solve(l, AtMost, plus(bound, -1)); break;
-      case P::sle: solve(l, AtMost, bound); break;
-      case P::sgt: solve(l, AtLeast, plus(bound, 1)); break;
-      case P::sge: solve(l, AtLeast, bound); break;
-      case P::eq: solve(l, AtMost, bound); solve(l, AtLeast, bound); break;
-      default: break;
+      case P::slt: return solve(l, AtMost, plus(bound, -1));
+      case P::sle: return solve(l, AtMost, bound);
+      case P::sgt: return solve(l, AtLeast, plus(bound, 1));
+      case P::sge: return solve(l, AtLeast, bound);
+      case P::eq: {
+        bool most = solve(l, AtMost, bound), least = solve(l, AtLeast, bound);
+        return most && least;
+      }
+      default: return false;
     }
   }
 
   // v, which depends on the position, is at most (at least) `bound`: what follows for the position.
-  void solve(Value v, Side side, Value bound) {
+  bool solve(Value v, Side side, Value bound) {
+    if (mask.isPosition(v)) return apply(side, bound), true;
     Operation *def = v.getDefiningOp();
-    if (!def) return;
-    if (isPosition(v)) return apply(side, bound);
+    if (!def) return false;
     if (auto cast = dyn_cast<arith::IndexCastOp>(def)) return solve(cast.getIn(), side, bound);
-    auto one = [&](Value &depends, Value &free) {  // splits the operands; false when both depend, or the free one is not known yet
+    Value depends, free;
+    auto split = [&] {  // the operands; false when both depend, or the free one is not known yet
       depends = def->getOperand(0), free = def->getOperand(1);
-      if (!body.dependsOn(depends, dim)) std::swap(depends, free);
-      if (body.dependsOn(free, dim)) return false;
-      free = body.outside(free);
+      if (!mask.dependsOn(depends)) std::swap(depends, free);
+      if (mask.dependsOn(free)) return false;
+      free = mask.outside(free);
       return bool(free);
     };
-    Value depends, free;
     APInt factor;
-    if (isa<arith::AddIOp>(def)) {
-      if (one(depends, free)) solve(depends, side, arith::SubIOp::create(b, loc, bound, wide(free)));
-    } else if (isa<arith::SubIOp>(def)) {
-      if (!one(depends, free)) return;
-      if (depends == def->getOperand(0)) solve(depends, side, arith::AddIOp::create(b, loc, bound, wide(free)));
-      else solve(depends, other(side), arith::SubIOp::create(b, loc, wide(free), bound));
-    } else if (isa<arith::MulIOp>(def)) {
-      if (!matchPattern(def->getOperand(1), m_ConstantInt(&factor)) || factor.isZero() || factor.isMinSignedValue()) return;
+    if (isa<arith::AddIOp>(def)) return split() && solve(depends, side, arith::SubIOp::create(b, loc, bound, wide(free)));
+    if (isa<arith::SubIOp>(def)) {
+      if (!split()) return false;
+      if (depends == def->getOperand(0)) return solve(depends, side, arith::AddIOp::create(b, loc, bound, wide(free)));
+      return solve(depends, other(side), arith::SubIOp::create(b, loc, wide(free), bound));
+    }
+    if (isa<arith::MulIOp>(def)) {
+      if (!matchPattern(def->getOperand(1), m_ConstantInt(&factor)) || factor.isZero() || factor.isMinSignedValue()) return false;
       int64_t k = factor.getSExtValue();
       if (k < 0) {
         side = other(side), k = -k;
         bound = arith::SubIOp::create(b, loc, integer(0), bound);
       }
-      solve(def->getOperand(0), side, side == AtMost ? Value(arith::FloorDivSIOp::create(b, loc, bound, integer(k))) : Value(arith::CeilDivSIOp::create(b, loc, bound, integer(k))));
-    } else if (isa<arith::FloorDivSIOp>(def)) {
-      if (!matchPattern(def->getOperand(1), m_ConstantInt(&factor)) || !factor.isStrictlyPositive()) return;
+      return solve(def->getOperand(0), side, side == AtMost ? Value(arith::FloorDivSIOp::create(b, loc, bound, integer(k))) : Value(arith::CeilDivSIOp::create(b, loc, bound, integer(k))));
+    }
+    if (isa<arith::FloorDivSIOp>(def)) {
+      if (!matchPattern(def->getOperand(1), m_ConstantInt(&factor)) || !factor.isStrictlyPositive()) return false;
       int64_t k = factor.getSExtValue();
       Value scaled = arith::MulIOp::create(b, loc, bound, integer(k));
-      solve(def->getOperand(0), side, side == AtMost ? plus(scaled, k - 1) : scaled);
-    } else if (isa<arith::MaxSIOp, arith::MinSIOp>(def)) {  // abs(x) is max(x, 0 - x)
-      if (isa<arith::MaxSIOp>(def) != (side == AtMost)) return;
-      for (Value operand : def->getOperands())
-        if (body.dependsOn(operand, dim)) solve(operand, side, bound);
+      return solve(def->getOperand(0), side, side == AtMost ? plus(scaled, k - 1) : scaled);
     }
+    if (isa<arith::MaxSIOp, arith::MinSIOp>(def)) {  // abs(x) is max(x, 0 - x)
+      if (isa<arith::MaxSIOp>(def) != (side == AtMost)) return false;
+      bool all = true;
+      for (Value operand : def->getOperands()) all &= mask.dependsOn(operand) && solve(operand, side, bound);
+      return all;
+    }
+    return false;
   }
 
   // Both sides depend on the position: left - right as coefficient * position + terms that do not.
@@ -117,11 +124,11 @@ class Bounds {
   };
 
   bool linear(Value v, int64_t sign, Linear &out) {
-    if (!body.dependsOn(v, dim)) {
+    if (!mask.dependsOn(v)) {
       out.terms.push_back({sign, v});
       return true;
     }
-    if (isPosition(v)) {
+    if (mask.isPosition(v)) {
       out.coefficient += sign;
       return true;
     }
@@ -131,15 +138,15 @@ class Bounds {
     return false;
   }
 
-  void difference(arith::CmpIOp compare) {
+  bool difference(arith::CmpIOp compare) {
     using P = arith::CmpIPredicate;
     Linear form;
-    if (!linear(compare.getLhs(), 1, form) || !linear(compare.getRhs(), -1, form)) return;
-    if (form.coefficient != 1 && form.coefficient != -1) return;
+    if (!linear(compare.getLhs(), 1, form) || !linear(compare.getRhs(), -1, form)) return false;
+    if (form.coefficient != 1 && form.coefficient != -1) return false;
     Value rest = integer(0);
     for (auto [sign, term] : form.terms) {
-      Value outside = body.outside(term);
-      if (!outside) return;
+      Value outside = mask.outside(term);
+      if (!outside) return false;
       rest = sign > 0 ? Value(arith::AddIOp::create(b, loc, rest, wide(outside))) : Value(arith::SubIOp::create(b, loc, rest, wide(outside)));
     }
     // coefficient * x + rest (p) 0
@@ -147,12 +154,12 @@ class Bounds {
     Value at = form.coefficient > 0 ? Value(arith::SubIOp::create(b, loc, integer(0), rest)) : rest;
     int64_t inward = form.coefficient > 0 ? -1 : 1;
     switch (compare.getPredicate()) {
-      case P::slt: apply(less, plus(at, inward)); break;
-      case P::sle: apply(less, at); break;
-      case P::sgt: apply(other(less), plus(at, -inward)); break;
-      case P::sge: apply(other(less), at); break;
-      case P::eq: apply(AtMost, at); apply(AtLeast, at); break;
-      default: break;
+      case P::slt: apply(less, plus(at, inward)); return true;
+      case P::sle: apply(less, at); return true;
+      case P::sgt: apply(other(less), plus(at, -inward)); return true;
+      case P::sge: apply(other(less), at); return true;
+      case P::eq: apply(AtMost, at), apply(AtLeast, at); return true;
+      default: return false;
     }
   }
 
@@ -161,7 +168,7 @@ class Bounds {
   void reals(arith::CmpFOp compare) {
     using P = arith::CmpFPredicate;
     Value l = compare.getLhs(), r = compare.getRhs();
-    bool inLeft = body.dependsOn(l, dim), inRight = body.dependsOn(r, dim);
+    bool inLeft = mask.dependsOn(l), inRight = mask.dependsOn(r);
     if (inLeft == inRight) return;
     P p = compare.getPredicate();
     Side side;
@@ -169,7 +176,7 @@ class Bounds {
     else if (p == P::OGT || p == P::OGE) side = AtLeast;
     else return;
     if (inRight) std::swap(l, r), side = other(side);
-    if (Value bound = body.outside(r)) solveReal(l, side, exact(bound));
+    if (Value bound = mask.outside(r)) solveReal(l, side, inDouble(bound));
   }
 
   void solveReal(Value v, Side side, Value bound) {
@@ -183,7 +190,8 @@ class Bounds {
       auto hold = [&](arith::CmpFPredicate p, Value limit) { held = arith::SelectOp::create(b, loc, arith::CmpFOp::create(b, loc, p, held, limit), held, limit); };
       if (side == AtMost) hold(arith::CmpFPredicate::OLT, most), hold(arith::CmpFPredicate::OGT, least);
       else hold(arith::CmpFPredicate::OGT, least), hold(arith::CmpFPredicate::OLT, most);
-      return solve(convert.getIn(), side, arith::FPToSIOp::create(b, loc, b.getI64Type(), side == AtMost ? Value(math::FloorOp::create(b, loc, held)) : Value(math::CeilOp::create(b, loc, held))));
+      solve(convert.getIn(), side, arith::FPToSIOp::create(b, loc, b.getI64Type(), side == AtMost ? Value(math::FloorOp::create(b, loc, held)) : Value(math::CeilOp::create(b, loc, held))));
+      return;
     }
     if (auto size = dyn_cast<math::AbsFOp>(def)) {
       if (side != AtMost) return;
@@ -192,12 +200,12 @@ class Bounds {
     }
     if (!isa<arith::AddFOp, arith::SubFOp>(def)) return;
     Value depends = def->getOperand(0), free = def->getOperand(1);
-    bool second = !body.dependsOn(depends, dim);
+    bool second = !mask.dependsOn(depends);
     if (second) std::swap(depends, free);
-    if (body.dependsOn(free, dim)) return;
-    free = body.outside(free);
+    if (mask.dependsOn(free)) return;
+    free = mask.outside(free);
     if (!free) return;
-    free = exact(free);
+    free = inDouble(free);
     // What the sum may have been rounded by.
     Value sizes = arith::AddFOp::create(b, loc, math::AbsFOp::create(b, loc, bound), math::AbsFOp::create(b, loc, free));
     Value slack = arith::MulFOp::create(b, loc, sizes, real(1e-6));
@@ -209,12 +217,6 @@ class Bounds {
   }
 
   // ---- values
-
-  bool isPosition(Value v) {
-    auto cast = v.getDefiningOp<arith::IndexCastOp>();
-    auto index = (cast ? cast.getIn() : v).getDefiningOp<linalg::IndexOp>();
-    return index && index.getDim() == dim;
-  }
 
   void apply(Side side, Value bound) {
     Value at = arith::IndexCastOp::create(b, loc, b.getIndexType(), side == AtMost ? plus(bound, 1) : bound);
@@ -229,17 +231,17 @@ class Bounds {
     return arith::ExtSIOp::create(b, loc, b.getI64Type(), v);
   }
   Value real(double v) { return arith::ConstantOp::create(b, loc, b.getF64FloatAttr(v)); }
-  Value exact(Value v) { return arith::ExtFOp::create(b, loc, b.getF64Type(), v); }
+  Value inDouble(Value v) { return arith::ExtFOp::create(b, loc, b.getF64Type(), v); }
 
-  LoopBody &body;
+  MaskView &mask;
   OpBuilder &b;
   Location loc;
-  unsigned dim;
   Value low, high;
+  bool exact = true;
 };
 
 }  // namespace
 
-LoopRange supportRange(LoopBody &body, OpBuilder &b, Location loc, unsigned dim, Value extent) { return Bounds(body, b, loc, dim, extent).run(); }
+Support supportOf(MaskView &mask, OpBuilder &b, Location loc, Value keep, Value extent) { return Bounds(mask, b, loc, extent).run(keep); }
 
 }  // namespace fovea
