@@ -151,6 +151,12 @@ def resized(kernel, index, size):
 def smaller(kernel):
     """Kernels with one thing less: a statement, a parameter, a function, a part of an extent, a part of an expression."""
     change = lambda **more: dataclasses.replace(kernel, **more)
+    for size in (1, 2, 9):                # first of all, everything small at once
+        least = kernel
+        for index, extent in kernel.extents.items():
+            least = extent > size and resized(least, index, size) or least
+        if least is not kernel:
+            yield least
     for at, (names, _) in reversed(list(enumerate(kernel.statements))):
         results = [r for r in kernel.results if r[0] not in names]
         if results:
