@@ -249,7 +249,11 @@ void Elaborator::mask(const Statement &s, Scope &scope) {
   maskPool.push_back({node, scope.masks});
   scope.masks = &maskPool.back();
   bool known = std::any_of(b.function.masks.begin(), b.function.masks.end(), [&](const Function::MaskInfo &m) { return m.node == node; });
-  if (!known) b.function.masks.push_back({node, sources.place(s.range), std::string(sources.text(s.value->range))});
+  if (known) return;
+  // The statement's own text, for an expression's range lacks the parentheses around its ends.
+  std::string text(sources.text(s.range));
+  size_t begin = text.find_first_not_of(" \t\r\n", std::string("mask").size()), end = text.find_last_not_of("; \t\r\n");
+  b.function.masks.push_back({node, sources.place(s.range), begin < end ? text.substr(begin, end - begin + 1) : text});
 }
 
 void Elaborator::dim(const ast::Dim &d, Scope &scope) {

@@ -104,15 +104,14 @@ class Explainer {
     }
   }
 
-  void masks(size_t fused) const {
+  void masks() const {
     for (const Function::MaskInfo &mask : f.masks) {
       fmt::print("  mask      {}\n", mask.text);
       std::set<NodeId> conditions;
       conjuncts(mask.node, conditions);
       for (NodeId condition : conditions) {
         std::string fate = join(reducedUnder(mask.node, conditions), "; ", [&](IndexId i) {
-          return fused < softmaxes.size() && inSoftmax(mask.node, i) ? fmt::format("tested at each point of {} while the weights are made (their softmax is not fused)", f.indices[i].name)
-                                                                     : boundOn(condition, i, fused);
+          return boundOn(condition, i);
         });
         if (fate.empty()) fate = "selects results: where it is false they are 0";
         Place place = f.nodes[condition].place;
@@ -121,7 +120,9 @@ class Explainer {
     }
   }
 
-  void normalisers(size_t fused, const std::vector<std::string> &schedules) const {
+  // `rows`: loops over rows, for what is not fused.
+  void normalisers(size_t rows, const std::vector<std::string> &schedules) const {
+    const size_t fused = schedules.size();
     std::set<std::string> lines;
     auto over = [&](const Softmax &s) { return join(s.indices, ",", [&](IndexId i) { return f.indices[i].name; }); };
     for (const Softmax &s : softmaxes) lines.insert(fmt::format("{} over {}", s.one ? "softmax1" : "softmax", over(s)));
@@ -129,9 +130,10 @@ class Explainer {
     for (const std::string &line : lines) fmt::print("  normalise {}\n", line);
     if (fused)
       fmt::print("  fused     {}: online softmax in tiles through leaves; the scores are never in memory\n", several(fused, "attend"));
-    else if (!softmaxes.empty())
-      fmt::print("  unfused   scores and weights are in memory: fused is softmax over one index of one dot product, used once, in an aggregate,\n"
-                 "            with a score and mask that a leaf can compute\n");
+    if (rows)
+      fmt::print("  by rows   {}: what belongs to one row is computed together, over the keys that its masks leave; no buffer is larger than a row\n",
+                 several(rows, "loop"));
+    if (!softmaxes.empty() && fused + rows == 0) fmt::print("  in full   weights are in memory: they are no larger than what the kernel reads or returns\n");
     std::set<std::string> distinct(schedules.begin(), schedules.end());
     for (const std::string &s : distinct) fmt::print("  schedule  {}\n", s);
   }
@@ -213,12 +215,6 @@ class Explainer {
     return out;
   }
 
-  bool inSoftmax(NodeId mask, IndexId i) const {
-    return std::any_of(softmaxes.begin(), softmaxes.end(), [&](const Softmax &s) {
-      return s.masks.count(mask) && std::find(s.indices.begin(), s.indices.end(), i) != s.indices.end();
-    });
-  }
-
   bool depends(NodeId n, IndexId i) const { return std::find(f.nodes[n].free.begin(), f.nodes[n].free.end(), i) != f.nodes[n].free.end(); }
 
   void linear(NodeId n, int64_t sign, Linear &out) const {
@@ -228,52 +224,78 @@ class Explainer {
     else out.terms.push_back(n);
   }
 
-  // The index that the rows of the tiles of a fused attend run over; `none` if there is none.
-  IndexId rowIndex(IndexId key) const {
-    for (const Softmax &softmax : softmaxes) {
-      if (softmax.indices != std::vector{key}) continue;
-      std::vector<NodeId> stack{softmax.score};
-      while (!stack.empty()) {
-        const Node &node = f.nodes[stack.back()];
-        stack.pop_back();
-        if (node.op == Op::Sum && f.nodes[node.args[0]].op == Op::Mul && depends(node.args[0], key)) {
-          const Node &product = f.nodes[node.args[0]];
-          NodeId keys = product.args[depends(product.args[0], key) ? 0 : 1];
-          for (size_t k = f.nodes[softmax.score].free.size(); k-- > 0;)
-            if (IndexId i = f.nodes[softmax.score].free[k]; i != key && !depends(keys, i)) return i;
-          return none;
-        }
-        stack.insert(stack.end(), node.args.begin(), node.args.end());
+  // Which sides of the positions of `i` an inequality holds, and the values it takes the bounds from: what lowering/Support.cpp solves.
+  struct Sides {
+    bool low = false, high = false;
+    std::vector<NodeId> from;
+  };
+
+  bool solve(NodeId n, IndexId i, bool atMost, Sides &out) const {
+    const Node &node = f.nodes[n];
+    auto constant = [&](NodeId m, bool &negative) {
+      negative = f.nodes[m].op == Op::ConstI32 && f.nodes[m].integer < 0;
+      return f.nodes[m].op == Op::ConstI32 && f.nodes[m].integer != 0;
+    };
+    bool negative = false;
+    switch (node.op) {
+      case Op::Position: return node.ref == i && ((atMost ? out.high : out.low) = true);
+      case Op::ToF32: return solve(node.args[0], i, atMost, out);
+      case Op::Abs: return atMost && solve(node.args[0], i, true, out) && solve(node.args[0], i, false, out);
+      case Op::Neg: return solve(node.args[0], i, !atMost, out);
+      case Op::Add: case Op::Sub: {
+        bool second = depends(node.args[1], i);
+        if (second == depends(node.args[0], i)) return false;
+        out.from.push_back(node.args[second ? 0 : 1]);
+        return solve(node.args[second ? 1 : 0], i, second && node.op == Op::Sub ? !atMost : atMost, out);
       }
+      case Op::Mul:
+        for (int side : {0, 1})
+          if (node.type == Type::I32 && constant(node.args[side], negative)) return solve(node.args[1 - side], i, negative ? !atMost : atMost, out);
+        return false;
+      case Op::Div: return node.type == Type::I32 && constant(node.args[1], negative) && !negative && solve(node.args[0], i, atMost, out);
+      default: return false;
     }
-    return none;
   }
 
-  // What a condition does to the loop over `i`. The rules are those of attn-loops and attn-tile-attend.
-  std::string boundOn(NodeId condition, IndexId i, bool fused) const {
+  // What a condition does to the loop over `i`.
+  std::string boundOn(NodeId condition, IndexId i) const {
     const Node &compare = f.nodes[condition];
-    std::string perPoint = fmt::format("tested at each point of {}", f.indices[i].name);
-    if (!depends(condition, i)) return fmt::format("the same for all of {}: tested outside its loop", f.indices[i].name);
-    bool ordered = (compare.op >= Op::Lt && compare.op <= Op::Ge) || compare.op == Op::Eq;
-    if (!ordered || f.nodes[compare.args[0]].type != Type::I32) return perPoint + " (not a comparison of positions)";
-    Linear form;
-    linear(compare.args[0], 1, form), linear(compare.args[1], -1, form);
-    if (std::abs(form.positions[i]) != 1) return perPoint + " (not linear in it)";
-    IndexId row = fused ? rowIndex(i) : none;
-    std::vector<std::string> from;
-    for (auto [index, coefficient] : form.positions)
-      if (index != i && coefficient) from.push_back("the index " + f.indices[index].name);
-    for (NodeId term : form.terms) {
-      if (depends(term, i)) return perPoint + " (not linear in it)";
-      if (row != none && depends(term, row)) return fmt::format("{} (the bound is loaded for each {}, a row of the tiles)", perPoint, f.indices[row].name);
-      std::string source = sourceOf(term);
-      if (!source.empty() && std::find(from.begin(), from.end(), source) == from.end()) from.push_back(source);
+    std::string name = f.indices[i].name, perPoint = fmt::format("tested at each point of {}", name);
+    if (!depends(condition, i)) return fmt::format("the same for all of {}: tested outside its loop", name);
+    if (!(compare.op >= Op::Lt && compare.op <= Op::Ge) && compare.op != Op::Eq) return perPoint + " (not a comparison of positions)";
+    NodeId left = compare.args[0], right = compare.args[1];
+    bool atMost = compare.op == Op::Lt || compare.op == Op::Le, both = compare.op == Op::Eq;
+    Sides sides;
+    if (depends(left, i) && depends(right, i)) {
+      Linear form;
+      linear(left, 1, form), linear(right, -1, form);
+      if (std::abs(form.positions[i]) != 1 || std::any_of(form.terms.begin(), form.terms.end(), [&](NodeId term) { return depends(term, i); }))
+        return perPoint + " (not solved for it)";
+      ((form.positions[i] > 0) == atMost ? sides.high : sides.low) = true;
+      sides.from = {left, right};
+    } else {
+      if (depends(right, i)) std::swap(left, right), atMost = !atMost;
+      sides.from.push_back(right);
+      if (!solve(left, i, atMost, sides) || (both && !solve(left, i, !atMost, sides))) return perPoint + " (not solved for it)";
     }
+    if (both) sides.low = sides.high = true;
+    std::vector<std::string> from;
+    auto add = [&](const std::string &source) {
+      if (!source.empty() && std::find(from.begin(), from.end(), source) == from.end()) from.push_back(source);
+    };
+    for (NodeId n : sides.from) positionsIn(n, i, add);
+    for (NodeId n : sides.from) add(sourceOf(n));
     if (from.empty()) from.push_back("a constant");
-    bool low = compare.op == Op::Ge || compare.op == Op::Gt;
-    if (form.positions[i] < 0) low = !low;
-    return fmt::format("{} of the loop over {}, from {}", compare.op == Op::Eq ? "both bounds" : low ? "lower bound" : "upper bound", f.indices[i].name,
+    return fmt::format("{} of the loop over {}, from {}", sides.low && sides.high ? "both bounds" : sides.low ? "lower bound" : "upper bound", name,
                        join(from, " and ", [](const std::string &s) { return s; }));
+  }
+
+  template <typename F>
+  void positionsIn(NodeId n, IndexId but, F add) const {
+    const Node &node = f.nodes[n];
+    if (node.op == Op::Position && node.ref != but) add("the index " + f.indices[node.ref].name);
+    if (node.op == Op::Load || isReduction(node.op) || node.op == Op::LoopResult) return;
+    for (NodeId a : node.args) positionsIn(a, but, add);
   }
 
   // Where a bound's term comes from: the strongest of loaded, scalar, extent, constant.
@@ -282,10 +304,11 @@ class Explainer {
     if (node.op == Op::Load) return "the loaded value of " + f.tensors[node.ref].name;
     if (node.op == Op::Scalar) return "the scalar " + f.scalars[node.ref].name;
     if (node.op == Op::Extent) return "the extent |" + f.indices[node.ref].name + "|";
-    if (node.op == Op::ConstI32) return "";
+    if (node.op == Op::ConstI32 || node.op == Op::Position) return "";
     for (NodeId argument : node.args)
       if (std::string s = sourceOf(argument); !s.empty()) return s;
-    return node.free.empty() ? "" : "a computed value";
+    bool reads = node.op == Op::Read || node.op == Op::LoopResult || isReduction(node.op);
+    return reads ? "a computed value" : "";
   }
 
   const Function &f;
@@ -334,6 +357,16 @@ std::vector<std::string> attends(const std::string &text) {
   return out;
 }
 
+// The outermost loops over rows in the same text.
+size_t rowLoops(const std::string &text) {
+  size_t count = 0;
+  for (size_t at = text.find("scf.forall ("); at != std::string::npos; at = text.find("scf.forall (", at + 1)) {
+    size_t line = text.rfind('\n', at) + 1;
+    count += text.find_first_not_of(' ', line) - line <= 4;  // of a function's body
+  }
+  return count;
+}
+
 int fail(const std::string &error, bool internal) {
   fmt::print(stderr, "{}{}\n", error.find("error: ") == std::string::npos ? "fovea: error: " : "", error);
   if (internal) fmt::print(stderr, "fovea: this is a bug of Fovea; please report it with the program\n");
@@ -357,8 +390,8 @@ int explainKernel(const Function &k, const Module &module) {
   for (const Scalar &s : k.scalars) fmt::print("  scalar    {}: {}\n", s.name, nameOf(s.type));
   for (const Result &r : k.results) fmt::print("  result    {}\n", described(e, r.name, r.type, r.axes));
   for (const Check &c : k.checks) fmt::print("  check     {} (on entry)\n", c.text);
-  e.masks(!schedules.empty());
-  e.normalisers(schedules.size(), schedules);
+  e.masks();
+  e.normalisers(rowLoops(compiled.text), schedules);
   fmt::print("  flops     {}{}\n", e.flops(), k.masks.empty() ? "" : " (at most: a bounded loop visits its support only)");
   fmt::print("  bytes     reads {}; writes {}\n\n", e.bytesRead(), e.bytesWritten());
   return 0;
@@ -415,7 +448,7 @@ int explainModel(const Model &m, const Module &module) {
     std::vector<std::string> schedules = attends(text);
     Explainer e(f);
     if (e.softmaxCount())
-      fmt::print("    attention  {}; {} fused (online, through leaves), the others with weights in memory\n", several(e.softmaxCount(), "softmax"), schedules.size());
+      fmt::print("    attention  {}: {} fused (online, through leaves), {} by rows\n", several(e.softmaxCount(), "softmax"), schedules.size(), several(rowLoops(text), "loop"));
     std::set<std::string> distinct(schedules.begin(), schedules.end());
     for (const std::string &s : distinct) fmt::print("    schedule   {}\n", s);
     fmt::print("    flops      {}\n", e.flops());
