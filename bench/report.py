@@ -39,12 +39,20 @@ def attention(a):
 
 
 def model(m):
-    rows = [[name, f"{m[side]['best']:.0f}", f"{m[side]['median']:.0f}", f"{m[side]['peak_rss_bytes'] / 1e6:.0f}"] for side, name in
-            (("fovea", "ours"), ("pytorch", m["peer"]))]
-    ours, peer = m["fovea"], m["pytorch"]
-    rows.append(["ratio", f"{ours['best'] / peer['best']:.2f}", f"{ours['median'] / peer['median']:.2f}", f"{ours['peak_rss_bytes'] / peer['peak_rss_bytes']:.2f}"])
-    return (f"g2p_transformer, greedy, {m['words']} words, batch {m['batch']}, {m['threads']} threads; {m['same_answers']} answers the same\n\n" +
-            grid(["", "words/s, best", "median", "peak RSS, MB"], rows))
+    rows = []
+    for b in m["batches"]:
+        ours, peer = b["fovea"], b["pytorch"]
+        rows.append([b["batch"], f"{ours['best']:.0f}", f"{ours['median']:.0f}", f"{ours['peak_rss_bytes'] / 1e6:.0f}", f"{peer['best']:.0f}", f"{peer['median']:.0f}",
+                     f"{peer['peak_rss_bytes'] / 1e6:.0f}", f"{ours['best'] / peer['best']:.2f}", f"{ours['median'] / peer['median']:.2f}",
+                     f"{ours['peak_rss_bytes'] / peer['peak_rss_bytes']:.2f}", b["same_answers"]])
+    return (f"g2p_transformer, greedy, {m['words']} words, {m['threads']} threads, against {m['batches'][0]['peer']} (words a second; the program's own batch first)\n\n" +
+            grid(["batch", "ours best", "median", "MB", "PyTorch best", "median", "MB", "faster, best", "median", "memory", "same answers"], rows))
+
+
+def support(s):
+    rows = [[r["name"], f"{100 * r['share']:.2f} %", f"{r['milliseconds']:.2f}", f"{r['ratio']:.2f}"] for r in s["rows"]]
+    return (f"Masked kernels, {s['threads']} threads: the share of pairs that the mask keeps, the time, and the time against that share of the dense kernel's\n\n" +
+            grid(["kernel", "pairs", "milliseconds", "ratio"], rows))
 
 
 def compile_times(c):
@@ -58,7 +66,7 @@ def compile_times(c):
             f"\nfovea --help, warm: minimum {1e3 * c['help']['minimum']:.0f} ms, median {1e3 * c['help']['median']:.0f} ms\n")
 
 
-SECTIONS = {"attention": attention, "model": model, "compile": compile_times}
+SECTIONS = {"attention": attention, "support": support, "model": model, "compile": compile_times}
 
 
 def tables(results):
@@ -73,7 +81,7 @@ def plot(results, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    groups = [g for g in SECTIONS if g in results]
+    groups = [g for g in SECTIONS if g in results and g != "support"] or ["support"]
     figure, axes = pyplot.subplots(1, len(groups), figsize=(5.5 * len(groups), 4.2), squeeze=False)
     ours, theirs = "#1f6f8b", "#c9a227"
     for axis, group in zip(axes[0], groups):
@@ -90,12 +98,21 @@ def plot(results, path):
             axis.set_ylim(0, 1.25 * r["core_peak_gflops"])
             axis.legend(fontsize=8, loc="upper right")
         elif group == "model":
-            axis.bar(["Fovea", r["peer"]], [r["fovea"]["best"], r["pytorch"]["best"]], color=[ours, theirs])
-            for k, side in enumerate(("fovea", "pytorch")):
-                axis.text(k, r[side]["best"], f"{r[side]['best']:.0f}\n{r[side]['peak_rss_bytes'] / 1e6:.0f} MB", ha="center", va="bottom", fontsize=9)
-            axis.set_ylim(0, 1.25 * max(r[s]["best"] for s in ("fovea", "pytorch")))
+            batches = sorted(r["batches"], key=lambda b: b["batch"])
+            for offset, side, colour, label in ((-0.2, "fovea", ours, "Fovea"), (0.2, "pytorch", theirs, batches[0]["peer"])):
+                axis.bar([k + offset for k in range(len(batches))], [b[side]["best"] for b in batches], 0.4, color=colour, label=label)
+                for k, b in enumerate(batches):
+                    axis.text(k + offset, b[side]["best"], f"{b[side]['peak_rss_bytes'] / 1e6:.0f} MB", ha="center", va="bottom", fontsize=8)
+            axis.set_xticks(range(len(batches)), [f"batch {b['batch']}" for b in batches])
+            axis.set_ylim(0, 1.3 * max(b[s]["best"] for b in batches for s in ("fovea", "pytorch")))
             axis.set_ylabel("words a second")
+            axis.legend(fontsize=8)
             axis.set_title(f"g2p_transformer, greedy, {r['threads']} threads")
+        elif group == "support":
+            rows = [row for row in r["rows"] if row["ratio"] != 1]
+            axis.barh([row["name"] for row in rows], [row["ratio"] for row in rows], color=ours)
+            axis.axvline(1, color="grey", linestyle="--", linewidth=1)
+            axis.set_xlabel("time against the share of the dense kernel's")
         else:
             for state, colour in (("cold", ours), ("warm", theirs)):
                 axis.plot(sorted(t[state]["minimum"] for t in r["kernels"].values()), marker=".", color=colour, label=f"{state} leaf cache")
@@ -118,7 +135,7 @@ def page(results, picture):
         f.write(f"""# Performance
 
 Written by `./dev bench --docs`; `./dev bench [--quick] [GROUP]` shows the same tables and leaves them, with all single times as JSON and
-the picture, in `build/bench`. The groups are attention, model and compile.
+the picture, in `build/bench`. The groups are attention, support, model and compile.
 
 ![Attention, the Transformer program, and compile times](../bench/performance.png)
 
@@ -131,6 +148,8 @@ Machine: {machine(results)}.
 - Attention: after a first call that is not counted, one process calls the compiled kernel through ctypes on the memory of the PyTorch tensors; after each call it sleeps 20 ms, so that one side's waiting threads
   do not disturb the other. Operations are those of the two products, under a causal mask of the pairs that it keeps. The FMA peak is measured between the calls on one core
   (bench/peak.c), and two threads are held against twice that.
+- Support: `fovea run --time 15`, the minimum. What a mask cannot bound (`documents` by comparing numbers) is tested at each point and is not listed. A graph's
+  neighbours are drawn at random, so its rows of values come from all over the memory, where the dense kernel reads them in order.
 - Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is
   the whole process. Peak RSS is of the whole process on both sides.
 - A machine that others use at the same time gives longer times: compare minima, and see the load average above.

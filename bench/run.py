@@ -1,6 +1,6 @@
 """Runs the side-by-side benchmarks; ./dev bench [--quick] [GROUP] calls it.
 
-    run.py [--quick] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: attention model compile
+    run.py [--quick] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: attention support model compile
 
 In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
 Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes docs/performance.md and
@@ -18,9 +18,9 @@ import tempfile
 
 import measure
 
-GROUPS = ("attention", "model", "compile")
+GROUPS = ("attention", "support", "model", "compile")
 MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
-WORDS, BATCH, THREADS = 10000, 256, 2
+WORDS, BATCHES, THREADS = 10000, (64, 32, 256), 2  # the program's default batch first
 
 
 def say(text):
@@ -43,6 +43,16 @@ def attention(options):
     return result
 
 
+def support(options):
+    folder = os.path.join(options.output, "support")
+    os.makedirs(folder, exist_ok=True)
+    done = subprocess.run([sys.executable, os.path.join(measure.ROOT, "bench", "support.py"), "--fovea", options.fovea, "--folder", folder] + ["--quick"] * options.quick,
+                          stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit("support.py failed")
+    return {**json.loads(done.stdout), "failures": []}
+
+
 def model(options):
     folder = os.path.join(options.output, "model")
     os.makedirs(folder, exist_ok=True)
@@ -53,8 +63,15 @@ def model(options):
     words = measure.checked([sys.executable, peer_script, "--words", str(count), "--print-words"])["output"]
     with open(path("words.txt"), "w", encoding="utf-8") as f:
         f.write(words)
-    ours_command = [path("g2p"), "--threads", str(THREADS), "--batch", str(BATCH), "--input", path("words.txt"), "--output", path("fovea.txt")]
-    peer_command = [sys.executable, peer_script, "--input", path("words.txt"), "--threads", str(THREADS), "--batch", str(BATCH), "--repeat", "1",
+    result = {"words": count, "threads": THREADS, "batches": [], "failures": []}
+    for batch in BATCHES[:1] if options.quick else BATCHES:
+        result["batches"].append(one_batch(options, path, peer_script, count, batch, result["failures"]))
+    return result
+
+
+def one_batch(options, path, peer_script, count, batch, failures):
+    ours_command = [path("g2p"), "--threads", str(THREADS), "--batch", str(batch), "--input", path("words.txt"), "--output", path("fovea.txt")]
+    peer_command = [sys.executable, peer_script, "--input", path("words.txt"), "--threads", str(THREADS), "--batch", str(batch), "--repeat", "1",
                     "--output", path("pytorch.txt")]
 
     def ours():
@@ -69,8 +86,9 @@ def model(options):
 
     runs = measure.alternate(1 if options.quick else 3, {"fovea": ours, "pytorch": peer}, warm_up=0)
     same = sum(a == b for a, b in zip(open(path("fovea.txt"), encoding="utf-8"), open(path("pytorch.txt"), encoding="utf-8")))
-    result = {"words": count, "batch": BATCH, "threads": THREADS, "same_answers": same, "peer": runs["pytorch"][0]["implementation"],
-              "failures": [] if same == count else [f"{count - same} of {count} answers differ"]}
+    if same != count:
+        failures.append(f"batch {batch}: {count - same} of {count} answers differ")
+    result = {"batch": batch, "same_answers": same, "peer": runs["pytorch"][0]["implementation"]}
     for side, all_runs in runs.items():
         speeds = [r["words_per_second"] for r in all_runs]
         result[side] = {"best": max(speeds), "median": sorted(speeds)[len(speeds) // 2], "peak_rss_bytes": max(r["peak_rss_bytes"] for r in all_runs), "runs": all_runs}
@@ -132,7 +150,7 @@ def main():
     results = {"machine": measure.machine(), "quick": options.quick}
     for group in groups:
         say(f"{group} ...")
-        results[group] = {"attention": attention, "model": model, "compile": compile_times}[group](options)
+        results[group] = {"attention": attention, "support": support, "model": model, "compile": compile_times}[group](options)
         results["machine"]["load_average_at_end"] = os.getloadavg()[0]
         with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
             json.dump(results, f, indent=1)
