@@ -6,6 +6,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
@@ -45,11 +46,16 @@ Value LoopBody::load(OpOperand &operand) {
   return load(operand.get(), at);
 }
 
-Value LoopBody::load(Value memref, ValueRange at) {
+Value LoopBody::load(Value memref, ValueRange at, Value guard) {
   auto vector = VectorType::get(lanes, cast<MemRefType>(memref.getType()).getElementType());
-  if (!mask) return vector::LoadOp::create(b, loc, vector, memref, at);
+  Value where = mask;
+  if (guard) {
+    Value all = spread(guard);
+    where = mask ? Value(arith::AndIOp::create(b, loc, mask, all)) : all;
+  }
+  if (!where) return vector::LoadOp::create(b, loc, vector, memref, at);
   Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(vector));
-  return vector::MaskedLoadOp::create(b, loc, vector, memref, at, mask, none);
+  return vector::MaskedLoadOp::create(b, loc, vector, memref, at, where, none);
 }
 
 void LoopBody::preload() {
@@ -113,7 +119,8 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
     }
     if (auto read = dyn_cast<memref::LoadOp>(inner); read && lanes && !read.getIndices().empty() && runs.contains(read.getIndices().back())) {
       SmallVector<Value> at = llvm::map_to_vector(read.getIndices(), [&](Value v) { return mapping.lookupOrDefault(v); });
-      mapping.map(read.getResult(), load(mapping.lookupOrDefault(read.getMemRef()), at));
+      Value guard = guards.lookup(read.getIndices().back());
+      mapping.map(read.getResult(), load(mapping.lookupOrDefault(read.getMemRef()), at, guard ? mapping.lookupOrDefault(guard) : Value()));
       continue;
     }
     bool vector = lanes && llvm::any_of(inner.getOperands(), [&](Value v) { return isa<VectorType>(mapping.lookupOrDefault(v).getType()); });
@@ -222,6 +229,7 @@ bool LoopBody::vectorises(unsigned dim) {
   // What becomes a vector in the body.
   llvm::SmallPtrSet<Value, 32> vectors;
   runs.clear();
+  guards.clear();
   for (OpOperand &operand : op->getOpOperands()) {
     bool output = operand.getOperandNumber() >= op.getNumDpsInputs();
     if ((output && reduced) || op.getMatchingIndexingMap(&operand).isFunctionOfDim(dim)) vectors.insert(body->getArgument(operand.getOperandNumber()));
@@ -232,6 +240,15 @@ bool LoopBody::vectorises(unsigned dim) {
       continue;
     }
     if (llvm::any_of(inner.getOperands(), [&](Value v) { return runs.contains(v); })) {
+      // What reads outside a tensor is guarded: the position there is 0, and the value not used.
+      if (auto select = dyn_cast<arith::SelectOp>(inner); select && runs.contains(select.getTrueValue()) && !guards.count(select.getTrueValue()) &&
+          !vectors.contains(select.getCondition()) && matchPattern(select.getFalseValue(), m_Zero())) {
+        runs.insert(select.getResult());
+        guards[select.getResult()] = select.getCondition();
+        continue;
+      }
+      bool guarded = llvm::any_of(inner.getOperands(), [&](Value v) { return guards.count(v); });
+      if (guarded && !isa<memref::LoadOp>(inner)) return false;
       if (auto cast = dyn_cast<arith::IndexCastOp>(inner); cast && cast.getType().isInteger(32)) {
         vectors.insert(cast.getResult());
         continue;

@@ -46,7 +46,7 @@ class LoopBody {
  private:
   mlir::Value constant(int64_t v);
   mlir::Value load(mlir::OpOperand &operand);
-  mlir::Value load(mlir::Value memref, mlir::ValueRange at);
+  mlir::Value load(mlir::Value memref, mlir::ValueRange at, mlir::Value guard = {});
   llvm::SmallVector<mlir::Value> subscripts(mlir::AffineMap map);
   mlir::Value evaluate(mlir::AffineExpr e);
   bool moves(mlir::OpOperand &operand) { return lanes && op.getMatchingIndexingMap(&operand).isFunctionOfDim(along); }
@@ -64,6 +64,7 @@ class LoopBody {
   int64_t lanes = 0;  // 0: at a point
   mlir::Value mask;   // of the lanes that exist; null: all
   llvm::SmallPtrSet<mlir::Value, 8> runs;  // positions of `along`, perhaps with something added: lane k is k more
+  llvm::DenseMap<mlir::Value, mlir::Value> guards;  // runs that are positions only where a condition holds: a read elsewhere is not done
 };
 
 }  // namespace fovea
