@@ -22,18 +22,18 @@ MOST = 2000
 Fault = collections.namedtuple("Fault", "name file old new")
 FAULTS = [
     Fault("a dropped mask: partial tiles test no point", "lowering/TileAttend.cpp", "partial.attend.keep = *keep;", "(void)keep;"),
-    Fault("an off-by-one bound: a reduction leaves out its last point", "lowering/LoopBounds.cpp",
+    Fault("an off-by-one bound: a reduction leaves out its last point", "lowering/Support.cpp",
           "side == AtMost ? plus(bound, 1) : bound);", "bound);"),
-    Fault("a wrong bound of a quotient: j / 4 <= x ends at 4 x", "lowering/LoopBounds.cpp",
+    Fault("a wrong bound of a quotient: j / 4 <= x ends at 4 x", "lowering/Support.cpp",
           "side == AtMost ? plus(scaled, k - 1) : scaled", "scaled"),
     Fault("a missing rescale: the accumulator keeps an old maximum", "lowering/halide/Attend.cpp",
           "acc0(d, g * MQ + r) * shrink(g * MQ + r);", "acc0(d, g * MQ + r);"),
     Fault("a partial tile taken for a full one", "lowering/TileAttend.cpp",
-          "scaled(f.key > 0 ? lastKey : firstKey, f.key)", "scaled(f.key > 0 ? firstKey : lastKey, f.key)"),
+          "arith::CmpIPredicate::slt, lastKey, keysSeen.outer", "arith::CmpIPredicate::slt, firstKey, keysSeen.outer"),
     Fault("a wrong edge of a tile: one key too many", "lowering/halide/Attend.cpp", "Expr keep = k < keys;", "Expr keep = k <= keys;"),
-    Fault("a wrong tie: argmax takes the last of equals", "lowering/LoopBody.cpp", "    bool select = isa<arith::SelectOp>(inner);",
-          "    if (auto c = dyn_cast<arith::CmpFOp>(inner); c && c.getPredicate() == arith::CmpFPredicate::OGT) c.setPredicate(arith::CmpFPredicate::OGE);\n"
-          "    bool select = isa<arith::SelectOp>(inner);"),
+    Fault("a wrong tie: argmax takes the last of equals", "lowering/LoopBody.cpp", "  auto add = dyn_cast<arith::AddFOp>(copy);",
+          "  if (auto c = dyn_cast<arith::CmpFOp>(copy); c && c.getPredicate() == arith::CmpFPredicate::OGT) c.setPredicate(arith::CmpFPredicate::OGE);\n"
+          "  auto add = dyn_cast<arith::AddFOp>(copy);"),
     Fault("a clamped read: the check of a read outside is dropped", "lowering/LoopBody.cpp", "    bool vector = lanes && llvm::any_of(inner",
           "    if (auto s = dyn_cast<arith::SelectOp>(inner); s && s.getTrueValue().getDefiningOp<memref::LoadOp>()) {\n"
           "      mapping.map(s.getResult(), mapping.lookupOrDefault(s.getTrueValue()));\n"

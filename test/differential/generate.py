@@ -481,10 +481,10 @@ class Generator:
         if kind == "index":
             return self.pick((truth("j <= i"), J <= I), (truth("j < i"), J < I), (truth("i <= j"), I <= J), (truth("j != i"), J != I),
                              (truth("j <= i + |j| - |i|"), J <= I + keys - self.extents["i"]), (truth("2 * j <= i + 3"), 2 * J <= I + 3),
-                             (truth("i > 2 * j - 5"), I > 2 * J - 5), (truth("j == i"), J == I), (truth("j / 4 <= i / 4"), J // 4 <= I // 4))
+                             (truth("i > 2 * j - 5"), I > 2 * J - 5), (truth("j == i"), J == I), (truth("j / 4 <= i / 4"), J // 4 <= I // 4), (truth("j / 3 < i"), J // 3 < I))
         if kind == "scalar":
             s, value = self.scalar("i32"), lambda name: self.inputs[name]
-            return self.pick((truth(f"j <= i + {s}"), J <= I + value(s)), (truth(f"j < 8 * {s}"), J < 8 * value(s)),
+            return self.pick((truth(f"j <= i + {s}"), J <= I + value(s)), (truth(f"j < 8 * {s}"), J < 8 * value(s)), (truth(f"j / 8 < {s}"), J // 8 < value(s)),
                              (truth(f"j + {s} > i"), J + value(s) > I))
         if kind == "window":
             w = self.pick(1, 2, 5, 40)
@@ -495,7 +495,7 @@ class Generator:
             return self.pick((truth(f"abs(i - j) <= {text}"), abs(I - J) <= value), (truth(f"abs(j - i) < {text}"), abs(J - I) < value))
         if kind == "length":
             text, value = self.loaded(rows, 0, keys + 2, always=True)
-            return self.pick((truth(f"j < {text}"), J < value), (truth(f"{text} > j"), value > J), (truth(f"j <= {text} - 1"), J <= value - 1),
+            return self.pick((truth(f"j < {text}"), J < value), (truth(f"{text} > j"), value > J), (truth(f"j / 2 <= {text} / 2"), J // 2 <= value // 2), (truth(f"j <= {text} - 1"), J <= value - 1),
                              (truth(f"j >= {text}"), J >= value))
         if kind == "range":
             (a, low), (b, high) = self.loaded(rows, -2, keys + 1, always=True), self.loaded(rows, 0, keys + 3)
@@ -557,6 +557,8 @@ class Generator:
                 self.extents[index] = self.random.choice(sizes) if self.chance(0.6) else self.random.randint(1, max(sizes))
         if self.chance(0.25):
             self.extents["i"] = self.pick(1, 1, 2, 8)
+        elif self.chance(0.25) and self.extents["j"]:      # several blocks of rows and keys, of which masks keep some whole
+            self.extents.update(b=min(self.extents["b"], 2), h=min(self.extents["h"], 2), i=self.pick(48, 49, 96, 100, 130), j=self.pick(128, 129, 200, 256, 300), d=self.pick(5, 16, 33), e=self.pick(4, 16, 31))
         if self.extents["i"] == 1:
             self.note("decode")
         if self.extents["j"] == 0:
@@ -693,7 +695,7 @@ class Generator:
             self.note("two products")
             dot = node("f32", f"{{}} + sum[k]({{}} * {{}})", dot, self.real_tensor(["i", "k"]), self.real_tensor(["j", "k"]))
         # A softmax bears large scores; differences of them, as sparsemax takes, lose digits.
-        scale = self.pick("rsqrt(|d|)", "rsqrt(|d|)", "0.5", "1", "20 * rsqrt(|d|)") if fusing else self.pick("rsqrt(|d|)", "0.5 * rsqrt(|d|)")
+        scale = self.pick("rsqrt(|d|)", "rsqrt(|d|)", "0.5", "1", "6 * rsqrt(|d|)") if fusing else self.pick("rsqrt(|d|)", "0.5 * rsqrt(|d|)")
         body = node("f32", f"({{}}) * {scale}", dot)
         if self.chance(0.4):
             self.note("bias")

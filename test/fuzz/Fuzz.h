@@ -10,7 +10,8 @@ namespace fovea {
 // are failures.
 using FuzzCheck = bool (*)(const std::string &text, std::string &fault);
 
-//   NAME SEED SECONDS LAST DICTIONARY FILE...    mutations of the files; LAST is where the text being checked lies, for after a crash
+//   NAME SEED SECONDS LAST DICTIONARY FILE...    mutations of the files; LAST is where the text being checked lies, for after a
+//                                                crash, and LAST.slow the slowest beyond one second
 //   NAME --check FILE                            one text
 int fuzz(int argc, char **argv, FuzzCheck check);
 
