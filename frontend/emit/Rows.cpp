@@ -43,7 +43,13 @@ struct Emitter::RowSearch {
     if (!seen.insert(n).second) return;
     bool there = cut.count(n) && n != root;
     for (Scope *s = e.current; s; s = s->parent) there |= s->memo.count(n) || s->weights.count(n);
-    if (there || node(n).op == Op::Load) carried.push_back(longOf(n));
+    if (there) carried.push_back(longOf(n));
+    if (node(n).op == Op::Load) {  // along its own axes; what it is read at is another matter
+      Axes axes;
+      for (NodeId a : node(n).args)
+        if (node(a).op == Op::Position && e.isLong(node(a).ref)) axes.push_back(node(a).ref);
+      carried.push_back(axes);
+    }
     if (there || e.recogniseAggregate(n, e.freeAxes(node(n).free, e.current))) return;  // fused, it holds nothing
     arguments(n, [&](NodeId a) { visit(a); });
     order.push_back(n);
@@ -78,7 +84,10 @@ struct Emitter::RowSearch {
     Op op = node(n).op;
     bool temporary = isReduction(op) || op == Op::LoopResult || e.shared[n] || (op == Op::Div && recogniseSoftmax(e.f, n)) || (op == Op::Add && recogniseLogSumExp(e.f, n));
     Axes axes = longOf(n);
-    return temporary && llvm::any_of(axes, [&](IndexId i) { return has(out, i); }) && llvm::any_of(axes, [&](IndexId i) { return !has(out, i) && sequences.count(i); }) && !isCarried(n);
+    // Of a map over queries and keys that is averaged over heads, the heads are the other index.
+    bool map = llvm::count_if(axes, [&](IndexId i) { return sequences.count(i); }) >= 2;
+    return temporary && llvm::any_of(axes, [&](IndexId i) { return has(out, i); }) &&
+           llvm::any_of(axes, [&](IndexId i) { return !has(out, i) && (map || sequences.count(i)); }) && !isCarried(n);
   }
 
   // Whether each step of a loop needs of its states only what belongs to the same row.
