@@ -28,7 +28,8 @@ static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &t
   dot(k, i) = foldLanes(lanes, V, {k, i}, dot, kr, [](Expr x, Expr y) { return x + y; })(k, i);
   dot(k, i) += term(head / V * V + rest);
   dot.compute_root().bound_storage(k, keys).bound_storage(i, queries);
-  dot.split(k, ko, kr, columns).split(i, io, ir, rows).reorder(kr, ir, io, ko).unroll(kr).unroll(ir);
+  // Rounded up: reads beyond the last key or row are clamped, where a tile shifted inwards would begin before the first.
+  dot.split(k, ko, kr, columns, TailStrategy::RoundUp).split(i, io, ir, rows, TailStrategy::RoundUp).reorder(kr, ir, io, ko).unroll(kr).unroll(ir);
   dot.update().reorder(rest, k, i);
   lanes.compute_at(dot, io).bound_extent(l, V).bound_extent(k, columns).bound_extent(i, rows).vectorize(l, V).unroll(k).unroll(i);
   lanes.update().reorder(l, k, i, body).vectorize(l, V).unroll(k).unroll(i);
