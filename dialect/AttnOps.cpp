@@ -83,9 +83,15 @@ LogicalResult NormaliseOp::verify() {
   if (getDimensions().empty()) return emitOpError("A-normalise-1: dimensions must not be empty");
   SmallVector<int64_t> shape;
   for (int64_t d = 0; d < score.getRank(); d++)
-    if (getKind() != Normaliser::LogSumExp || !llvm::is_contained(getDimensions(), d)) shape.push_back(score.getDimSize(d));
+    if (getKind() == Normaliser::Softmax || !llvm::is_contained(getDimensions(), d)) shape.push_back(score.getDimSize(d));
   if (cast<RankedTensorType>(getInit().getType()).getShape() != ArrayRef(shape))
     return emitOpError("A-normalise-2: the output's shape does not follow from the score's");
+  if (getKind() == Normaliser::Total && !getSinks().empty()) return emitOpError("A-normalise-3: a total takes no sinks");
+  ArrayAttr maps = getSinkMaps().value_or(ArrayAttr::get(getContext(), {}));
+  if (failed(verifyMaps(*this, maps, getSinks().getTypes(), "A-normalise-3"))) return failure();
+  for (Attribute map : maps)
+    if (cast<AffineMapAttr>(map).getValue().getNumDims() + getDimensions().size() != size_t(score.getRank()))
+      return emitOpError("A-normalise-3: a sink's map runs over the score's dimensions without those normalised over");
   return success();
 }
 
@@ -114,6 +120,10 @@ LogicalResult AttendOp::verify() {
       count["batch"] + count["row"] + 3 != getRoles().size())
     return emitOpError("A-attend-2: expects one `key`, one `contracted`, one `value`, at most one `row`, and `batch` dimensions");
   if (getInits().empty() || getInits().size() > 2) return emitOpError("A-attend-4: expects one or two outputs");
+  if (getPointwise() && !getSinks().empty()) return emitOpError("A-attend-5: pointwise weights have no sinks");
+  for (unsigned k = firstSink(); k < firstOutput(); k++)
+    for (StringRef role : {"key", "contracted", "value"})
+      if (getMap(k).isFunctionOfDim(getDimension(role))) return emitOpError("A-attend-5: a sink must not vary along the ") << role << " dimension";
   Block &block = getBody().front();
   if (block.getNumArguments() == 0 || !isa<FloatType>(block.getArgument(0).getType()))
     return emitOpError("A-attend-3: the first block argument must be the dot product");

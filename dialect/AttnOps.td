@@ -26,8 +26,8 @@ class Attn_Op<string mnemonic, list<Trait> traits = []> : Op<Attn_Dialect, mnemo
 
 def Attn_Normaliser : I32EnumAttr<"Normaliser", "how a row of scores becomes weights", [
     I32EnumAttrCase<"Softmax", 0, "softmax">,
-    I32EnumAttrCase<"Softmax1", 1, "softmax1">,
-    I32EnumAttrCase<"LogSumExp", 2, "logsumexp">]> {
+    I32EnumAttrCase<"LogSumExp", 1, "logsumexp">,
+    I32EnumAttrCase<"Total", 2, "total">]> {
   let cppNamespace = "::fovea::attn";
   let genSpecializedAttr = 0;
 }
@@ -57,12 +57,12 @@ def Attn_SupportOp : Attn_Op<"support", [Pure]> {
 }
 
 def Attn_ScoreOp : Attn_Op<"score", [RecursiveMemoryEffects, DestinationStyleOpInterface, SingleBlock]> {
-  let summary = "Scores over an index space; a removed point holds -inf";
+  let summary = "Scores over an index space; a removed point holds -inf, or 0 where scores are `pointwise` weights";
   let description = [{
     A-score-1: one indexing map per input and one for the output. A-score-2: the output's map is the identity.
     A-score-3: the block has one argument per input, of its element type. A-score-4: the yielded type is the output's element type.
   }];
-  let arguments = (ins Variadic<AnyRankedTensor>:$inputs, AnyRankedTensor:$init, AffineMapArrayAttr:$indexing_maps);
+  let arguments = (ins Variadic<AnyRankedTensor>:$inputs, AnyRankedTensor:$init, AffineMapArrayAttr:$indexing_maps, UnitAttr:$pointwise);
   let results = (outs AnyRankedTensor:$result);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "(`ins` `(` $inputs^ `:` type($inputs) `)`)? `outs` `(` $init `:` type($init) `)` attr-dict-with-keyword $body `->` type($result)";
@@ -71,14 +71,18 @@ def Attn_ScoreOp : Attn_Op<"score", [RecursiveMemoryEffects, DestinationStyleOpI
 }
 
 def Attn_NormaliseOp : Attn_Op<"normalise", [Pure, DestinationStyleOpInterface]> {
-  let summary = "Turns scores into weights along some dimensions; -inf is a removed point";
+  let summary = "Turns scores into weights, or into one value a row, along some dimensions; -inf is a removed point";
   let description = [{
+    softmax: exp(s) / (sum of exp(s) + sum of exp(sink)); logsumexp: the logarithm of that divisor; total: the sum of pointwise weights.
+    Sinks are scores of keys that have no value: softmax1 has one of 0.
     A-normalise-1: dimensions are in range, ascending and not empty. A-normalise-2: the output has the score's shape; for
-    logsumexp it lacks the dimensions. A row without a point gives weights 0 and logsumexp -inf (rule M4).
+    logsumexp and total it lacks the dimensions. A-normalise-3: one map per sink, from the score's dimensions without those normalised over;
+    total takes none. A row without a point gives weights 0 and, without sinks, logsumexp -inf (rule M4).
   }];
-  let arguments = (ins AnyRankedTensor:$score, AnyRankedTensor:$init, Attn_NormaliserAttr:$kind, DenseI64ArrayAttr:$dimensions);
+  let arguments = (ins AnyRankedTensor:$score, Variadic<AnyRankedTensor>:$sinks, AnyRankedTensor:$init, Attn_NormaliserAttr:$kind,
+                       DenseI64ArrayAttr:$dimensions, OptionalAttr<AffineMapArrayAttr>:$sink_maps);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$kind `(` $score `:` type($score) `)` `along` $dimensions `outs` `(` $init `:` type($init) `)` attr-dict `->` type($result)";
+  let assemblyFormat = "$kind `(` $score `:` type($score) `)` `along` $dimensions (`sinks` `(` $sinks^ `:` type($sinks) `)`)? `outs` `(` $init `:` type($init) `)` attr-dict `->` type($result)";
   let hasVerifier = 1;
   let extraClassDeclaration = [{ mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); } }];
 }
@@ -97,26 +101,31 @@ def Attn_AggregateOp : Attn_Op<"aggregate", [Pure, DestinationStyleOpInterface]>
 }
 
 def Attn_AttendOp : Attn_Op<"attend", [AttrSizedOperandSegments, DestinationStyleOpInterface, SingleBlock]> {
-  let summary = "The fused whole: contraction, score function, softmax and aggregate, blockwise and without the scores in memory";
+  let summary = "The fused whole: contraction, score function, normaliser and aggregate, blockwise and without the scores in memory";
   let description = [{
-    Dimensions are those of the indexing maps, in the order: query, key, value, inputs, outputs. Iteration dimensions are
+    The normaliser is softmax with its sinks, in rescaled blocks; with `pointwise` the scores are weights as they are.
+    Dimensions are those of the indexing maps, in the order: query, key, value, inputs, sinks, outputs. Iteration dimensions are
     batch (in the output and the key), rows (in the output, not in the key), one key dimension (reduced, in key and value),
     one contracted dimension (in query and key only), one value dimension (in value and the first output only).
-    The body maps the dot product and the inputs at a point to (score, keep). Outputs: the aggregate, and the row's logsumexp if there are two.
+    The body maps the dot product and the inputs at a point to (score, keep). Outputs: the aggregate, and the row's logsumexp (pointwise: the
+    sum of its weights) if there are two.
     A-attend-1: one map per operand. A-attend-2: `roles` names a role for each dimension, with one key, one contracted and one value dimension,
     and at most one row dimension. A-attend-3: the block has one argument for the dot product and one per input. A-attend-4: one or two outputs.
+    A-attend-5: a sink does not vary along the key, the contracted or the value dimension, and pointwise weights have none.
   }];
-  let arguments = (ins AnyShaped:$query, AnyShaped:$key, AnyShaped:$value, Variadic<AnyType>:$inputs, Variadic<AnyShaped>:$inits,
-                       AffineMapArrayAttr:$indexing_maps, StrArrayAttr:$roles, OptionalAttr<DictionaryAttr>:$schedule);
+  let arguments = (ins AnyShaped:$query, AnyShaped:$key, AnyShaped:$value, Variadic<AnyType>:$inputs, Variadic<AnyShaped>:$sinks, Variadic<AnyShaped>:$inits,
+                       AffineMapArrayAttr:$indexing_maps, StrArrayAttr:$roles, UnitAttr:$pointwise, OptionalAttr<DictionaryAttr>:$schedule);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "`ins` `(` $query `,` $key `,` $value (`,` $inputs^)? `:` type($query) `,` type($key) `,` type($value) (`,` type($inputs)^)? `)` `outs` `(` $inits `:` type($inits) `)` attr-dict-with-keyword $body (`->` type($results)^)?";
+  let assemblyFormat = "`ins` `(` $query `,` $key `,` $value (`,` $inputs^)? `:` type($query) `,` type($key) `,` type($value) (`,` type($inputs)^)? `)` (`sinks` `(` $sinks^ `:` type($sinks) `)`)? `outs` `(` $inits `:` type($inits) `)` attr-dict-with-keyword $body (`->` type($results)^)?";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     mlir::MutableOperandRange getDpsInitsMutable() { return getInitsMutable(); }
     // The dimension with a role ("key", "contracted", "value", "row"), or -1.
     int64_t getDimension(llvm::StringRef role);
-    mlir::AffineMap getMap(unsigned operand);  // query, key, value, inputs..., outputs...
+    mlir::AffineMap getMap(unsigned operand);  // query, key, value, inputs..., sinks..., outputs...
+    unsigned firstSink() { return 3 + getInputs().size(); }
+    unsigned firstOutput() { return firstSink() + getSinks().size(); }
   }];
 }
 

@@ -86,7 +86,7 @@ struct Decomposer {
   }
 
   // ---- score
-  Value score(ValueRange inputs, ArrayRef<AffineMap> maps, Value init, Block &body) {
+  Value score(ValueRange inputs, ArrayRef<AffineMap> maps, Value init, Block &body, bool pointwise) {
     SmallVector<Operand> operands;
     for (auto [input, map] : llvm::zip(inputs, maps)) operands.push_back({input, map});
     Type type = cast<RankedTensorType>(init.getType()).getElementType();
@@ -100,13 +100,14 @@ struct Decomposer {
           builder.clone(op, mapping);
       }
       auto yield = cast<YieldOp>(body.getTerminator());
-      Value removed = arith::ConstantOp::create(builder, loc, FloatAttr::get(type, -std::numeric_limits<double>::infinity()));
+      Value removed = arith::ConstantOp::create(builder, loc, FloatAttr::get(type, pointwise ? 0.0 : -std::numeric_limits<double>::infinity()));
       return Value(arith::SelectOp::create(builder, loc, mapping.lookupOrDefault(yield.getKeep()), mapping.lookupOrDefault(yield.getValue()), removed));
     });
   }
 
   // ---- normalise
-  Value normalise(Value score, Value init, Normaliser kind, ArrayRef<int64_t> dimensions) {
+  // `sinks`: read through maps from the dimensions that are left.
+  Value normalise(Value score, Value init, Normaliser kind, ArrayRef<int64_t> dimensions, ArrayRef<Operand> sinks) {
     auto type = cast<RankedTensorType>(score.getType());
     Type element = type.getElementType();
     SmallVector<OpFoldResult> full = shapeOf(score), kept;
@@ -116,37 +117,39 @@ struct Decomposer {
         kept.push_back(full[d]);
         keptDims.push_back(b.getAffineDimExpr(d));
       }
-    AffineMap all = b.getMultiDimIdentityMap(type.getRank()), row = AffineMap::get(type.getRank(), 0, keptDims, b.getContext());
-    double floor = kind == Normaliser::Softmax1 ? 0.0 : lowest;
+    AffineMap all = b.getMultiDimIdentityMap(type.getRank()), row = AffineMap::get(type.getRank(), 0, keptDims, b.getContext()), each = rowIdentity(row);
+    auto sum = [&](Value of, Value into) {
+      return generic({{of, all}}, into, row, [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value { return arith::AddFOp::create(builder, loc, acc, s[0]); });
+    };
+    if (kind == Normaliser::Total) return sum(score, filled(init, 0));
 
     Value top = generic({{score, all}}, filled(empty(kept, element), -std::numeric_limits<double>::infinity()), row,
                         [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value { return arith::MaximumFOp::create(builder, loc, acc, s[0]); });
-    Value floorValue = real(element, floor);
-    auto shifted = [&](OpBuilder &builder, Value s, Value m) -> Value {
-      return math::ExpOp::create(builder, loc, arith::SubFOp::create(builder, loc, s, arith::MaximumFOp::create(builder, loc, m, floorValue)));
-    };
-    if (kind == Normaliser::LogSumExp) {
-      Value total = generic({{score, all}, {top, row}}, filled(empty(kept, element), 0), row, [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
-        return arith::AddFOp::create(builder, loc, acc, shifted(builder, s[0], s[1]));
+    SmallVector<Operand> tops(sinks);
+    tops.push_back({top, each});
+    top = generic(tops, empty(kept, element), each, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+      Value m = real2(builder, element, lowest);
+      for (Value v : s) m = arith::MaximumFOp::create(builder, loc, m, v);
+      return m;
+    });
+    auto shifted = [&](OpBuilder &builder, Value s, Value m) -> Value { return math::ExpOp::create(builder, loc, arith::SubFOp::create(builder, loc, s, m)); };
+    Value exponentials = generic({{score, all}, {top, row}}, kind == Normaliser::Softmax ? init : empty(full, element), all,
+                                 [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return shifted(builder, s[0], s[1]); });
+    SmallVector<Operand> terms(sinks);
+    terms.append({{sum(exponentials, filled(empty(kept, element), 0)), each}, {top, each}});
+    Value total = generic(terms, empty(kept, element), each, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+      Value z = s[sinks.size()];
+      for (size_t k = 0; k < sinks.size(); k++) z = arith::AddFOp::create(builder, loc, z, shifted(builder, s[k], s.back()));
+      return z;
+    });
+    if (kind == Normaliser::LogSumExp)
+      return generic({{top, each}, {total, each}}, init, each, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+        return arith::AddFOp::create(builder, loc, s[0], math::LogOp::create(builder, loc, s[1]));
       });
-      return generic({{top, rowIdentity(row)}, {total, rowIdentity(row)}}, init, rowIdentity(row), [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
-        Value m = arith::MaximumFOp::create(builder, loc, s[0], floorValue);
-        return arith::AddFOp::create(builder, loc, m, math::LogOp::create(builder, loc, s[1]));
-      });
-    }
-    Value exponentials = generic({{score, all}, {top, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return shifted(builder, s[0], s[1]); });
-    Value total = generic({{exponentials, all}}, filled(empty(kept, element), 0), row,
-                          [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value { return arith::AddFOp::create(builder, loc, acc, s[0]); });
-    return generic({{exponentials, all}, {top, row}, {total, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
-      Value sum = s[2];
-      if (kind == Normaliser::Softmax1) {
-        Value m = arith::MaximumFOp::create(builder, loc, s[1], floorValue);
-        sum = arith::AddFOp::create(builder, loc, sum, math::ExpOp::create(builder, loc, arith::NegFOp::create(builder, loc, m)));
-      }
+    return generic({{exponentials, all}, {total, row}}, init, all, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
       Value zero = real2(builder, element, 0);
-      Value none = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, sum, zero);
-      Value weight = arith::DivFOp::create(builder, loc, s[0], sum);
-      return arith::SelectOp::create(builder, loc, none, zero, weight);
+      Value none = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OEQ, s[1], zero);
+      return arith::SelectOp::create(builder, loc, none, zero, arith::DivFOp::create(builder, loc, s[0], s[1]));
     });
   }
 
@@ -172,7 +175,7 @@ struct Decomposer {
     Type element = op.getBody().front().getArgument(0).getType();
     int64_t key = op.getDimension("key"), contracted = op.getDimension("contracted"), value = op.getDimension("value");
     SmallVector<Value> operands(op->getOperands());
-    unsigned inputs = 3, outputs = 3 + op.getInputs().size();
+    unsigned inputs = 3, outputs = op.firstOutput();
 
     auto sizeOf = [&](unsigned dimension) -> OpFoldResult {
       for (auto [k, operand] : llvm::enumerate(operands)) {
@@ -213,18 +216,24 @@ struct Decomposer {
 
     SmallVector<Value> scoreInputs{dot};
     SmallVector<AffineMap> scoreMaps{b.getMultiDimIdentityMap(scoreShape.size())};
-    for (unsigned k = inputs; k < outputs; k++) {
+    for (unsigned k = inputs; k < op.firstSink(); k++) {
       scoreInputs.push_back(operands[k]);
       scoreMaps.push_back(overScore(op.getMap(k)));
     }
     scoreMaps.push_back(b.getMultiDimIdentityMap(scoreShape.size()));
     Block &body = op.getBody().front();
     body.walk([&](IndexOp index) { index.setDimension(position[index.getDimension()]); });
-    Value scores = score(scoreInputs, scoreMaps, empty(scoreShape, element), body);
+    Value scores = score(scoreInputs, scoreMaps, empty(scoreShape, element), body, op.getPointwise());
 
     SmallVector<Value> results;
     int64_t along = position[key];
-    Value weights = normalise(scores, empty(scoreShape, element), Normaliser::Softmax, {along});
+    // Over the score's dimensions without the key.
+    SmallVector<AffineExpr> toRow(renumber);
+    for (AffineExpr &e : toRow)
+      if (auto d = dyn_cast<AffineDimExpr>(e); d && int64_t(d.getPosition()) > along) e = b.getAffineDimExpr(d.getPosition() - 1);
+    SmallVector<Operand> sinks;
+    for (unsigned k = op.firstSink(); k < outputs; k++) sinks.push_back({operands[k], op.getMap(k).replaceDimsAndSymbols(toRow, {}, scoreShape.size() - 1, 0)});
+    Value weights = op.getPointwise() ? scores : normalise(scores, empty(scoreShape, element), Normaliser::Softmax, {along}, sinks);
     Value first = operands[outputs];
     auto storage = cast<RankedTensorType>(first.getType());
     // The aggregate's dimensions are the op's but the contracted one.
@@ -239,7 +248,7 @@ struct Decomposer {
       // The logsumexp lacks the key; its axes are the score's others in order, then permuted as the output's map says.
       SmallVector<OpFoldResult> rowShape(scoreShape);
       rowShape.erase(rowShape.begin() + along);
-      Value lse = normalise(scores, empty(rowShape, element), Normaliser::LogSumExp, {along});
+      Value lse = normalise(scores, empty(rowShape, element), op.getPointwise() ? Normaliser::Total : Normaliser::LogSumExp, {along}, sinks);
       SmallVector<AffineExpr> rowDims(scoreDims), order;
       rowDims.erase(rowDims.begin() + along);
       for (AffineExpr e : op.getMap(outputs + 1).getResults()) order.push_back(b.getAffineDimExpr(llvm::find(rowDims, e) - rowDims.begin()));
@@ -271,18 +280,21 @@ SmallVector<AffineMap> mapsOf(ArrayAttr attribute) {
 LogicalResult decompose(RewriterBase &rewriter, Operation *op) {
   rewriter.setInsertionPoint(op);
   Decomposer d{rewriter, op->getLoc()};
-  if (auto score = dyn_cast<ScoreOp>(op))
-    rewriter.replaceOp(op, d.score(score.getInputs(), mapsOf(score.getIndexingMaps()), score.getInit(), score.getBody().front()));
-  else if (auto normalise = dyn_cast<NormaliseOp>(op))
-    rewriter.replaceOp(op, d.normalise(normalise.getScore(), normalise.getInit(), normalise.getKind(), normalise.getDimensions()));
-  else if (auto aggregate = dyn_cast<AggregateOp>(op))
+  if (auto score = dyn_cast<ScoreOp>(op)) {
+    rewriter.replaceOp(op, d.score(score.getInputs(), mapsOf(score.getIndexingMaps()), score.getInit(), score.getBody().front(), score.getPointwise()));
+  } else if (auto normalise = dyn_cast<NormaliseOp>(op)) {
+    SmallVector<Decomposer::Operand> sinks;
+    for (auto [sink, map] : llvm::zip(normalise.getSinks(), mapsOf(normalise.getSinkMaps().value_or(ArrayAttr::get(op->getContext(), {}))))) sinks.push_back({sink, map});
+    rewriter.replaceOp(op, d.normalise(normalise.getScore(), normalise.getInit(), normalise.getKind(), normalise.getDimensions(), sinks));
+  } else if (auto aggregate = dyn_cast<AggregateOp>(op)) {
     rewriter.replaceOp(op, d.aggregate(aggregate.getWeights(), aggregate.getValues(), aggregate.getInit(), mapsOf(aggregate.getIndexingMaps())));
-  else if (auto attend = dyn_cast<AttendOp>(op); attend && attend.getNumResults())
+  } else if (auto attend = dyn_cast<AttendOp>(op); attend && attend.getNumResults()) {
     rewriter.replaceOp(op, d.attend(attend));
-  else if (auto support = dyn_cast<SupportOp>(op))
+  } else if (auto support = dyn_cast<SupportOp>(op)) {
     rewriter.replaceOp(op, support.getKeep());
-  else
+  } else {
     return failure();
+  }
   return success();
 }
 

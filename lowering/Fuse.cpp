@@ -1,5 +1,6 @@
 // attn-fuse: contraction + attn.score + attn.normalise<softmax> + attn.aggregate becomes attn.attend, which never holds the scores in
-// memory (rule F4). A logsumexp of the same scores becomes its second output. The last rounding into a result joins it too.
+// memory (rule F4). A logsumexp of the same scores becomes its second output. Pointwise weights need no attn.normalise; their total is
+// the second output. The last rounding into a result joins it too.
 #include "dialect/Attn.h"
 #include "lowering/LeafExpression.h"
 #include "lowering/Passes.h"
@@ -14,6 +15,8 @@ using namespace mlir;
 
 namespace fovea {
 namespace {
+
+AffineMap mapOf(ArrayAttr maps, unsigned k) { return cast<AffineMapAttr>(maps[k]).getValue(); }
 
 // sum over one dimension of a product of two operands, from 0.
 struct Contraction {
@@ -51,19 +54,37 @@ struct Fuser {
   IRRewriter &rewriter;
 
   bool run() {
-    auto normalise = aggregate.getWeights().getDefiningOp<attn::NormaliseOp>();
-    if (!normalise || normalise.getKind() != attn::Normaliser::Softmax || !normalise->hasOneUse() || normalise.getDimensions().size() != 1) return false;
-    auto score = normalise.getScore().getDefiningOp<attn::ScoreOp>();
-    if (!score) return false;
-    attn::NormaliseOp lse;
-    for (Operation *user : score->getUsers()) {
-      auto other = dyn_cast<attn::NormaliseOp>(user);
-      if (!other) return false;
-      if (other == normalise) continue;
-      if (lse || other.getKind() != attn::Normaliser::LogSumExp || other.getDimensions() != normalise.getDimensions()) return false;
-      lse = other;
+    auto score = aggregate.getWeights().getDefiningOp<attn::ScoreOp>();
+    attn::NormaliseOp softmax;
+    if (!score) {
+      softmax = aggregate.getWeights().getDefiningOp<attn::NormaliseOp>();
+      if (!softmax || softmax.getKind() != attn::Normaliser::Softmax || softmax.getDimensions().size() != 1) return false;
+      if (!llvm::all_of(softmax->getUsers(), llvm::IsaPred<attn::AggregateOp>)) return false;
+      score = softmax.getScore().getDefiningOp<attn::ScoreOp>();
     }
-    int64_t key = normalise.getDimensions()[0];
+    if (!score || score.getPointwise() == bool(softmax)) return false;
+    // What else reads the scores: the logsumexp or the total, which becomes the second output.
+    attn::NormaliseOp second;
+    for (Operation *user : score->getUsers()) {
+      if (user == softmax || (!softmax && isa<attn::AggregateOp>(user))) continue;
+      auto other = dyn_cast<attn::NormaliseOp>(user);
+      if (!other || second || other.getKind() == attn::Normaliser::Softmax) return false;
+      if (softmax && (other.getDimensions() != softmax.getDimensions() || other.getSinks() != softmax.getSinks() || other.getSinkMaps() != softmax.getSinkMaps())) return false;
+      second = other;
+    }
+    if (second && second->use_empty()) second = {};  // another aggregate of these weights has it
+    AffineMap weightMap = mapOf(aggregate.getIndexingMaps(), 0), valueMap = mapOf(aggregate.getIndexingMaps(), 1), outMap = mapOf(aggregate.getIndexingMaps(), 2);
+    int64_t key = -1;
+    if (softmax) {
+      key = softmax.getDimensions()[0];
+    } else {
+      for (auto [k, e] : llvm::enumerate(weightMap.getResults()))
+        if (!outMap.isFunctionOfDim(cast<AffineDimExpr>(e).getPosition())) {
+          if (key >= 0) return false;
+          key = k;
+        }
+      if (key < 0 || (second && second.getDimensions() != ArrayRef<int64_t>(key))) return false;
+    }
     unsigned points = cast<RankedTensorType>(score.getInit().getType()).getRank();
 
     // The dot product among the score's inputs.
@@ -79,7 +100,6 @@ struct Fuser {
     // Dimensions: the score's, the contracted one, the value's.
     MLIRContext *context = aggregate.getContext();
     unsigned contracted = points, value = points + 1, rank = points + 2;
-    auto mapOf = [](ArrayAttr maps, unsigned k) { return cast<AffineMapAttr>(maps[k]).getValue(); };
     AffineMap dotToScore = mapOf(score.getIndexingMaps(), dotInput);
     SmallVector<AffineExpr> renumber(dot->op.getNumLoops(), getAffineDimExpr(contracted, context));
     AffineMap dotOut = dot->op.getMatchingIndexingMap(dot->op.getDpsInitOperand(0));
@@ -91,7 +111,6 @@ struct Fuser {
     if (!keyMap.isFunctionOfDim(key) || queryMap.isFunctionOfDim(key)) return false;
     if (!keyMap.isFunctionOfDim(contracted) || !queryMap.isFunctionOfDim(contracted)) return false;
 
-    AffineMap weightMap = mapOf(aggregate.getIndexingMaps(), 0), valueMap = mapOf(aggregate.getIndexingMaps(), 1), outMap = mapOf(aggregate.getIndexingMaps(), 2);
     SmallVector<AffineExpr> fromAggregate(weightMap.getNumDims(), AffineExpr());
     for (auto [k, e] : llvm::enumerate(weightMap.getResults())) fromAggregate[cast<AffineDimExpr>(e).getPosition()] = getAffineDimExpr(k, context);
     unsigned values = 0;
@@ -134,22 +153,29 @@ struct Fuser {
       inputNumbers.push_back(k);
       all.push_back(AffineMap::get(rank, 0, map.getResults(), context));
     }
+    SmallVector<AffineExpr> rowDims;
+    for (unsigned d = 0; d < points; d++)
+      if (int64_t(d) != key) rowDims.push_back(getAffineDimExpr(d, context));
+    SmallVector<Value> sinks;
+    if (softmax)
+      for (auto [k, sink] : llvm::enumerate(softmax.getSinks())) {
+        sinks.push_back(sink);
+        all.push_back(mapOf(*softmax.getSinkMaps(), k).replaceDimsAndSymbols(rowDims, {}, rank, 0));
+      }
     all.push_back(outMap);
-    Destination lseOut;
-    if (lse) {
-      lseOut = destination(lse.getResult(), lse.getInit());
-      outputs.push_back(lseOut.init);
-      SmallVector<AffineExpr> row;
-      for (unsigned d = 0; d < points; d++)
-        if (int64_t(d) != key) row.push_back(getAffineDimExpr(d, context));
-      all.push_back(AffineMap::get(rank, 0, row, context));
+    Destination secondOut;
+    if (second) {
+      secondOut = destination(second.getResult(), second.getInit());
+      outputs.push_back(secondOut.init);
+      all.push_back(AffineMap::get(rank, 0, rowDims, context));
     }
 
     // After everything it reads, before everything that reads its results.
     Operation *after = score;
     SmallVector<Operation *> replaced{out.copy ? out.copy.getOperation() : aggregate.getOperation()};
-    if (lse) replaced.push_back(lseOut.copy ? lseOut.copy.getOperation() : lse.getOperation());
+    if (second) replaced.push_back(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation());
     SmallVector<Value> read(inputs);
+    read.append(sinks);
     read.append(outputs.begin(), outputs.end());
     read.push_back(aggregate.getValues());
     for (Value v : read)
@@ -163,8 +189,8 @@ struct Fuser {
     SmallVector<Type> types;
     for (Value o : outputs) types.push_back(o.getType());
     SmallVector<Value> dotOperands(dot->op.getInputs());
-    auto attend = attn::AttendOp::create(rewriter, aggregate.getLoc(), types, dotOperands[1 - keySide], dotOperands[keySide], aggregate.getValues(), inputs, outputs,
-                                         rewriter.getAffineMapArrayAttr(all), rewriter.getStrArrayAttr(roles), DictionaryAttr());
+    auto attend = attn::AttendOp::create(rewriter, aggregate.getLoc(), types, dotOperands[1 - keySide], dotOperands[keySide], aggregate.getValues(), inputs, sinks, outputs,
+                                         rewriter.getAffineMapArrayAttr(all), rewriter.getStrArrayAttr(roles), !softmax, DictionaryAttr());
     Block &from = score.getBody().front();
     Block *body = rewriter.createBlock(&attend.getBody());
     IRMapping mapping;
@@ -176,7 +202,7 @@ struct Fuser {
       return false;
     }
     rewriter.replaceOp(out.copy ? out.copy.getOperation() : aggregate.getOperation(), attend.getResult(0));
-    if (lse) rewriter.replaceOp(lseOut.copy ? lseOut.copy.getOperation() : lse.getOperation(), attend.getResult(1));
+    if (second) rewriter.replaceOp(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation(), attend.getResult(1));
     return true;
   }
 

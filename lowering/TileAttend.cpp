@@ -33,7 +33,6 @@ class Tiler {
   }
 
   LogicalResult run() {
-    outputs = 3 + op.getInputs().size();
     positions.resize(op.getRoles().size());
     for (unsigned d = 0; d < positions.size(); d++) extents.push_back(extentOf(d));
     auto yield = cast<attn::YieldOp>(body->getTerminator());
@@ -108,6 +107,7 @@ class Tiler {
     spec.attend.panel = panel;
     spec.attend.query = storage(element(op.getQuery()));
     spec.attend.keyRows = keyRows;
+    spec.attend.pointwise = op.getPointwise();
     spec.attend.key = keyRows ? storage(element(op.getKey())) : leaf::Type::F32;
     spec.attend.value = storage(element(op.getValue()));
     return spec;
@@ -384,6 +384,14 @@ class Tiler {
       memref::StoreOp::create(b, loc, zeroF, sum, i);
       loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{i, e}); });
     });
+    if (!op.getSinks().empty())
+      loop(rows, [&](Value i) {
+        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+        auto [top, total] = sinksAtRow(lowest);
+        memref::StoreOp::create(b, loc, top, maximum, i);
+        memref::StoreOp::create(b, loc, total, sum, i);
+        if (row >= 0) positions[row] = {};
+      });
 
     Visited keysSeen = visited(keep, firstRow, rows);
     Value block = constant64(keys);
@@ -431,7 +439,7 @@ class Tiler {
       }
     }
 
-    // The results: acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row.
+    // The results: acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row. Pointwise: acc, sum.
     b.setInsertionPointAfter(overKeys);
     loop(rows, [&](Value i) {
       Value total = memref::LoadOp::create(b, loc, sum, i);
@@ -441,11 +449,14 @@ class Tiler {
       if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
       loop(extents[value], [&](Value e) {
         positions[value] = e;
-        Value scaledUp = arith::MulFOp::create(b, loc, memref::LoadOp::create(b, loc, acc, ValueRange{i, e}), scale);
-        store(arith::SelectOp::create(b, loc, none, zeroF, scaledUp), 0);
+        Value aggregate = memref::LoadOp::create(b, loc, acc, ValueRange{i, e});
+        if (!op.getPointwise()) aggregate = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::MulFOp::create(b, loc, aggregate, scale)));
+        store(aggregate, 0);
         positions[value] = {};
       });
-      if (op.getInits().size() == 2) {
+      if (op.getInits().size() == 2 && op.getPointwise()) {
+        store(total, 1);
+      } else if (op.getInits().size() == 2) {
         Value top = memref::LoadOp::create(b, loc, maximum, i);
         Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
         // The leaf keeps maxima in units of log 2.
@@ -456,11 +467,27 @@ class Tiler {
     });
   }
 
+  // The state that the sinks leave: their maximum, in units of log 2, and their exponentials' sum. Sinks of -infinity are none.
+  std::pair<Value, Value> sinksAtRow(Value lowest) {
+    Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), toLog2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1.44269504088896f)), top = lowest, total = zeroF;
+    SmallVector<Value> values;
+    for (unsigned k = op.firstSink(); k < op.firstOutput(); k++) {
+      SmallVector<Value> at;
+      for (AffineExpr e : op.getMap(k).getResults()) at.push_back(evaluate(e));
+      values.push_back(arith::MulFOp::create(b, loc, widened(memref::LoadOp::create(b, loc, op->getOperand(k), at)), toLog2));
+      top = arith::MaximumFOp::create(b, loc, top, values.back());
+    }
+    for (Value v : values) total = arith::AddFOp::create(b, loc, total, math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, v, top)));
+    Value least = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::lowestScore));
+    Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLE, top, least);
+    return {arith::SelectOp::create(b, loc, none, lowest, top), arith::SelectOp::create(b, loc, none, zeroF, total)};
+  }
+
   void store(Value v, unsigned output) {
     Value buffer = op.getInits()[output];
     if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);
     SmallVector<Value> at;
-    for (AffineExpr e : op.getMap(outputs + output).getResults()) at.push_back(evaluate(e));
+    for (AffineExpr e : op.getMap(op.firstOutput() + output).getResults()) at.push_back(evaluate(e));
     memref::StoreOp::create(b, loc, v, buffer, at);
   }
 
@@ -499,7 +526,6 @@ class Tiler {
   LeafExpression names;
   int64_t row, key, contracted, value, queries, keys, panel;
   std::string target;
-  unsigned outputs = 0;
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> keyAxes, valueAxes;
   llvm::DenseMap<Value, Value> hoisted;

@@ -125,7 +125,7 @@ class Explainer {
     const size_t fused = schedules.size();
     std::set<std::string> lines;
     auto over = [&](const Softmax &s) { return join(s.indices, ",", [&](IndexId i) { return f.indices[i].name; }); };
-    for (const Softmax &s : softmaxes) lines.insert(fmt::format("{} over {}", s.one ? "softmax1" : "softmax", over(s)));
+    for (const Softmax &s : softmaxes) lines.insert(fmt::format("{} over {}", s.sinks.empty() ? "softmax" : "softmax with sinks", over(s)));
     for (const Softmax &s : lses) lines.insert(fmt::format("logsumexp over {}", over(s)));
     for (const std::string &line : lines) fmt::print("  normalise {}\n", line);
     if (fused)

@@ -2,8 +2,6 @@
 // weights, and attn.aggregate sums values by them.
 #include "frontend/emit/Emitter.h"
 
-#include "dialect/Attn.h"
-
 namespace fovea::emitter {
 
 std::optional<Softmax> Emitter::softmaxOf(NodeId n) { return whole(recogniseSoftmax(f, n)); }
@@ -15,7 +13,7 @@ std::optional<Softmax> Emitter::whole(std::optional<Softmax> s) {
   return s;
 }
 
-Materialised Emitter::score(const Softmax &s, Scope *scope) {
+Materialised Emitter::score(const Scores &s, Scope *scope, bool pointwise) {
   if (auto it = scope->scores.find(s.key); it != scope->scores.end()) return it->second;
   Materialised m = inScope(scope, [&]() -> Materialised {
     std::set<IndexId> free(f.nodes[s.score].free.begin(), f.nodes[s.score].free.end());
@@ -34,7 +32,7 @@ Materialised Emitter::score(const Softmax &s, Scope *scope) {
     SmallVector<Attribute> maps;
     for (AffineMap map : nest.maps) maps.push_back(AffineMapAttr::get(map));
     maps.push_back(AffineMapAttr::get(b.getMultiDimIdentityMap(axes.size())));
-    auto op = attn::ScoreOp::create(b, loc, init.getType(), nest.operands, init, b.getArrayAttr(maps));
+    auto op = attn::ScoreOp::create(b, loc, init.getType(), nest.operands, init, b.getArrayAttr(maps), pointwise);
     OpBuilder::InsertionGuard guard(b);
     Block *block = b.createBlock(&op.getBody());
     for (Value operand : nest.operands) block->addArgument(cast<RankedTensorType>(operand.getType()).getElementType(), loc);
@@ -52,11 +50,27 @@ Materialised Emitter::score(const Softmax &s, Scope *scope) {
   return m;
 }
 
-SmallVector<int64_t> Emitter::along(const Materialised &scores, const Softmax &s) {
-  SmallVector<int64_t> dimensions;
-  for (auto [k, axis] : llvm::enumerate(scores.axes))
-    if (llvm::is_contained(s.indices, axis)) dimensions.push_back(k);
-  return dimensions;
+Materialised Emitter::normalise(const Scores &s, ArrayRef<NodeId> sinks, attn::Normaliser kind, const Materialised &scores) {
+  SmallVector<int64_t> along;
+  Axes row;
+  for (auto [k, axis] : llvm::enumerate(scores.axes)) {
+    if (llvm::is_contained(s.indices, axis)) along.push_back(k);
+    else row.push_back(axis);
+  }
+  SmallVector<Value> joined;
+  SmallVector<Attribute> maps;
+  for (NodeId sink : sinks) {
+    Axes axes = sink == core::none ? Axes() : freeAxes(f.nodes[sink].free, current);
+    joined.push_back(sink == core::none ? filled({}, real, realAttr(0)) : elementwise(sink, axes, empty(axes, real), {}));
+    if (failedAny) return {};
+    SmallVector<AffineExpr> e;
+    for (IndexId axis : axes) e.push_back(b.getAffineDimExpr(llvm::find(row, axis) - row.begin()));
+    maps.push_back(AffineMapAttr::get(AffineMap::get(row.size(), 0, e, b.getContext())));
+  }
+  const Axes &axes = kind == attn::Normaliser::Softmax ? scores.axes : row;
+  Value init = empty(axes, real);
+  return {attn::NormaliseOp::create(b, loc, init.getType(), scores.tensor, joined, init, attn::NormaliserAttr::get(b.getContext(), kind), b.getDenseI64ArrayAttr(along),
+                                    sinks.empty() ? ArrayAttr() : b.getArrayAttr(maps)).getResult(), axes};
 }
 
 Materialised Emitter::softmaxWeights(NodeId n, const Softmax &s) {
@@ -64,10 +78,7 @@ Materialised Emitter::softmaxWeights(NodeId n, const Softmax &s) {
   if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
   Materialised m = inScope(scope, [&]() -> Materialised {
     Materialised scores = score(s, scope);
-    if (failedAny) return {};
-    auto kind = attn::NormaliserAttr::get(b.getContext(), s.one ? attn::Normaliser::Softmax1 : attn::Normaliser::Softmax);
-    Value init = empty(scores.axes, real);
-    return {attn::NormaliseOp::create(b, loc, init.getType(), scores.tensor, init, kind, b.getDenseI64ArrayAttr(along(scores, s))).getResult(), scores.axes};
+    return failedAny ? Materialised() : normalise(s, s.sinks, attn::Normaliser::Softmax, scores);
   });
   m.scope = scope;
   if (!failedAny) scope->weights[n] = m;
@@ -79,31 +90,40 @@ Materialised Emitter::logSumExp(NodeId n, const Softmax &s) {
   if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
   Materialised m = inScope(scope, [&]() -> Materialised {
     Materialised scores = score(s, scope);
-    if (failedAny) return {};
-    Axes axes;
-    for (IndexId axis : scores.axes)
-      if (!llvm::is_contained(s.indices, axis)) axes.push_back(axis);
-    auto kind = attn::NormaliserAttr::get(b.getContext(), attn::Normaliser::LogSumExp);
-    Value init = empty(axes, real);
-    return {attn::NormaliseOp::create(b, loc, init.getType(), scores.tensor, init, kind, b.getDenseI64ArrayAttr(along(scores, s))).getResult(), axes};
+    return failedAny ? Materialised() : normalise(s, s.sinks, attn::Normaliser::LogSumExp, scores);
   });
   m.scope = scope;
   if (!failedAny) scope->weights[n] = m;
   return m;
 }
 
+// Whether a node is the sum of the weights themselves.
+static bool isTotal(const Node &node, const Pointwise &p) {
+  return node.op == Op::Sum && node.args[0] == p.score && node.indices == p.indices && MaskSet(node.args.begin() + 1, node.args.end()) == p.masks;
+}
+
 std::optional<Aggregate> Emitter::recogniseAggregate(NodeId n, const Axes &out) {
-  const Node &node = f.nodes[n];
+  // sum(z * v) / sum(z) is sum(z / sum(z) * v).
+  bool divided = f.nodes[n].op == Op::Div;
+  const NodeId sum = divided ? f.nodes[n].args[0] : n;
+  const Node &node = f.nodes[sum];
   if (node.op != Op::Sum || node.type != core::Type::F32 || options.unfused.count(n)) return {};
   const Node &product = f.nodes[node.args[0]];
   if (product.op != Op::Mul) return {};
   MaskSet masks(node.args.begin() + 1, node.args.end());
   for (int side : {0, 1}) {
-    Aggregate found{product.args[side], product.args[1 - side], {}, {}};
-    auto s = softmaxOf(found.weight);
-    if (!s || s->masks != masks) continue;
-    if (std::set<IndexId>(s->indices.begin(), s->indices.end()) != std::set<IndexId>(node.indices.begin(), node.indices.end())) continue;
-    found.softmax = *s;
+    NodeId weight = product.args[side];
+    Aggregate found{sum, divided ? n : weight, product.args[1 - side], {}, {}, {}};
+    found.softmax = divided ? whole(recogniseSoftmax(f, weight, f.nodes[n].args[1])) : softmaxOf(weight);
+    if (found.softmax) {
+      if (found.softmax->masks != masks) continue;
+      if (std::set<IndexId>(found.softmax->indices.begin(), found.softmax->indices.end()) != std::set<IndexId>(node.indices.begin(), node.indices.end())) continue;
+    } else {
+      // Not for the oracle, which computes what is written; nor in a model's stages, whose products with weights are packed at load.
+      if (divided || !options.rows || options.contiguous) continue;
+      found.pointwise = recognisePointwise(f, n, weight);
+      if (!found.pointwise || llvm::any_of(node.indices, [&](IndexId i) { return bool(fixedPosition(i, current)); })) continue;
+    }
     const Node &v = f.nodes[found.value];
     if (v.op != Op::Load || v.type != core::Type::F32) continue;
     const core::Tensor &t = f.tensors[v.ref];
@@ -124,8 +144,8 @@ std::optional<Materialised> Emitter::aggregate(NodeId n, const Axes &out) {
   auto found = recogniseAggregate(n, out);
   if (!found) return {};
   SmallVector<IndexId> dims(out);
-  dims.append(f.nodes[n].indices.begin(), f.nodes[n].indices.end());
-  Materialised weights = softmaxWeights(found->weight, found->softmax);
+  dims.append(f.nodes[found->sum].indices.begin(), f.nodes[found->sum].indices.end());
+  Materialised weights = found->softmax ? softmaxWeights(found->weight, *found->softmax) : score(*found->pointwise, current, true);
   if (failedAny) return Materialised{};
   // Every axis of the weights must be a dimension here, and every dimension must be the extent of some operand's axis.
   SmallVector<AffineExpr> weightMap, outMap;
@@ -140,7 +160,31 @@ std::optional<Materialised> Emitter::aggregate(NodeId n, const Axes &out) {
   auto op = attn::AggregateOp::create(b, loc, init.getType(), weights.tensor, tensors[f.nodes[found->value].ref], init,
                                       b.getArrayAttr({map(weightMap), map(found->valueMap), map(outMap)}));
   op->setAttr("attn.node", b.getI64IntegerAttr(n));
-  return Materialised{op.getResult(), out};
+  if (!found->pointwise) return Materialised{op.getResult(), out};
+  for (auto [m, other] : llvm::enumerate(f.nodes))
+    if (isTotal(other, *found->pointwise) && home(m) == current) {
+      Materialised total = normalise(*found->pointwise, {}, attn::Normaliser::Total, weights);
+      total.scope = current;
+      current->memo[m] = total;
+    }
+  if (found->pointwise->divisor == core::none) return Materialised{op.getResult(), out};
+  Nest nest = makeNest(out, {});
+  collect(nest, found->pointwise->divisor, {});
+  if (failedAny) return Materialised{};
+  return Materialised{generic(nest, out.size(), {op.getResult()}, [&](Body &body, ValueRange sum) -> SmallVector<Value> {
+    return {scalar().apply(Op::Div, core::Type::F32, core::Type::F32, {sum[0], evaluate(body, found->pointwise->divisor)})};
+  })[0], out};
+}
+
+std::optional<NodeId> Emitter::aggregateOfTotal(NodeId n) {
+  const Node &total = f.nodes[n];
+  if (total.op != Op::Sum || total.type != core::Type::F32 || !options.rows || options.contiguous) return {};
+  for (auto [m, node] : llvm::enumerate(f.nodes)) {
+    if (node.op != Op::Sum || node.indices != total.indices || f.nodes[node.args[0]].op != Op::Mul || home(m) != home(n)) continue;
+    auto found = recogniseAggregate(m, freeAxes(node.free, home(m)));
+    if (found && found->pointwise && isTotal(total, *found->pointwise)) return m;
+  }
+  return {};
 }
 
 }  // namespace fovea::emitter

@@ -6,6 +6,7 @@
 #ifndef FOVEA_FRONTEND_EMIT_EMITTER_H
 #define FOVEA_FRONTEND_EMIT_EMITTER_H
 
+#include "dialect/Attn.h"
 #include "frontend/emit/Emit.h"
 #include "frontend/emit/Normalisers.h"
 #include "frontend/emit/Scalar.h"
@@ -105,10 +106,11 @@ struct RowPlan {
   std::set<NodeId> inside;   // what is computed for one row
 };
 
-// Sum over a softmax's own indices of weights times one value, a tensor read through affine maps: attn.aggregate.
+// Sum over a normaliser's own indices of weights times one value, a tensor read through affine maps: attn.aggregate.
 struct Aggregate {
-  NodeId weight, value;
-  Softmax softmax;
+  NodeId sum, weight, value;          // weight: identifies the weights
+  std::optional<Softmax> softmax;     // one of the two
+  std::optional<Pointwise> pointwise;
   SmallVector<AffineExpr> valueMap;
 };
 
@@ -233,14 +235,17 @@ class Emitter {
   std::optional<Softmax> logSumExpOf(NodeId n);
   std::optional<Softmax> whole(std::optional<Softmax> s);
   // attn.score for the scores of a recognised normaliser. Axes: the others ascending, then those normalised over.
-  Materialised score(const Softmax &s, Scope *scope);
-  SmallVector<int64_t> along(const Materialised &scores, const Softmax &s);
+  Materialised score(const Scores &s, Scope *scope, bool pointwise = false);
+  // attn.normalise of them.
+  Materialised normalise(const Scores &s, ArrayRef<NodeId> sinks, attn::Normaliser kind, const Materialised &scores);
   // The weights of a recognised softmax: 0 at removed points.
   Materialised softmaxWeights(NodeId n, const Softmax &s);
   // The logarithm of the sum of exponentials, over the axes without those normalised over.
   Materialised logSumExp(NodeId n, const Softmax &s);
   std::optional<Aggregate> recogniseAggregate(NodeId n, const Axes &out);
   std::optional<Materialised> aggregate(NodeId n, const Axes &out);
+  // The sum of pointwise weights that an aggregate sums values by: the aggregate, which computes it on its way.
+  std::optional<NodeId> aggregateOfTotal(NodeId n);
 
   // ---- iterate, fold, scan (Loops.cpp)
   void emitLoop(NodeId loopNode);

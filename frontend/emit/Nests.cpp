@@ -61,8 +61,10 @@ void Emitter::collect(Nest &nest, NodeId n, const MaskSet &context, bool compute
     if (auto softmax = softmaxOf(n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
     return addMaterialised(nest, n, materialise(n));
   }
-  if (node.op == Op::Div)
+  if (node.op == Op::Div) {
     if (auto softmax = softmaxOf(n); softmax && within(softmax->masks, context)) return addMaterialised(nest, n, softmaxWeights(n, *softmax));
+    if (recogniseAggregate(n, freeAxes(node.free, current))) return addMaterialised(nest, n, materialise(n));
+  }
   if (node.op == Op::Add)
     if (auto lse = logSumExpOf(n)) return addMaterialised(nest, n, logSumExp(n, *lse));
   for (NodeId a : node.args) collect(nest, a, context);

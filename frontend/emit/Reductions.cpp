@@ -22,7 +22,12 @@ Materialised Emitter::materialise(NodeId n) {
     Location before = loc;
     loc = at(node.place);
     Materialised result;
-    if (auto plan = planRows(n, freeAxes(node.free, current))) {
+    if (auto whole = aggregateOfTotal(n)) materialise(*whole);
+    if (auto it = current->memo.find(n); it != current->memo.end()) {
+      result = it->second;
+    } else if (node.op == Op::Div && recogniseAggregate(n, freeAxes(node.free, current))) {
+      result = *aggregate(n, freeAxes(node.free, current));
+    } else if (auto plan = planRows(n, freeAxes(node.free, current))) {
       result = materialiseRows(n, *plan);
     } else if (node.op == Op::LoopResult) {
       emitLoop(node.args[0]);

@@ -50,7 +50,7 @@ struct Emitter::RowSearch {
         if (node(a).op == Op::Position && e.isLong(node(a).ref)) axes.push_back(node(a).ref);
       carried.push_back(axes);
     }
-    if (there || e.recogniseAggregate(n, e.freeAxes(node(n).free, e.current))) return;  // fused, it holds nothing
+    if (there || e.recogniseAggregate(n, e.freeAxes(node(n).free, e.current)) || e.aggregateOfTotal(n)) return;  // fused, it holds nothing
     arguments(n, [&](NodeId a) { visit(a); });
     order.push_back(n);
   }

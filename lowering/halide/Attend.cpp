@@ -1,9 +1,11 @@
-// One step of textbook online softmax: a tile of queries x keys, and the rows' state (maximum, sum, accumulator) before it.
+// One step over a tile of queries x keys, and the rows' state before it. Of textbook online softmax (maximum, sum, accumulator):
 //
 //   score[i,j]  = score(q[i] . k[j]), masked: a large negative number
 //   m'[i]       = max(m[i], score[i,:])             shrink[i] = exp(m[i] - m'[i])
 //   weight[i,j] = exp(score[i,j] - m'[i])           s'[i] = s[i] shrink[i] + sum_j weight[i,j]
 //   acc'[i,:]   = acc[i,:] shrink[i] + sum_j weight[i,j] v[j,:]
+//
+// Pointwise, the weight is the score itself, masked: 0, and nothing shrinks.
 //
 // Both products run in micro-tiles whose accumulators stay in registers. A partial leaf skips a key for a group of rows
 // when all their weights are 0, so a value that nobody visits is never touched, and a causal tile costs what it keeps.
@@ -52,13 +54,18 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   ImageParam v = matrix("v", a.value, vStride, args);
   Expr vPanelStride = integer("v_panel_stride", args);
   ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
-  for (ImageParam *p : {&max0, &sum0}) {
-    p->dim(0).set_min(0);
-    args.push_back(*p);
+  std::vector<ImageParam> state{sum0};
+  if (!a.pointwise) state.insert(state.begin(), max0);
+  for (ImageParam &p : state) {
+    p.dim(0).set_min(0);
+    args.push_back(p);
   }
   ImageParam acc0 = matrix("acc_before", Type::F32, width, args);
-  built.inPlace = {{"maximum_before", "maximum"}, {"sum_before", "sum"}, {"acc_before", "acc"}};
-  built.overwrites = {{"weight", "score"}};
+  built.inPlace = {{"sum_before", "sum"}, {"acc_before", "acc"}};
+  if (!a.pointwise) {
+    built.inPlace["maximum_before"] = "maximum";
+    built.overwrites = {{"weight", "score"}};
+  }
   built.rowStrides = {{"acc_before", width}, {"acc", width}};
   Values values(spec, args);
   // Whole groups of rows and whole panels of keys are computed; what lies beyond is masked.
@@ -78,28 +85,35 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % a.panel, k / a.panel * head + n)); }, V);
   }
   const Point point{values, dot(k, i), i0 + row, j0 + k, row, k};
-  Expr s = evaluate(a.score, point) * float(1.4426950408889634);  // in units of log 2: a constant factor folds
+  Expr s = evaluate(a.score, point);
+  if (!a.pointwise) s = s * float(1.4426950408889634);  // in units of log 2: a constant factor folds
   if (a.partial) {
     Expr keep = k < keys;
     if (a.keep) keep = keep && evaluate(*a.keep, point);
-    s = select(keep, s, emptyMaximum);
+    s = select(keep, s, a.pointwise ? 0.f : emptyMaximum);
   }
   score(k, i) = s;
-  partialMax(l, i) = emptyMaximum;
-  partialMax(l, i) = max(partialMax(l, i), score(rk * V + l, i));
-  Func rowMax = foldLanes(partialMax, V, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
-  newMax(i) = max(max0(i), rowMax(i));
-  base(i) = max(newMax(i), lowestScore);
-  shrink(i) = weightExp2(max0(i) - newMax(i));
-  weight(k, i) = weightExp2(score(k, i) - base(i));
+  if (a.pointwise) {
+    weight = score;
+  } else {
+    partialMax(l, i) = emptyMaximum;
+    partialMax(l, i) = max(partialMax(l, i), score(rk * V + l, i));
+    Func rowMax = foldLanes(partialMax, V, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
+    newMax(i) = max(max0(i), rowMax(i));
+    base(i) = max(newMax(i), lowestScore);
+    shrink(i) = weightExp2(max0(i) - newMax(i));
+    weight(k, i) = weightExp2(score(k, i) - base(i));
+  }
   partialSum(l, i) = 0.f;
   partialSum(l, i) += weight(rk * V + l, i);
   Func rowSum = foldLanes(partialSum, V, {i}, sum, i, [](Expr x, Expr y) { return x + y; });
-  gathered(d, r, g) = acc0(d, g * MQ + r) * shrink(g * MQ + r);
+  const Expr gatheredRow = g * MQ + r;
+  gathered(d, r, g) = a.pointwise ? acc0(d, gatheredRow) : acc0(d, gatheredRow) * shrink(gatheredRow);
   auto gather = [&](Expr n) { return weight(n, g * MQ + r) * asFloat(v(d / a.panel * vPanelStride + d % a.panel, n)); };
   if (a.partial) {
-    Expr any = weight(k, g * MQ);
-    for (int n = 1; n < MQ; n++) any = max(any, weight(k, g * MQ + n));
+    auto some = [&](int n) { return a.pointwise ? select(weight(k, g * MQ + n) != 0.f, 1.f, 0.f) : weight(k, g * MQ + n); };
+    Expr any = some(0);
+    for (int n = 1; n < MQ; n++) any = max(any, some(n));
     used(k, g) = any;
     rv.where(used(rv, g) > 0.f);
     gathered(d, r, g) += gather(rv);
@@ -108,40 +122,49 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     accumulate(gathered, {d, r, g}, 2, BK, gather, V);
   }
   acc(d, i) = gathered(d, i % MQ, i / MQ);
-  maximum(i) = max(newMax(i), emptyMaximum);  // not a mere copy, which would become a call of memcpy
-  // A score of +infinity makes every weight of its row 0 here, where IEEE's is NaN.
-  sum(i) = nanAtInfinity(sum0(i) * shrink(i) + rowSum(i), newMax(i));
+  if (a.pointwise) {
+    sum(i) = sum0(i) + rowSum(i);
+  } else {
+    maximum(i) = max(newMax(i), emptyMaximum);  // not a mere copy, which would become a call of memcpy
+    // A score of +infinity makes every weight of its row 0 here, where IEEE's is NaN.
+    sum(i) = nanAtInfinity(sum0(i) * shrink(i) + rowSum(i), newMax(i));
+  }
 
   Var io("io"), ir("ir"), xo("xo"), xr("xr");
   const bool unroll = cost(a.score) + (a.keep ? cost(*a.keep) : 0) <= 8;
   acc.bound(d, 0, width).bound(i, 0, groupedRows);
-  maximum.bound(i, 0, groupedRows);
   sum.bound(i, 0, groupedRows);
+  if (!a.pointwise) maximum.bound(i, 0, groupedRows);
 
   score.compute_root().bound_storage(k, BK).bound_storage(i, BQ);
   score.split(i, io, ir, MQ).split(k, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V);
   if (unroll) score.unroll(xr).unroll(ir);
   if (!a.keyRows) dot.compute_at(score, io).bound_extent(k, NK).bound_extent(i, MQ).vectorize(k, V).unroll(k).unroll(i);
 
-  for (Func f : {newMax, shrink, base}) f.compute_root().bound_storage(i, BQ);
-  for (Func f : {shrink, base, maximum}) {
-    if (BQ % V == 0)
-      f.vectorize(i, V, TailStrategy::RoundUp);
-    else
-      f.unroll(i, MQ, TailStrategy::RoundUp);
+  auto alongLanes = [&](Func partial, Func at) {
+    partial.compute_at(at, i).bound_extent(l, V).vectorize(l, V);
+    partial.update().reorder(l, rk).vectorize(l, V);
+  };
+  if (!a.pointwise) {
+    for (Func f : {newMax, shrink, base}) f.compute_root().bound_storage(i, BQ);
+    for (Func f : {shrink, base, maximum}) {
+      if (BQ % V == 0)
+        f.vectorize(i, V, TailStrategy::RoundUp);
+      else
+        f.unroll(i, MQ, TailStrategy::RoundUp);
+    }
+    weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).split(k, xo, xr, NK, TailStrategy::RoundUp).vectorize(xr, V).unroll(xr);
+    alongLanes(partialMax, newMax);
   }
-  weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).split(k, xo, xr, NK, TailStrategy::RoundUp).vectorize(xr, V).unroll(xr);
+  alongLanes(partialSum, sum);
   if (a.partial) used.compute_root().bound_storage(k, BK).bound_storage(g, BQ / MQ).vectorize(k, V, TailStrategy::RoundUp);
-  for (auto [f, at] : {std::pair(partialMax, newMax), std::pair(partialSum, sum)}) {
-    f.compute_at(at, i).bound_extent(l, V).vectorize(l, V);
-    f.update().reorder(l, rk).vectorize(l, V);
-  }
   acc.split(i, io, ir, MQ).split(d, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V).unroll(xr).unroll(ir);
   gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
 
   acc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
-  for (Func f : {maximum, sum}) f.output_buffer().dim(0).set_min(0);
-  built.outputs = {acc, maximum, sum};
+  built.outputs = {acc, sum};
+  if (!a.pointwise) built.outputs.insert(built.outputs.begin() + 1, maximum);
+  for (size_t n = 1; n < built.outputs.size(); n++) built.outputs[n].output_buffer().dim(0).set_min(0);
   return built;
 }
 

@@ -155,6 +155,7 @@ Json contentJson(const LeafSpec &s) {
     j["value"] = name(a.value);
     j["key_layout"] = a.keyRows ? "rows" : "packed";
     j["partial"] = a.partial;
+    j["pointwise"] = a.pointwise;
   }
   j["inputs"] = Json::array();
   for (const Input &i : s.inputs) j["inputs"].push_back({{"kind", inputKinds[i.kind]}, {"type", name(i.type)}, {"strided", i.strided}});
@@ -198,6 +199,7 @@ LeafSpec specFrom(std::string_view text) {
     if (layout != "packed" && layout != "rows") throw Wrong{"`key_layout` is \"packed\" or \"rows\", not \"" + layout + "\""};
     a.keyRows = layout == "rows";
     a.partial = r.boolean("partial");
+    a.pointwise = r.boolean("pointwise");
     auto score = r.expression("score");
     if (!score) throw Wrong{"the specification lacks `score`"};
     a.score = *score;
@@ -353,7 +355,7 @@ std::vector<Argument> signature(const LeafSpec &s) {
   if (s.kind == LeafSpec::ContractLeaf) {
     pointer("c", Type::F32, 2, s.contract.accumulate ? Argument::ReadWrite : Argument::Write), integer("c_stride");
   } else {
-    pointer("maximum", Type::F32, 1, Argument::ReadWrite);
+    if (!s.attend.pointwise) pointer("maximum", Type::F32, 1, Argument::ReadWrite);
     pointer("sum", Type::F32, 1, Argument::ReadWrite);
     pointer("acc", Type::F32, 2, Argument::ReadWrite);
   }

@@ -47,13 +47,14 @@ struct Contract {
   std::optional<Expression> epilogue;  // over "acc", "row", "column", "input"
 };
 
-// One step of textbook online softmax over a tile of queries x keys.
+// One step over a tile of queries x keys: of textbook online softmax, or, `pointwise`, of a sum whose weights are the scores.
 struct AttendStep {
   int queries = 0, keys = 0;        // of the tile; keys: a multiple of the panel
   int panel = 64;                   // columns of the micro-tile over keys and over value columns: a multiple of the target's lanes
   Type query = Type::F32, key = Type::F32, value = Type::F32;  // as stored: F32, F16 or BF16
   bool keyRows = false;             // keys lie as [keys, head] with a row stride (decoding), not packed as [head, keys]
   bool partial = false;             // fewer rows or keys at run time, `keep`; else every point of the tile is visited
+  bool pointwise = false;           // scores are weights as they are; there is no maximum
   Expression score;                 // over "dot", "row", "column", "input"; natural units
   std::optional<Expression> keep;   // partial only; Bool
 };
@@ -67,7 +68,8 @@ struct LeafSpec {
   AttendStep attend;                // kind AttendStepLeaf
 };
 
-// The state of a row before its first step: this maximum, sum 0, accumulator 0. A row is empty as long as its sum is 0.
+// The state of a row before its first step: this maximum, sum 0, accumulator 0. A row is empty as long as its sum is 0. A sink t is a key
+// without a value: maximum t * log2(e), sum 1.
 // The maximum is that of score * log2(e), so the row's logsumexp is (maximum + log2(sum)) * ln 2.
 inline constexpr float emptyMaximum = -3.4e38f;
 // A score * log2(e) at or below this counts as masked.

@@ -254,3 +254,63 @@ func.func @attend_4(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32
   } -> tensor<2x5xf32>, tensor<2xf32>, tensor<2xf32>
   return
 }
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+#t = affine_map<(i, j, d, e) -> (j)>
+func.func @attend_5_key(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>, %t: tensor<3xf32>) {
+  // expected-error @+1 {{A-attend-5: a sink must not vary along the key dimension}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) sinks(%t : tensor<3xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #t, #o], roles = ["row", "key", "contracted", "value"]} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+#t = affine_map<(i, j, d, e) -> (i)>
+func.func @attend_5_pointwise(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>, %t: tensor<2xf32>) {
+  // expected-error @+1 {{A-attend-5: pointwise weights have no sinks}}
+  %r = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) sinks(%t : tensor<2xf32>) outs(%o : tensor<2x5xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #t, #o], roles = ["row", "key", "contracted", "value"], pointwise} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>
+  return
+}
+
+// -----
+
+func.func @normalise_3_total(%s: tensor<2x3xf32>, %t: tensor<f32>, %out: tensor<2xf32>) {
+  // expected-error @+1 {{A-normalise-3: a total takes no sinks}}
+  %r = attn.normalise <total>(%s : tensor<2x3xf32>) along [1] sinks(%t : tensor<f32>) outs(%out : tensor<2xf32>) {sink_maps = [affine_map<(i) -> ()>]} -> tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @normalise_3_count(%s: tensor<2x3xf32>, %t: tensor<f32>, %out: tensor<2x3xf32>) {
+  // expected-error @+1 {{A-normalise-3: expects 1 indexing maps, has 0}}
+  %r = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [1] sinks(%t : tensor<f32>) outs(%out : tensor<2x3xf32>) -> tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @normalise_3_map(%s: tensor<2x3xf32>, %t: tensor<2xf32>, %out: tensor<2x3xf32>) {
+  // expected-error @+1 {{A-normalise-3: a sink's map runs over the score's dimensions without those normalised over}}
+  %r = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [1] sinks(%t : tensor<2xf32>) outs(%out : tensor<2x3xf32>) {sink_maps = [affine_map<(i, j) -> (i)>]} -> tensor<2x3xf32>
+  return
+}

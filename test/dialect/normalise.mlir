@@ -21,21 +21,37 @@ func.func @softmax(%s: tensor<2x3xf32>, %out: tensor<2x3xf32>) -> tensor<2x3xf32
   return %w : tensor<2x3xf32>
 }
 
-// CHECK: attn.normalise <softmax1>({{.*}}) along [0, 1]
+// CHECK: attn.normalise <softmax>({{.*}}) along [1, 2] sinks(%{{.*}} : tensor<2xf32>)
 
-// The sink's exp(-m) joins the sum, and m is at least 0; both dimensions are reduced.
-// MEANING-LABEL: func @softmax1
+// The sink joins the maximum and, as an exponential, the sum; both dimensions are reduced.
+// MEANING-LABEL: func @sinks
 // MEANING-NOT: attn.
-// MEANING: %[[FLOOR:.*]] = arith.constant 0.000000e+00 : f32
-// MEANING: linalg.generic {{.*}}["reduction", "reduction"]
-// MEANING: linalg.generic {{.*}}["parallel", "parallel"]
-// MEANING: %[[M:.*]] = arith.maximumf %{{.*}}, %[[FLOOR]]
-// MEANING: %[[MINUS:.*]] = arith.negf %[[M]]
-// MEANING: %[[SINK:.*]] = math.exp %[[MINUS]]
-// MEANING: arith.addf %{{.*}}, %[[SINK]]
-func.func @softmax1(%s: tensor<2x3xf32>, %out: tensor<2x3xf32>) -> tensor<2x3xf32> {
-  %w = attn.normalise <softmax1>(%s : tensor<2x3xf32>) along [0, 1] outs(%out : tensor<2x3xf32>) -> tensor<2x3xf32>
-  return %w : tensor<2x3xf32>
+// MEANING: linalg.generic {{.*}}["parallel", "reduction", "reduction"]
+// MEANING: linalg.generic {{.*}}["parallel"]} ins(%[[SINK:.*]], %{{.*}} :
+// MEANING: arith.maximumf
+// MEANING: arith.maximumf
+// MEANING: linalg.generic {{.*}}["parallel", "parallel", "parallel"]
+// MEANING: math.exp
+// MEANING: linalg.generic {{.*}}["parallel", "reduction", "reduction"]
+// MEANING: linalg.generic {{.*}}["parallel"]} ins(%[[SINK]], %{{.*}}, %{{.*}} :
+// MEANING: %[[JOINED:.*]] = math.exp
+// MEANING: arith.addf %{{.*}}, %[[JOINED]]
+func.func @sinks(%s: tensor<2x3x4xf32>, %sink: tensor<2xf32>, %out: tensor<2x3x4xf32>) -> tensor<2x3x4xf32> {
+  %w = attn.normalise <softmax>(%s : tensor<2x3x4xf32>) along [1, 2] sinks(%sink : tensor<2xf32>) outs(%out : tensor<2x3x4xf32>) {sink_maps = [affine_map<(i) -> (i)>]} -> tensor<2x3x4xf32>
+  return %w : tensor<2x3x4xf32>
+}
+
+// CHECK: attn.normalise <total>({{.*}}) along [1] outs(%{{.*}} : tensor<2xf32>) -> tensor<2xf32>
+
+// MEANING-LABEL: func @total
+// MEANING-NOT: attn.
+// MEANING: linalg.generic {{.*}}["parallel", "reduction"]
+// MEANING-NEXT: ^bb0
+// MEANING-NEXT: arith.addf
+// MEANING-NEXT: linalg.yield
+func.func @total(%s: tensor<2x3xf32>, %out: tensor<2xf32>) -> tensor<2xf32> {
+  %t = attn.normalise <total>(%s : tensor<2x3xf32>) along [1] outs(%out : tensor<2xf32>) -> tensor<2xf32>
+  return %t : tensor<2xf32>
 }
 
 // CHECK: attn.normalise <logsumexp>({{.*}}) along [0] outs(%{{.*}} : tensor<3xf32>) -> tensor<3xf32>

@@ -104,6 +104,7 @@ struct AttendCase {
   std::function<std::optional<double>(double dot, int i, int j, int localRow, int localColumn)> score = {};
   std::function<void(Leaf &, int step)> inputs = [](Leaf &, int) {};
   bool poison = false;  // NaN in value rows that no row visits
+  std::optional<double> sink = {};  // joins the sum
 };
 
 LeafSpec attendSpec(const std::string &target, int queries, int keys, int panel) {
@@ -141,7 +142,7 @@ void runAttend(AttendCase c) {
       if (!visited)
         for (int e = 0; e < width; e++) v.put(size_t(j) * vStride + e, e % 2 ? nan : infinity);
     }
-  std::vector<float> maximum(BQ, emptyMaximum), sum(BQ, 0.f), acc(size_t(BQ) * width + 1, 0.f);
+  std::vector<float> maximum(BQ, c.sink ? float(*c.sink * std::log2(std::exp(1.0))) : emptyMaximum), sum(BQ, c.sink ? 1.f : 0.f), acc(size_t(BQ) * width + 1, 0.f);
   acc.back() = 42;
   for (int step = 0; step < c.steps; step++) {
     const int j0 = step * BK, keys = std::min(BK, total - j0);
@@ -156,17 +157,30 @@ void runAttend(AttendCase c) {
       leaf.set("k", packed.data());
     leaf.set("v", static_cast<char *>(v.data()) + size_t(j0) * vStride * v.width()).set("i0", c.i0).set("j0", j0);
     if (a.partial) leaf.set("rows", rows).set("keys", keys);
-    leaf.set("maximum", maximum.data()).set("sum", sum.data()).set("acc", acc.data());
+    if (!a.pointwise) leaf.set("maximum", maximum.data());
+    leaf.set("sum", sum.data()).set("acc", acc.data());
     c.inputs(leaf, step);
     leaf();
   }
   EXPECT_EQ(acc.back(), 42) << "wrote beyond the accumulator";
   double worst = 0, worstLse = 0;
   for (int i = 0; i < rows; i++) {
-    double m = -1e300, z = 0;
     std::vector<double> r(width);
+    if (a.pointwise) {
+      double z = 0;
+      for (int j = 0; j < total; j++) {
+        if (!s[i][j]) continue;
+        z += *s[i][j];
+        for (int e = 0; e < width; e++) r[e] += *s[i][j] * v.at(size_t(j) * vStride + e);
+      }
+      EXPECT_NEAR(sum[i], z, 2e-5 * (1 + std::fabs(z)));
+      for (int e = 0; e < width; e++) ASSERT_NEAR(acc[size_t(i) * width + e], r[e], 5e-5) << "row " << i;
+      continue;
+    }
+    double m = c.sink.value_or(-1e300), z = c.sink ? 1 : 0;
     for (int j = 0; j < total; j++)
       if (s[i][j]) m = std::max(m, *s[i][j]);
+    if (c.sink) z = std::exp(*c.sink - m);
     for (int j = 0; j < total; j++) {
       if (!s[i][j]) continue;
       const double p = std::exp(*s[i][j] - m);
@@ -220,6 +234,31 @@ TEST_P(EveryTarget, AttendPartialCausal) {
     c.score = [](double dot, int i, int j, int, int) { return j <= i ? std::optional(dot * 0.125) : std::nullopt; };
     runAttend(c);
     c.steps = 2;
+    runAttend(c);
+  }
+}
+
+TEST_P(EveryTarget, AttendPointwise) {
+  for (bool partial : {false, true})
+    for (auto [rows, keys] : {std::pair(48, 64), {17, 33}, {1, 1}}) {
+      AttendCase c{attendSpec(GetParam().name, 48, 64, panel())};
+      c.spec.attend.pointwise = true;
+      c.spec.attend.score = op("mul", {op("max", {op("dot"), f32(0)}), f32(-0.125)});  // of either sign where masks are 0
+      c.spec.attend.partial = partial;
+      if (partial) c.spec.attend.keep = op("le", {op("column"), op("row")});
+      c.head = 20, c.rows = rows, c.keys = keys, c.i0 = 40, c.panels = 2, c.steps = 2, c.poison = partial;
+      c.score = [partial](double dot, int i, int j, int, int) { return !partial || j <= i ? std::optional(std::max(dot, 0.0) * -0.125) : std::nullopt; };
+      runAttend(c);
+    }
+}
+
+TEST_P(EveryTarget, AttendWithSink) {
+  for (double sink : {0.0, -3.0, 40.0}) {
+    AttendCase c{attendSpec(GetParam().name, 48, 64, panel())};
+    c.spec.attend.partial = true;
+    c.spec.attend.keep = op("le", {op("column"), op("row")});
+    c.head = 20, c.rows = 31, c.keys = 40, c.steps = 2, c.sink = sink;
+    c.score = [](double dot, int i, int j, int, int) { return j <= i ? std::optional(dot * 0.125) : std::nullopt; };
     runAttend(c);
   }
 }

@@ -25,10 +25,11 @@ func.func @no_contraction(%x: tensor<8x9xf32>, %v: tensor<9x5xf32>, %out: tensor
   return %r : tensor<8x5xf32>
 }
 
-// CHECK-LABEL: func @softmax1
-// CHECK: attn.normalise <softmax1>
+// A logsumexp with other sinks is another divisor.
+// CHECK-LABEL: func @other_divisor
+// CHECK: attn.normalise <softmax>
 // CHECK: attn.aggregate
-func.func @softmax1(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32>, %out: tensor<8x5xf32>) -> tensor<8x5xf32> {
+func.func @other_divisor(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32>, %sink: tensor<f32>, %out: tensor<8x5xf32>, %l: tensor<8xf32>) -> (tensor<8x5xf32>, tensor<8xf32>) {
   %zero = arith.constant 0.0 : f32
   %e = tensor.empty() : tensor<8x9xf32>
   %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x9xf32>) -> tensor<8x9xf32>
@@ -43,9 +44,10 @@ func.func @softmax1(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32
     %true = arith.constant true
     attn.yield %a, %true : f32
   } -> tensor<8x9xf32>
-  %w = attn.normalise <softmax1>(%score : tensor<8x9xf32>) along [1] outs(%e : tensor<8x9xf32>) -> tensor<8x9xf32>
+  %w = attn.normalise <softmax>(%score : tensor<8x9xf32>) along [1] sinks(%sink : tensor<f32>) outs(%e : tensor<8x9xf32>) {sink_maps = [affine_map<(i) -> ()>]} -> tensor<8x9xf32>
+  %lse = attn.normalise <logsumexp>(%score : tensor<8x9xf32>) along [1] outs(%l : tensor<8xf32>) -> tensor<8xf32>
   %r = attn.aggregate ins(%w, %v : tensor<8x9xf32>, tensor<9x5xf32>) outs(%out : tensor<8x5xf32>) attributes {indexing_maps = [#w, #v, #o]} -> tensor<8x5xf32>
-  return %r : tensor<8x5xf32>
+  return %r, %lse : tensor<8x5xf32>, tensor<8xf32>
 }
 
 // The weights are a result too: they must be in memory anyway.

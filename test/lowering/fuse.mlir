@@ -108,3 +108,81 @@ func.func @rounded(%q: tensor<8x4xf16>, %k: tensor<9x4xf16>, %v: tensor<9x5xf16>
   } -> tensor<8x5xf16>
   return %rounded : tensor<8x5xf16>
 }
+
+// Sinks join the sum, and the logsumexp with the same sinks is the logarithm of that.
+// CHECK-LABEL: func @sinks
+// CHECK-NOT: attn.normalise
+// CHECK: %[[R:.*]]:2 = attn.attend {{.*}} sinks(%arg3 : tensor<8xf32>) outs(%arg4, %arg5 : tensor<8x5xf32>, tensor<8xf32>)
+// CHECK: return %[[R]]#0, %[[R]]#1
+func.func @sinks(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32>, %sink: tensor<8xf32>, %out: tensor<8x5xf32>, %l: tensor<8xf32>) -> (tensor<8x5xf32>, tensor<8xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x9xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x9xf32>) -> tensor<8x9xf32>
+  %dot = linalg.generic {indexing_maps = [#q, #k, #s], iterator_types = ["parallel", "parallel", "reduction"]} ins(%q, %k : tensor<8x4xf32>, tensor<9x4xf32>) outs(%f : tensor<8x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %sum = arith.addf %acc, %p : f32
+    linalg.yield %sum : f32
+  } -> tensor<8x9xf32>
+  %score = attn.score ins(%dot : tensor<8x9xf32>) outs(%e : tensor<8x9xf32>) attributes {indexing_maps = [#ij, #ij]} {
+  ^bb0(%x: f32):
+    %true = arith.constant true
+    attn.yield %x, %true : f32
+  } -> tensor<8x9xf32>
+  %w = attn.normalise <softmax>(%score : tensor<8x9xf32>) along [1] sinks(%sink : tensor<8xf32>) outs(%e : tensor<8x9xf32>) {sink_maps = [affine_map<(i) -> (i)>]} -> tensor<8x9xf32>
+  %lse = attn.normalise <logsumexp>(%score : tensor<8x9xf32>) along [1] sinks(%sink : tensor<8xf32>) outs(%l : tensor<8xf32>) {sink_maps = [affine_map<(i) -> (i)>]} -> tensor<8xf32>
+  %r = attn.aggregate ins(%w, %v : tensor<8x9xf32>, tensor<9x5xf32>) outs(%out : tensor<8x5xf32>) attributes {indexing_maps = [#w, #v, #o]} -> tensor<8x5xf32>
+  return %r, %lse : tensor<8x5xf32>, tensor<8xf32>
+}
+
+// Weights without a normaliser: the scores themselves, and their total as the second output.
+// CHECK-LABEL: func @pointwise
+// CHECK-NOT: attn.score
+// CHECK: %[[R:.*]]:2 = attn.attend {{.*}} outs(%arg3, %arg4 : tensor<8x5xf32>, tensor<8xf32>)
+// CHECK-SAME: pointwise
+// CHECK: return %[[R]]#0, %[[R]]#1
+func.func @pointwise(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32>, %out: tensor<8x5xf32>, %t: tensor<8xf32>) -> (tensor<8x5xf32>, tensor<8xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x9xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x9xf32>) -> tensor<8x9xf32>
+  %dot = linalg.generic {indexing_maps = [#q, #k, #s], iterator_types = ["parallel", "parallel", "reduction"]} ins(%q, %k : tensor<8x4xf32>, tensor<9x4xf32>) outs(%f : tensor<8x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %sum = arith.addf %acc, %p : f32
+    linalg.yield %sum : f32
+  } -> tensor<8x9xf32>
+  %score = attn.score ins(%dot : tensor<8x9xf32>) outs(%e : tensor<8x9xf32>) attributes {indexing_maps = [#ij, #ij], pointwise} {
+  ^bb0(%x: f32):
+    %true = arith.constant true
+    attn.yield %x, %true : f32
+  } -> tensor<8x9xf32>
+  %total = attn.normalise <total>(%score : tensor<8x9xf32>) along [1] outs(%t : tensor<8xf32>) -> tensor<8xf32>
+  %r = attn.aggregate ins(%score, %v : tensor<8x9xf32>, tensor<9x5xf32>) outs(%out : tensor<8x5xf32>) attributes {indexing_maps = [#w, #v, #o]} -> tensor<8x5xf32>
+  return %r, %total : tensor<8x5xf32>, tensor<8xf32>
+}
+
+// Two aggregates of the same weights: each computes them on its way.
+// CHECK-LABEL: func @two_values
+// CHECK-DAG: attn.attend ins(%arg0, %arg1, %arg2
+// CHECK-DAG: attn.attend ins(%arg0, %arg1, %arg3
+// CHECK: return
+func.func @two_values(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32>, %u: tensor<9x5xf32>, %out: tensor<8x5xf32>, %other: tensor<8x5xf32>) -> (tensor<8x5xf32>, tensor<8x5xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x9xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x9xf32>) -> tensor<8x9xf32>
+  %dot = linalg.generic {indexing_maps = [#q, #k, #s], iterator_types = ["parallel", "parallel", "reduction"]} ins(%q, %k : tensor<8x4xf32>, tensor<9x4xf32>) outs(%f : tensor<8x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %sum = arith.addf %acc, %p : f32
+    linalg.yield %sum : f32
+  } -> tensor<8x9xf32>
+  %score = attn.score ins(%dot : tensor<8x9xf32>) outs(%e : tensor<8x9xf32>) attributes {indexing_maps = [#ij, #ij]} {
+  ^bb0(%x: f32):
+    %true = arith.constant true
+    attn.yield %x, %true : f32
+  } -> tensor<8x9xf32>
+  %w = attn.normalise <softmax>(%score : tensor<8x9xf32>) along [1] outs(%e : tensor<8x9xf32>) -> tensor<8x9xf32>
+  %r = attn.aggregate ins(%w, %v : tensor<8x9xf32>, tensor<9x5xf32>) outs(%out : tensor<8x5xf32>) attributes {indexing_maps = [#w, #v, #o]} -> tensor<8x5xf32>
+  %s = attn.aggregate ins(%w, %u : tensor<8x9xf32>, tensor<9x5xf32>) outs(%other : tensor<8x5xf32>) attributes {indexing_maps = [#w, #v, #o]} -> tensor<8x5xf32>
+  return %r, %s : tensor<8x5xf32>, tensor<8x5xf32>
+}

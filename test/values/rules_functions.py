@@ -165,3 +165,86 @@ def F4_equal_forms(q, k, v):
       dict(s=f32(np.linspace(3000, -2000, 3 * 1000).reshape(3, 1000)), v=R.f32(1000, 3)),
       dict(s=f32(np.where(np.arange(5000) % 1024 == 1023, 100, 0.0) * [[1], [-1]]), v=R.f32(5000, 2)))
 def F4_rescaling(s, v): return dict(o=softmax(s) @ v, lse=logsumexp(s))
+
+
+# Sinks join the sum: softmax1, one learned by each head, one for each row, two at once; and none that is as good as -infinity.
+@case("""
+fn sunk[j](s, t) { let m = max(max[j](s), t); let z = exp(s - m); z / (sum[j](z) + exp(t - m)) }
+kernel f4(q: f32[h,i,d], k: f32[h,j,d], v: f32[h,j,e], sink: f32[h], t: f32[i])
+  -> a: f32[h,i,e], b: f32[h,i,e], c: f32[h,i,e], l: f32[h,i], f: f32[h,i,e] {
+  mask j <= i + 3;
+  score s = sum[d](q * k);
+  a = sum[j](softmax1[j](s) * v);
+  b = sum[j](sunk[j](s, sink) * v);
+  let m = max(max(t, max[j](s)), sink);
+  let z = exp(s - m);
+  let total = exp(sink - m) + sum[j](z) + exp(t - m);
+  c = sum[j](z / total * v);
+  l = m + log(total);
+  f = sum[j](sunk[j](s, sink - 3e38) * v);
+}
+""", dict(q=R.f32(2, 70, 8), k=R.f32(2, 75, 8), v=R.f32(2, 75, 6), sink=f32([2, -30]), t=R.f32(70)),
+      dict(q=R.f32(2, 3, 8), k=R.f32(2, 0, 8), v=R.f32(2, 0, 6), sink=f32([2, -30]), t=R.f32(3)))
+def F4_sinks(q, k, v, sink, t):
+    s = np.einsum("hid,hjd->hij", q, k)
+    i, j = grid(*s.shape[1:])
+    z = np.where(j <= i + 3, np.exp(s), 0)
+    weigh = lambda more: np.einsum("hij,hje->hie", z / (z.sum(2) + more)[..., None], v)
+    both = np.exp(sink)[:, None] + np.exp(t)
+    with np.errstate(invalid="ignore"):
+        return dict(a=weigh(1), b=weigh(np.exp(sink)[:, None]), c=weigh(both), l=np.log(z.sum(2) + both), f=np.nan_to_num(weigh(0)))
+
+
+# Weights that need no maximum: functions of the score alone, of either sign, divided by their sum or by something else of the row.
+@case("""
+kernel f4(q: f32[h,i,d], k: f32[h,j,d], v: f32[h,j,e], gate: f32[h,j])
+  -> a: f32[h,i,e], b: f32[h,i,e], t: f32[h,i], c: f32[h,i,e], f: f32[h,i,e], g: f32[h,i,e] {
+  mask j <= i + 2;
+  let s = sum[d](q * k);
+  a = sum[j](sigmoid(s - 1) * v);
+  let r = relu(s) * relu(s);
+  t = sum[j](r);
+  b = sum[j](r / (t + 0.5) * v);
+  c = sum[j](s * gate * v) / max(abs(sum[j](s * gate)), 1);
+  f = sum[j](exp(s) / sum[j](exp(s)) * v);
+  g = sum[j](s / (1 + h) * v);
+}
+""", dict(q=R.f32(2, 70, 8), k=R.f32(2, 75, 8), v=R.f32(2, 75, 6), gate=R.f32(2, 75)),
+      dict(q=R.f32(1, 5, 3), k=R.f32(1, 200, 3), v=R.f32(1, 200, 70), gate=R.f32(1, 200)),
+      dict(q=R.f32(1, 5, 3), k=R.f32(1, 0, 3), v=R.f32(1, 0, 7), gate=R.f32(1, 0)))
+def F4_pointwise(q, k, v, gate):
+    s = np.einsum("hid,hjd->hij", q, k)
+    i, j = grid(*s.shape[1:])
+    kept = j <= i + 2
+    weigh = lambda w: np.einsum("hij,hje->hie", np.where(kept, w, 0), v)
+    r = np.maximum(s, 0)**2
+    t = (r * kept).sum(2)
+    z = np.exp(s) * kept
+    gated = s * gate[:, None]
+    total = np.maximum(z.sum(2, keepdims=True), 1e-300)
+    return dict(a=weigh(1 / (1 + np.exp(1 - s))), t=t, b=weigh(r / (t + 0.5)[..., None]), c=weigh(gated) / np.maximum(np.abs((gated * kept).sum(2)), 1)[..., None],
+                f=weigh(z / total), g=weigh(s / (1 + np.arange(len(q)))[:, None, None]))
+
+
+# The division may stand outside of the sum.
+@case("""
+kernel f4(q: f32[i,d], k: f32[j,d], v: f32[j,e], u: f32[j,e]) -> a: f32[i,e], b: f32[i,e], l: f32[i] {
+  mask j != i;
+  score s = 40 * sum[d](q * k);
+  let m = max(max[j](s), -3.4e38);
+  let z = exp(s - m);
+  a = sum[j](z * v) / sum[j](z);
+  b = sum[j](z * u) / (sum[j](z) + exp(-m));
+  l = m + log(sum[j](z));
+}
+""", dict(q=R.f32(70, 8), k=R.f32(130, 8), v=R.f32(130, 6), u=R.f32(130, 6)), dict(q=R.f32(1, 8), k=R.f32(1, 8), v=R.f32(1, 6), u=R.f32(1, 6)))
+def F4_divided_outside(q, k, v, u):
+    s = 40 * q @ k.T
+    i, j = grid(*s.shape)
+    s = np.where(j != i, s, -np.inf)
+    top = np.maximum(s.max(1, keepdims=True), -1e30)
+    z = np.exp(s - top)
+    one = np.exp(s - np.maximum(top, 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return dict(a=np.nan_to_num(z @ v / z.sum(1, keepdims=True)), b=one @ u / (one.sum(1, keepdims=True) + np.exp(-np.maximum(top, 0))),
+                    l=(top + np.log(z.sum(1, keepdims=True)))[:, 0])
