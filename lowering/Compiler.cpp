@@ -85,12 +85,13 @@ struct Unit {
     emitOptions.contiguous = contiguous;
     emitOptions.rows = !oracle();
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
-    // What the fusion refuses would hold every score: it is emitted again, row by row.
+    // What the fusion refuses would hold every score: it is emitted again, row by row. One at a time, arguments first: without it, what
+    // reads it may fuse.
     while (function && !oracle()) {
       std::set<core::NodeId> refused = unfused(function);
       if (refused.empty()) break;
       function.erase();
-      emitOptions.unfused.insert(refused.begin(), refused.end());
+      emitOptions.unfused.insert(*refused.begin());
       function = emit(f, *module, name, files, emitOptions);
     }
     if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp

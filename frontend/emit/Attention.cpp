@@ -121,7 +121,7 @@ std::optional<Aggregate> Emitter::recogniseAggregate(NodeId n, const Axes &out) 
     } else {
       // Not for the oracle, which computes what is written; nor in a model's stages, whose products with weights are packed at load.
       if (divided || !options.rows || options.contiguous) continue;
-      found.pointwise = recognisePointwise(f, n, weight);
+      found.pointwise = recognisePointwise(f, n, weight, !compares || !masks.empty());
       if (!found.pointwise || llvm::any_of(node.indices, [&](IndexId i) { return bool(fixedPosition(i, current)); })) continue;
     }
     const Node &v = f.nodes[found.value];

@@ -7,6 +7,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
+#include <functional>
+
 namespace fovea::emitter {
 
 static bool isExpensive(Op op) {
@@ -136,6 +138,7 @@ void Emitter::analyse() {
       tags.insert(from.begin(), from.end());
     }
   }
+  for (const Node &node : f.nodes) compares |= node.op == Op::MaxOf || node.op == Op::ArgMax || (isReduction(node.op) && node.args.size() > 1);
   // Users come after their arguments, so one pass from the end sees every user of a node before the node.
   std::vector<std::set<NodeId>> roots(count);  // at most two are kept
   shared.assign(count, false);
@@ -155,7 +158,7 @@ void Emitter::analyse() {
   for (NodeId n = count; n-- > 0;) {
     const Node &node = f.nodes[n];
     shared[n] = shared[n] || (isExpensive(node.op) && !node.free.empty() && (roots[n].size() >= 2 || repeats(n)));
-    if (node.op == Op::Sum && node.args.size() == 1) shareFactor(f.nodes[node.args[0]]);
+    if (node.op == Op::Sum && node.args.size() == 1) shareFactors(node);
     bool own = shared[n] || isReduction(node.op) || node.op == Op::Sample || node.op == Op::LoopResult || node.op == Op::Loop;
     for (size_t k = 0; k < node.args.size(); k++) {
       NodeId a = node.args[k];
@@ -170,18 +173,36 @@ void Emitter::analyse() {
   }
 }
 
-void Emitter::shareFactor(const Node &product) {
+void Emitter::shareFactors(const Node &sum) {
+  const Node &product = f.nodes[sum.args[0]];
   if (product.op != Op::Mul || product.type != core::Type::F32) return;
-  for (int side : {0, 1}) {
+  auto share = [&](NodeId n) {
+    const Node &factor = f.nodes[n];
+    if (!factor.free.empty() && factor.op != Op::State && !isReduction(factor.op) && factor.op != Op::LoopResult) shared[n] = true;
+  };
+  auto plain = [&](const Node &factor) { return factor.op == Op::Load && llvm::all_of(factor.args, [&](NodeId a) { return f.nodes[a].op == Op::Position; }); };
+  for (int side : {0, 1}) {  // with a weight
     const Node &weight = f.nodes[product.args[side]];
-    NodeId other = product.args[1 - side];
     if (weight.op != Op::Load || f.tensors[weight.ref].role != core::Tensor::Parameter) continue;
-    const Node &factor = f.nodes[other];
-    bool plain = factor.op == Op::Load && llvm::all_of(factor.args, [&](NodeId a) { return f.nodes[a].op == Op::Position; });
-    if (plain || factor.free.empty() || factor.op == Op::State || isReduction(factor.op) || factor.op == Op::LoopResult) return;
-    shared[other] = true;
+    if (!plain(f.nodes[product.args[1 - side]])) share(product.args[1 - side]);
     return;
   }
+  // Of two factors that each lack a long index of the other (queries and keys): what is computed for one would be computed again for each
+  // position of the other. What is gathered stays: to copy it costs as much as to use it.
+  if (!options.rows || options.contiguous || sum.indices.size() != 1) return;
+  auto lacks = [&](const Node &x, const Node &y) {
+    return llvm::any_of(y.free, [&](IndexId i) { return isLong(i) && !llvm::is_contained(x.free, i) && !llvm::is_contained(sum.indices, i); });
+  };
+  const Node &left = f.nodes[product.args[0]], &right = f.nodes[product.args[1]];
+  if (!lacks(left, right) || !lacks(right, left)) return;
+  // No larger than something that it reads.
+  std::function<bool(NodeId, const Node &)> reads = [&](NodeId n, const Node &all) {
+    const Node &node = f.nodes[n];
+    if (node.op == Op::Load) return plain(node) && llvm::all_of(all.free, [&](IndexId i) { return !isLong(i) || llvm::is_contained(node.free, i); });
+    return !isReduction(node.op) && llvm::any_of(node.args, [&](NodeId a) { return reads(a, all); });
+  };
+  for (NodeId n : product.args)
+    if (f.nodes[n].op != Op::Load && f.nodes[n].op != Op::Read && reads(n, f.nodes[n])) share(n);
 }
 
 // ---------------------------------------------------------------- scopes

@@ -136,8 +136,8 @@ class Emitter {
   // ---- analysis before emission (Emit.cpp)
   // For every node: the loops whose State it reads, and whether several nests would compute it.
   void analyse();
-  // In a matrix product with a weight the other factor becomes a tensor, so that the product is nothing but a product.
-  void shareFactor(const Node &product);
+  // In a matrix product a factor that is computed becomes a tensor, so that the product is nothing but a product.
+  void shareFactors(const Node &sum);
 
   // ---- scopes (Emit.cpp)
   // The innermost scope whose loop's state the node reads, or whose rows it is computed for.
@@ -281,6 +281,7 @@ class Emitter {
   llvm::DenseMap<IndexId, Value> extents;
   std::vector<std::set<uint32_t>> loopsOf;
   std::vector<bool> shared;
+  bool compares = false;                       // some index is masked, or its positions are compared
   Scope top;
   Scope *current = &top;
 };

@@ -149,7 +149,7 @@ std::optional<Softmax> recogniseLogSumExp(const Function &f, NodeId n) {
   return {};
 }
 
-std::optional<Pointwise> recognisePointwise(const Function &f, NodeId n, NodeId weight) {
+std::optional<Pointwise> recognisePointwise(const Function &f, NodeId n, NodeId weight, bool bare) {
   const Node &sum = at(f, n);
   Pointwise p;
   p.score = weight, p.indices = sum.indices, p.masks = masksOf(sum);
@@ -160,7 +160,7 @@ std::optional<Pointwise> recognisePointwise(const Function &f, NodeId n, NodeId 
   }
   p.key = p.score;
   std::set<NodeId> seen;
-  if (!containsDot(f, p.score, p.indices, seen)) return {};
+  if (!containsDot(f, p.score, p.indices, seen) || (!bare && isDot(f, p.score, p.indices))) return {};
   return p;
 }
 

@@ -36,8 +36,8 @@ struct Pointwise : Scores {
   core::NodeId divisor = core::none;   // or none
 };
 
-// `weight` as a factor of the sum `n`.
-std::optional<Pointwise> recognisePointwise(const core::Function &f, core::NodeId n, core::NodeId weight);
+// `weight` as a factor of the sum `n`. `bare`: a dot product alone will do, which may as well be a projection.
+std::optional<Pointwise> recognisePointwise(const core::Function &f, core::NodeId n, core::NodeId weight, bool bare);
 
 // Whether the extent of `index` is surely at most `by` times that of `axis` (a constraint `index = by * axis`).
 bool isMultiple(const core::Function &f, core::IndexId index, core::IndexId axis, int64_t by);

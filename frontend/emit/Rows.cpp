@@ -55,7 +55,7 @@ struct Emitter::RowSearch {
     order.push_back(n);
   }
 
-  // Keys are masked, compared, or summed with values that the result has another axis of.
+  // Keys are masked, compared, or summed with values that the result has another axis of (projections are, too).
   void findSequences() {
     for (NodeId n : order) {
       const Node &reduction = node(n);
@@ -68,6 +68,7 @@ struct Emitter::RowSearch {
         if (reduction.op != Op::Sum || product.op != Op::Mul) continue;
         for (int side : {0, 1}) {
           const Node &value = node(product.args[side]), &weight = node(product.args[1 - side]);
+          if (isReduction(weight.op) && e.compares) continue;  // a projection: where there are keys, they are compared
           if (value.op == Op::Load && has(value.free, i) && llvm::any_of(value.free, [&](IndexId e) { return has(out, e) && !has(weight.free, e); })) sequences.insert(i);
         }
       }
