@@ -101,8 +101,8 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     Func rowMax = foldLanes(partialMax, V, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
     newMax(i) = max(max0(i), rowMax(i));
     base(i) = max(newMax(i), lowestScore);
-    shrink(i) = weightExp2(max0(i) - newMax(i));
-    weight(k, i) = weightExp2(score(k, i) - base(i));
+    shrink(i) = weightExp2(max0(i), newMax(i));
+    weight(k, i) = weightExp2(score(k, i), base(i));
   }
   partialSum(l, i) = 0.f;
   partialSum(l, i) += weight(rk * V + l, i);
@@ -126,8 +126,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     sum(i) = sum0(i) + rowSum(i);
   } else {
     maximum(i) = max(newMax(i), emptyMaximum);  // not a mere copy, which would become a call of memcpy
-    // A score of +infinity makes every weight of its row 0 here, where IEEE's is NaN.
-    sum(i) = nanAtInfinity(sum0(i) * shrink(i) + rowSum(i), newMax(i));
+    sum(i) = sum0(i) * shrink(i) + rowSum(i);
   }
 
   Var io("io"), ir("ir"), xo("xo"), xr("xr");

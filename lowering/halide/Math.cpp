@@ -62,16 +62,15 @@ Expr strictLess(Expr a, Expr b) { return strictCall(Call::strict_lt, Bool(), a, 
 Expr strictLessEqual(Expr a, Expr b) { return strictCall(Call::strict_le, Bool(), a, b); }
 Expr strictEqual(Expr a, Expr b) { return strictCall(Call::strict_eq, Bool(), a, b); }
 
-Expr weightExp2(Expr x) {
-  Expr c = max(x, -127.f);
+Expr weightExp2(Expr a, Expr b) {
+  // Strict, so that nothing is assumed of the difference: in machine code it is one maximum whose order lets NaN through.
+  Expr x = strictSub(std::move(a), std::move(b)), c = choose(strictLess(x, -127.f), -127.f, x);
   Expr shifted = c + roundingShift;            // its low bits are n = round(c)
   Expr n = strictSub(shifted, roundingShift);  // strict, or it folds
   // 2^f on [-1/2, 1/2] with p(0) = 1, so that -127 gives 0: minimax, relative error 9.2e-8 before rounding.
   Expr p = polynomial(c - n, {1.326472725e-03, 9.671512786e-03, 5.550733744e-02, 2.402224208e-01, 6.931469776e-01, 1.0});
   return fromBits(bits(p) + (bits(shifted) << 23));
 }
-
-Expr nanAtInfinity(Expr value, Expr x) { return choose(bits(std::move(x)) == 0x7f800000, notANumber(), std::move(value)); }
 
 Expr mathExp(Expr x) {
   Expr c = clampStrict(x, -110.f, 90.f);

@@ -12,12 +12,10 @@ namespace fovea::leaf {
 
 using Halide::Expr;
 
-// 2^x for x <= 0, exactly 0 from -127 down: a softmax weight. Relative error below 1.6e-7 where the result is a normal number.
-// 12 operations with fused multiply-add.
-Expr weightExp2(Expr x);
-
-// `value`, or NaN where `x` is +infinity.
-Expr nanAtInfinity(Expr value, Expr x);
+// 2^(a - b) for a <= b, exactly 0 from a difference of -127 down: a softmax weight. Relative error below 1.6e-7 where the result is a
+// normal number. NaN where the difference is, so that a NaN score, or one of +infinity, makes its row NaN. 12 operations with fused
+// multiply-add.
+Expr weightExp2(Expr a, Expr b);
 
 // The functions of expressions. f32 unless said.
 Expr mathExp(Expr x);

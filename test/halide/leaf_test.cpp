@@ -252,6 +252,36 @@ TEST_P(EveryTarget, AttendPointwise) {
     }
 }
 
+// IEEE: a NaN of either sign, or +infinity, makes the row's sum NaN and stays; a masked one does nothing.
+TEST_P(EveryTarget, AttendNaN) {
+  for (bool partial : {false, true}) {
+    AttendCase c{attendSpec(GetParam().name, 12, 64, panel())};
+    c.spec.inputs = {{Input::Tile, Type::F32}};
+    c.spec.attend.score = op("sub", {op("dot"), input(0)});
+    c.spec.attend.partial = partial;
+    if (partial) c.spec.attend.keep = op("lt", {op("column"), Expression{"i32", 0, 60}});
+    const AttendStep &a = c.spec.attend;
+    Leaf &leaf = compiled(c.spec);
+    std::mt19937 random(1);
+    Tensor q(12 * 4, Type::F32, random), k(4 * 64, Type::F32, random), v(64 * a.panel, Type::F32, random);
+    std::vector<float> maximum(12, emptyMaximum), sum(12, 0.f), acc(12 * a.panel, 0.f);
+    for (int step = 0; step < 3; step++) {
+      std::vector<float> score(12 * 64, 1.f);
+      if (step == 1) {
+        for (int j : {0, 17, 59}) score[j] = nan, score[64 + j] = -nan, score[2 * 64 + j] = -infinity;
+        for (int j = 0; j < 64; j++) score[3 * 64 + j] = nan;
+        score[4 * 64 + 5] = infinity;
+        score[5 * 64 + 62] = nan;
+      }
+      leaf.set("q", q.data()).set("q_stride", 4).set("head", 4).set("k", k.data()).set("v", v.data()).set("v_stride", a.panel).set("v_panel_stride", a.panel).set("panels", 1);
+      leaf.set("i0", 0).set("j0", 0).set("maximum", maximum.data()).set("sum", sum.data()).set("acc", acc.data()).set("input0", score.data()).set("input0_row_stride", 64);
+      if (partial) leaf.set("rows", 12).set("keys", 64);
+      leaf();
+    }
+    for (int i = 0; i < 12; i++) EXPECT_EQ(std::isnan(sum[i]), i < 4 || (i == 5 && !partial)) << "row " << i << " sum " << sum[i];
+  }
+}
+
 TEST_P(EveryTarget, AttendWithSink) {
   for (double sink : {0.0, -3.0, 40.0}) {
     AttendCase c{attendSpec(GetParam().name, 48, 64, panel())};

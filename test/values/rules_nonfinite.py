@@ -19,7 +19,7 @@ def placed(tensor, *values):
 
 
 def by_the_formula(s, keep=True):
-    """softmax as the prelude has it: inf - inf is NaN, and so is a row with a score of +inf. NaN stands for any value here (rule M4)."""
+    """softmax as the prelude has it: inf - inf is NaN, and so is a row with a score of +inf."""
     s = np.where(np.broadcast_to(keep, s.shape), s, -INF)
     m = np.maximum(s.max(-1, keepdims=True, initial=-INF), -3.4e38)
     z = np.exp(s - m)
@@ -40,7 +40,7 @@ SCORES = placed(
 
 @case("""
 kernel m4(s: f32[i,j], v: f32[j,e]) -> o: f32[i,e] { o = sum[j](softmax[j](s) * v); }
-""", dict(s=SCORES, v=R.f32(150, 3)))
+""", dict(s=SCORES, v=R.f32(150, 3)), nans=True)
 def M4_infinite_scores_fused(s, v): return dict(o=by_the_formula(s) @ v)
 
 
@@ -48,7 +48,7 @@ def M4_infinite_scores_fused(s, v): return dict(o=by_the_formula(s) @ v)
 kernel m4(s: f32[i,j], v: f32[j,e]) -> p: f32[i,j], lse: f32[i], q: f32[i,j], top: f32[i], best: i32[i] {
   p = softmax[j](s);  lse = logsumexp[j](s);  q = softmax1[j](s);  top = max[j](s);  best = argmax[j](s);
 }
-""", dict(s=SCORES, v=R.f32(150, 3)))
+""", dict(s=SCORES, v=R.f32(150, 3)), nans=True)
 def M4_infinite_scores_unfused(s, v):
     m = np.maximum(s.max(1), -3.4e38)
     shifted = np.exp(s - m[:, None]).sum(1)
@@ -71,10 +71,31 @@ kernel m4(q: f32[i,d], k: f32[j,d], v: f32[j,e]) -> o: f32[i,e], s: f32[i,j] {
   s = sum[d](q * k);
   o = sum[j](softmax[j](s) * v);
 }
-""", dict(q=placed(f32(abs(R.f32(7, 8).value)), ((2, 3), INF)), k=placed(f32(-abs(R.f32(70, 8).value)), ((50, 0), -INF), ((60, 3), 0)), v=R.f32(70, 3)))
+""", dict(q=placed(f32(abs(R.f32(7, 8).value)), ((2, 3), INF)), k=placed(f32(-abs(R.f32(70, 8).value)), ((50, 0), -INF), ((60, 3), 0)), v=R.f32(70, 3)), nans=True)
 def M4_infinite_queries_and_keys(q, k, v):
     s = (q[:, None] * k).sum(-1)
     return dict(s=s, o=weighted(by_the_formula(s), v))
+
+
+# The same in tiles: 0 * inf and inf - inf in a dot product are NaN, and so is all that reads it. A product of no features is 0, 1 / sqrt(0) is not.
+@case("""
+kernel m4(q: f32[i,d], k: f32[j,d], v: f32[j,e], sink: f32[i]) -> o: f32[i,e], l: f32[i], a: f32[i,e], b: f32[i,e] {
+  score s = sum[d](q * k) * rsqrt(|d|);
+  o = sum[j](softmax[j](s) * v);
+  l = logsumexp[j](s);
+  let m = max(max[j](s), sink);
+  a = sum[j](exp(s - m) / (sum[j](exp(s - m)) + exp(sink - m)) * v);
+  b = sum[j](sigmoid(s) * v);
+}
+""", dict(q=placed(R.f32(70, 8), ((2, 3), INF), ((60, 0), -INF)), k=placed(R.f32(150, 8), ((140, 3), 0)), v=R.f32(150, 3), sink=placed(R.f32(70), (5, -INF))),
+      dict(q=placed(f32(abs(R.f32(7, 8).value)), ((2, 3), INF)), k=placed(f32(-abs(R.f32(70, 8).value)), ((50, 0), -INF)), v=R.f32(70, 3), sink=R.f32(7)),
+      dict(q=R.f32(5, 0), k=R.f32(3, 0), v=R.f32(3, 2), sink=R.f32(5)), nans=True)
+def M4_infinities_in_tiles(q, k, v, sink):
+    s = (q[:, None] * k).sum(-1) / np.sqrt(np.float64(k.shape[1]))
+    m = np.maximum(s.max(1), -3.4e38)
+    with_sink = np.maximum(s.max(1), sink)[:, None]
+    z = np.exp(s - with_sink)
+    return dict(o=by_the_formula(s) @ v, l=m + np.log(np.exp(s - m[:, None]).sum(1)), a=z / (z.sum(1, keepdims=True) + np.exp(sink[:, None] - with_sink)) @ v, b=1 / (1 + np.exp(-s)) @ v)
 
 
 # At a point that no row visits, neither infinities nor NaN matter; in another batch or head they never do.
