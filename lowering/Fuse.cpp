@@ -25,7 +25,7 @@ struct Contraction {
 
   static std::optional<Contraction> of(Value value) {
     auto op = value.getDefiningOp<linalg::GenericOp>();
-    if (!op || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 || !value.hasOneUse()) return {};
+    if (!op || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 || !llvm::all_of(value.getUsers(), llvm::IsaPred<attn::ScoreOp>)) return {};
     Contraction c{op, 0};
     unsigned reductions = 0;
     for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
@@ -68,7 +68,9 @@ struct Fuser {
     for (Operation *user : score->getUsers()) {
       if (user == softmax || (!softmax && isa<attn::AggregateOp>(user))) continue;
       auto other = dyn_cast<attn::NormaliseOp>(user);
-      if (!other || second || other.getKind() == attn::Normaliser::Softmax) return false;
+      if (!other) return false;
+      if (softmax && other.getKind() == attn::Normaliser::Softmax && llvm::all_of(other->getUsers(), llvm::IsaPred<attn::AggregateOp>)) continue;  // with other sinks
+      if (second || other.getKind() == attn::Normaliser::Softmax) return false;
       if (softmax && (other.getDimensions() != softmax.getDimensions() || other.getSinks() != softmax.getSinks() || other.getSinkMaps() != softmax.getSinkMaps())) return false;
       second = other;
     }

@@ -72,7 +72,7 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     bool overRow = row >= 0 && map.isFunctionOfDim(row), overKey = map.isFunctionOfDim(key);
     // Each of the two must be a whole axis of the operand.
     for (int64_t d : {row, key})
-      if (d >= 0 && map.isFunctionOfDim(d) && !llvm::is_contained(map.getResults(), getAffineDimExpr(d, op.getContext()))) return {};
+      if (d >= 0 && map.isFunctionOfDim(d) && axisAlong(map, d) < 0) return {};
     return input(value, {overRow ? overKey ? leaf::Input::Tile : leaf::Input::Row : leaf::Input::Column, *type, overKey});
   }
   Operation *def = value.getDefiningOp();
@@ -152,6 +152,17 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     return node(name.leaf);
   }
   return {};
+}
+
+int axisAlong(AffineMap map, unsigned dimension) {
+  AffineExpr d = getAffineDimExpr(dimension, map.getContext());
+  for (auto [axis, e] : llvm::enumerate(map.getResults())) {
+    if (e == d) return axis;
+    auto sum = dyn_cast<AffineBinaryOpExpr>(e);
+    if (sum && sum.getKind() == AffineExprKind::Add && ((sum.getLHS() == d && !sum.getRHS().isFunctionOfDim(dimension)) || (sum.getRHS() == d && !sum.getLHS().isFunctionOfDim(dimension))))
+      return axis;
+  }
+  return -1;
 }
 
 bool isLeafExpression(attn::AttendOp op) {

@@ -40,6 +40,10 @@ class LeafExpression {
   int64_t row, key;
 };
 
+// The axis of an operand that a dimension runs along, one element a position: it is the dimension, or that and what does not depend on it. -1
+// if there is none.
+int axisAlong(mlir::AffineMap map, unsigned dimension);
+
 // Whether a leaf can compute the op's score and mask.
 bool isLeafExpression(attn::AttendOp op);
 

@@ -5,7 +5,9 @@
 //   panel    micro-tile columns    key_layout  packed (transposed in panels, once per head) or rows (as stored)
 //   target   the leaf's row in lowering/halide/Targets.def
 //   few      another schedule, used when there are at most `rows` rows
+//   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h)
 #include "dialect/Attn.h"
+#include "lowering/GroupHeads.h"
 #include "lowering/Passes.h"
 #include "lowering/halide/LeafSpec.h"
 
@@ -38,17 +40,15 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op);
       keys = boundsBothSides(op) ? 64 : 128;
       DictionaryAttr many = schedule(*target, one ? 1 : target->rows * 8, "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
-      if (one) op.setScheduleAttr(contiguous ? few : many);
-      else if (!contiguous) op.setScheduleAttr(many);
-      else {
-        SmallVector<NamedAttribute> entries(many.begin(), many.end());
-        entries.push_back(NamedAttribute(StringAttr::get(&getContext(), "few"), few));
-        op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
-      }
+      SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
+      auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
+      if (!one && contiguous) add("few", few);
+      if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) add("grouped", schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
+      op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
     });
   }
 
-  static constexpr int64_t fewQueries = 8;
+  static constexpr int64_t fewQueries = 8, groupedQueries = 8;
 
   DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
     Builder b(&getContext());

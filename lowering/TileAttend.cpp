@@ -3,6 +3,7 @@
 // supports of the block's rows (Support.h) bound it, and tell full tiles from partial ones (rule M5).
 // Keys are packed once, transposed, in blocks; values only where their rows do not fill whole panels.
 #include "dialect/Attn.h"
+#include "lowering/GroupHeads.h"
 #include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
 #include "lowering/Support.h"
@@ -15,6 +16,8 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
+
+#include <functional>
 
 using namespace mlir;
 
@@ -35,6 +38,15 @@ class Tiler {
   LogicalResult run() {
     positions.resize(op.getRoles().size());
     for (unsigned d = 0; d < positions.size(); d++) extents.push_back(extentOf(d));
+    auto group = op->getAttrOfType<DenseI64ArrayAttr>("group");
+    Value heads;
+    if (group) {
+      heads = memref::DimOp::create(b, loc, op.getQuery(), group[0]);
+      inner = group[2];
+      for (auto [d, role] : llvm::enumerate(op.getRoles()))
+        if (cast<StringAttr>(role).getValue() == "batch" && op.getMap(0).getResult(group[0]).isFunctionOfDim(d)) groupDimension = d;
+      extents[groupDimension] = arith::CeilDivSIOp::create(b, loc, heads, constant64(group[1]));
+    }
     auto yield = cast<attn::YieldOp>(body->getTerminator());
     Attribute constant;
     bool unmasked = matchPattern(yield.getKeep(), m_Constant(&constant));
@@ -67,7 +79,7 @@ class Tiler {
     // One parallel loop over batch and row block.
     SmallVector<unsigned> batch;
     for (auto [d, role] : llvm::enumerate(op.getRoles()))
-      if (cast<StringAttr>(role).getValue() == "batch") batch.push_back(d);
+      if (cast<StringAttr>(role).getValue() == "batch" && int64_t(d) != inner) batch.push_back(d);
     Value total = rowBlocks;
     for (unsigned d : batch) total = arith::MulIOp::create(b, loc, total, extents[d]);
     auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{total}, ValueRange{constant64(1)});
@@ -80,6 +92,10 @@ class Tiler {
     for (unsigned k = batch.size(); k-- > 0;) {
       positions[batch[k]] = arith::RemUIOp::create(b, loc, rest, extents[batch[k]]);
       rest = arith::DivUIOp::create(b, loc, rest, extents[batch[k]]);
+    }
+    if (group) {  // the last group may have fewer heads
+      Value before = arith::MulIOp::create(b, loc, positions[groupDimension], constant64(group[1]));
+      extents[row] = arith::MinSIOp::create(b, loc, constant64(group[1]), arith::SubIOp::create(b, loc, heads, before));
     }
     Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
     Value rows = row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)));
@@ -114,6 +130,7 @@ class Tiler {
   }
 
   Value extentOf(unsigned d) {
+    if (auto group = op->getAttrOfType<DenseI64ArrayAttr>("group"); group && int64_t(d) == row) return constant64(group[1]);
     for (auto [k, operand] : llvm::enumerate(op->getOperands())) {
       if (!isa<MemRefType>(operand.getType())) continue;
       for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults()))
@@ -134,12 +151,7 @@ class Tiler {
     }
   }
 
-  int axisOf(unsigned operand, int64_t d) {
-    AffineMap map = op.getMap(operand);
-    for (auto [axis, e] : llvm::enumerate(map.getResults()))
-      if (e == getAffineDimExpr(d, b.getContext())) return axis;
-    return -1;
-  }
+  int axisOf(unsigned operand, int64_t d) { return d < 0 ? -1 : axisAlong(op.getMap(operand), d); }
 
   // ---- addresses
 
@@ -331,23 +343,30 @@ class Tiler {
 
   Visited visited(Value keep, Value firstRow, Value rows) {
     View view(*this);
-    if (row < 0 || !names.varies(keep)) {
-      Support s = supportOf(view, b, loc, keep, extents[key]);
-      return {s.low, s.high, s.low, s.high, s.exact};
-    }
+    bool byRow = row >= 0 && names.varies(keep), byInner = inner >= 0 && names.dependsOn(keep, inner);
     Value none = constant64(0);
-    auto over = scf::ForOp::create(b, loc, none, rows, constant64(1), ValueRange{extents[key], none, none, extents[key]});
-    OpBuilder::InsertionGuard guard(b);
-    Block *block = over.getBody();
-    if (!block->empty()) block->back().erase();
-    b.setInsertionPointToEnd(block);
-    positions[row] = arith::AddIOp::create(b, loc, firstRow, over.getInductionVar());
-    Support s = supportOf(view, b, loc, keep, extents[key]);
-    positions[row] = {};
-    ValueRange so = over.getRegionIterArgs();
-    scf::YieldOp::create(b, loc, ValueRange{arith::MinSIOp::create(b, loc, so[0], s.low), arith::MaxSIOp::create(b, loc, so[1], s.high),
-                                            arith::MaxSIOp::create(b, loc, so[2], s.low), arith::MinSIOp::create(b, loc, so[3], s.high)});
-    return {over.getResult(0), over.getResult(1), over.getResult(2), over.getResult(3), s.exact};
+    auto union_ = [&](ValueRange so, Visited s) -> SmallVector<Value> {
+      return {arith::MinSIOp::create(b, loc, so[0], s.low), arith::MaxSIOp::create(b, loc, so[1], s.high), arith::MaxSIOp::create(b, loc, so[2], s.inner),
+              arith::MinSIOp::create(b, loc, so[3], s.outer)};
+    };
+    std::function<Visited(bool, bool)> over = [&](bool inners, bool rowsToo) -> Visited {
+      if (!inners && !rowsToo) {
+        Support s = supportOf(view, b, loc, keep, extents[key]);
+        return {s.low, s.high, s.low, s.high, s.exact};
+      }
+      auto each = scf::ForOp::create(b, loc, none, inners ? extents[inner] : rows, constant64(1), ValueRange{extents[key], none, none, extents[key]});
+      OpBuilder::InsertionGuard guard(b);
+      Block *block = each.getBody();
+      if (!block->empty()) block->back().erase();
+      b.setInsertionPointToEnd(block);
+      Value &position = positions[inners ? inner : row];
+      position = inners ? each.getInductionVar() : Value(arith::AddIOp::create(b, loc, firstRow, each.getInductionVar()));
+      Visited s = over(false, inners && rowsToo);
+      position = {};
+      scf::YieldOp::create(b, loc, union_(each.getRegionIterArgs(), s));
+      return {each.getResult(0), each.getResult(1), each.getResult(2), each.getResult(3), s.exact};
+    };
+    return over(byInner, byRow);
   }
 
   // A value of the body that does not vary over a tile, computed here.
@@ -371,27 +390,43 @@ class Tiler {
 
   // ---- the tiles of one row block
 
+  // The queries of a group, one after the other: they share what is read of the keys.
+  template <typename F>
+  void overInner(F build) {
+    if (inner < 0) return build(constant64(0));
+    auto before = hoisted;
+    loop(extents[inner], [&](Value n) {
+      positions[inner] = n;
+      build(n);
+      positions[inner] = {};
+    });
+    hoisted = before;
+  }
+
   void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
                     Value rows) {
     Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-    Value width = arith::MulIOp::create(b, loc, panels, constant64(panel));
-    Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
-    Value sum = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
-    Value acc = memref::AllocOp::create(b, loc, MemRefType::get({queries, ShapedType::kDynamic}, b.getF32Type()), ValueRange{width});
+    Value width = arith::MulIOp::create(b, loc, panels, constant64(panel)), inners = inner < 0 ? constant64(1) : extents[inner];
+    constexpr int64_t any = ShapedType::kDynamic;
+    Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
+    Value sum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
+    Value acc = memref::AllocOp::create(b, loc, MemRefType::get({any, queries, any}, b.getF32Type()), ValueRange{inners, width});
     Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum));
-    loop(constant64(queries), [&](Value i) {
-      memref::StoreOp::create(b, loc, lowest, maximum, i);
-      memref::StoreOp::create(b, loc, zeroF, sum, i);
-      loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{i, e}); });
-    });
-    if (!op.getSinks().empty())
-      loop(rows, [&](Value i) {
-        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
-        auto [top, total] = sinksAtRow(lowest);
-        memref::StoreOp::create(b, loc, top, maximum, i);
-        memref::StoreOp::create(b, loc, total, sum, i);
-        if (row >= 0) positions[row] = {};
+    overInner([&](Value n) {
+      loop(constant64(queries), [&](Value i) {
+        memref::StoreOp::create(b, loc, lowest, maximum, ValueRange{n, i});
+        memref::StoreOp::create(b, loc, zeroF, sum, ValueRange{n, i});
+        loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{n, i, e}); });
       });
+      if (!op.getSinks().empty())
+        loop(rows, [&](Value i) {
+          if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+          auto [top, total] = sinksAtRow(lowest);
+          memref::StoreOp::create(b, loc, top, maximum, ValueRange{n, i});
+          memref::StoreOp::create(b, loc, total, sum, ValueRange{n, i});
+          if (row >= 0) positions[row] = {};
+        });
+    });
 
     Visited keysSeen = visited(keep, firstRow, rows);
     Value block = constant64(keys);
@@ -401,15 +436,25 @@ class Tiler {
     Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
              s = metadata(sum), a = metadata(acc);
     Value rowZero = constant64(0);
-    Value queryAt = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
     Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
     Value keyNumber = keyRows ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
-    Value maximumAt = address(m, {rowZero}), sumAt = address(s, {rowZero}), accAt = address(a, {rowZero, rowZero});
     Value fullRows = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries));
-    // Scalars of the score and mask, once per row block.
-    for (LeafExpression *inputs : {&fullInputs, &partialInputs})
-      for (auto &i : inputs->inputs)
-        if (i.leaf.kind == leaf::Input::Scalar) outside(i.value);
+    // Scalars of the score and mask, once where they do not change.
+    auto hoistScalars = [&] {
+      for (LeafExpression *inputs : {&fullInputs, &partialInputs})
+        for (auto &i : inputs->inputs)
+          if (i.leaf.kind == leaf::Input::Scalar) outside(i.value);
+    };
+    auto queryAndState = [&](Value n, Tile &tile) {
+      tile.query = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
+      tile.maximum = address(m, {n, rowZero}), tile.sum = address(s, {n, rowZero}), tile.acc = address(a, {n, rowZero, rowZero});
+    };
+    Tile tile{};
+    tile.queryStride = queryStride, tile.firstRow = firstRow, tile.rows = rows;
+    if (inner < 0) {
+      hoistScalars();
+      queryAndState(rowZero, tile);
+    }
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(overKeys.getBody());
@@ -417,53 +462,60 @@ class Tiler {
       Value firstKey = arith::MulIOp::create(b, loc, number, block);
       Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, extents[key], firstKey));
       Value lastKey = arith::AddIOp::create(b, loc, firstKey, constant64(keys - 1));
-      Value keyAt = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, number, rowZero, rowZero, rowZero});
-      Value keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
+      tile.firstKey = firstKey, tile.keys = present;
+      tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, number, rowZero, rowZero, rowZero});
+      tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
       Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}});
       Value valuePacked = address(pv, {valueNumber, firstKey, rowZero});
-      Value valueAt = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
-      Value valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
+      tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
+      tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
       Value isFull = arith::AndIOp::create(b, loc, fullRows, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, block));
       Value within = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner),
                                            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lastKey, keysSeen.outer));
       isFull = arith::AndIOp::create(b, loc, isFull, within);
-      Tile tile{queryAt, queryStride, keyAt, keyStride, valueAt, valueStride, firstRow, firstKey, rows, present, maximumAt, sumAt, accAt};
-      if (!keysSeen.exact) {
-        call(partial, partialInputs, tile);
-      } else {
+      overInner([&](Value n) {
+        if (inner >= 0) {
+          hoistScalars();
+          queryAndState(n, tile);
+        }
+        if (!keysSeen.exact) return call(partial, partialInputs, tile);
         auto choose = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
+        OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(choose.thenBlock());
         call(full, fullInputs, tile);
         b.setInsertionPointToStart(choose.elseBlock());
         call(partial, partialInputs, tile);
-      }
+      });
     }
 
     // The results: acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row. Pointwise: acc, sum.
     b.setInsertionPointAfter(overKeys);
-    loop(rows, [&](Value i) {
-      Value total = memref::LoadOp::create(b, loc, sum, i);
-      Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, total, zeroF);
-      Value one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
-      Value scale = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::DivFOp::create(b, loc, one, total)));
-      if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
-      loop(extents[value], [&](Value e) {
-        positions[value] = e;
-        Value aggregate = memref::LoadOp::create(b, loc, acc, ValueRange{i, e});
-        if (!op.getPointwise()) aggregate = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::MulFOp::create(b, loc, aggregate, scale)));
-        store(aggregate, 0);
-        positions[value] = {};
+    overInner([&](Value n) {
+      loop(rows, [&](Value i) {
+        Value total = memref::LoadOp::create(b, loc, sum, ValueRange{n, i});
+        Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, total, zeroF);
+        Value one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
+        Value scale = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::DivFOp::create(b, loc, one, total)));
+        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+        loop(extents[value], [&](Value e) {
+          positions[value] = e;
+          Value aggregate = memref::LoadOp::create(b, loc, acc, ValueRange{n, i, e});
+          if (!op.getPointwise()) aggregate = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::MulFOp::create(b, loc, aggregate, scale)));
+          store(aggregate, 0);
+          positions[value] = {};
+        });
+        if (op.getInits().size() == 2 && op.getPointwise()) {
+          store(total, 1);
+        } else if (op.getInits().size() == 2) {
+          Value top = memref::LoadOp::create(b, loc, maximum, ValueRange{n, i});
+          Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
+          // The leaf keeps maxima in units of log 2.
+          Value ln2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0.693147180559945f));
+          Value lse = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, top, ln2), math::LogOp::create(b, loc, total));
+          store(arith::SelectOp::create(b, loc, none, minus, lse), 1);
+        }
+        if (row >= 0) positions[row] = {};
       });
-      if (op.getInits().size() == 2 && op.getPointwise()) {
-        store(total, 1);
-      } else if (op.getInits().size() == 2) {
-        Value top = memref::LoadOp::create(b, loc, maximum, i);
-        Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
-        // The leaf keeps maxima in units of log 2.
-        Value ln2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0.693147180559945f));
-        Value lse = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, top, ln2), math::LogOp::create(b, loc, total));
-        store(arith::SelectOp::create(b, loc, none, minus, lse), 1);
-      }
     });
   }
 
@@ -524,12 +576,13 @@ class Tiler {
   Location loc;
   Block *body;
   LeafExpression names;
-  int64_t row, key, contracted, value, queries, keys, panel;
+  int64_t row, key, contracted, value, inner = -1, queries, keys, panel;
   std::string target;
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> keyAxes, valueAxes;
   llvm::DenseMap<Value, Value> hoisted;
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
+  unsigned groupDimension = 0;
   bool keyRows = false;
 };
 
@@ -549,25 +602,33 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
 
   LogicalResult tile(attn::AttendOp op) {
     DictionaryAttr schedule = *op.getSchedule();
-    if (auto few = dyn_cast_or_null<DictionaryAttr>(schedule.get("few"))) {
+    for (StringRef entry : {"grouped", "few"}) {
+      auto other = dyn_cast_or_null<DictionaryAttr>(schedule.get(entry));
+      if (!other) continue;
       // Two versions; the number of rows chooses.
       OpBuilder b(op);
       Location loc = op.getLoc();
-      int64_t row = op.getDimension("row"), most = cast<IntegerAttr>(few.get("rows")).getInt();
-      unsigned axis = 0;
-      while (op.getMap(0).getResult(axis) != getAffineDimExpr(row, op.getContext())) axis++;
-      Value rows = memref::DimOp::create(b, loc, op.getQuery(), axis);
-      Value limit = arith::ConstantIndexOp::create(b, loc, most);
-      Value small = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, limit);
+      SmallVector<NamedAttribute> rest;
+      for (NamedAttribute attribute : schedule)
+        if (attribute.getName() != entry) rest.push_back(attribute);
+      int64_t row = op.getDimension("row"), most = cast<IntegerAttr>(other.get("rows")).getInt();
+      auto version = [&] {
+        auto first = entry == "grouped" ? groupHeads(op, b) : cast<attn::AttendOp>(b.clone(*op));
+        first.setScheduleAttr(other);
+        return first;
+      };
+      if (row < 0) {  // one query
+        auto first = version();
+        op.erase();
+        return tile(first);
+      }
+      Value rows = memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), row));
+      Value small = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, arith::ConstantIndexOp::create(b, loc, most));
       auto choose = scf::IfOp::create(b, loc, small, /*withElse=*/true);
       b.setInsertionPointToStart(choose.thenBlock());
-      auto first = cast<attn::AttendOp>(b.clone(*op));
-      first.setScheduleAttr(few);
+      attn::AttendOp first = version();
       b.setInsertionPointToStart(choose.elseBlock());
       auto second = cast<attn::AttendOp>(b.clone(*op));
-      SmallVector<NamedAttribute> rest;
-      for (NamedAttribute entry : schedule)
-        if (entry.getName() != "few") rest.push_back(entry);
       second.setScheduleAttr(b.getDictionaryAttr(rest));
       op.erase();
       return failed(tile(first)) ? failure() : tile(second);

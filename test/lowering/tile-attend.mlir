@@ -16,7 +16,7 @@
 // CHECK-NOT: attn.attend
 // CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x?x8x?x16xf32>
 // CHECK: scf.parallel (%[[BLOCK:[a-z0-9]+]]) =
-// CHECK: memref.alloc() : memref<48xf32>
+// CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x48xf32>
 // CHECK: %[[SEEN:[a-z0-9]+]]:4 = scf.for
 // CHECK: %[[HIGH:[a-z0-9]+]] = arith.minsi %dim{{.*}}, %{{.*}}
 // CHECK-NEXT: %[[VISITED:[a-z0-9]+]] = arith.maxsi %[[HIGH]], %c0
@@ -91,6 +91,38 @@ func.func @few_or_many(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?x
   ^bb0(%dot: f32):
     %true = arith.constant true
     attn.yield %dot, %true : f32
+  }
+  return
+}
+
+// Three heads share their keys and values: a tile's rows are those heads, and its queries follow each other within a block of keys.
+#heads = {key_layout = "packed", keys = 128 : i64, panel = 16 : i64, queries = 48 : i64, target = "x86-64-v3",
+          grouped = {key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 3 : i64, rows = 8 : i64, target = "x86-64-v3"}}
+// CHECK-LABEL: func.func @grouped
+// CHECK: %[[QUERIES:.*]] = memref.dim %arg0, %c1
+// CHECK: %[[FEW:.*]] = arith.cmpi sle, %[[QUERIES]], %c8
+// CHECK: scf.if %[[FEW]]
+// CHECK: arith.ceildivsi %{{.*}}, %c3
+// CHECK: scf.parallel
+// CHECK: memref.alloc(%{{.*}}) : memref<?x3xf32>
+// CHECK: scf.for
+// CHECK: scf.for
+// CHECK: scf.if
+// CHECK: call @fovea_leaf_
+// CHECK: } else {
+// CHECK: call @fovea_leaf_
+func.func @grouped(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: memref<?x?x?xf32>, %o: memref<?x?x?xf32>) {
+  attn.attend ins(%q, %k, %v : memref<?x?x?xf32>, memref<?x?x?xf32>, memref<?x?x?xf32>) outs(%o : memref<?x?x?xf32>)
+      attributes {indexing_maps = [affine_map<(h, i, j, d, e) -> (h, i, d)>, affine_map<(h, i, j, d, e) -> (h floordiv 3, j, d)>,
+                                   affine_map<(h, i, j, d, e) -> (h floordiv 3, j, e)>, affine_map<(h, i, j, d, e) -> (h, i, e)>],
+                  roles = ["batch", "row", "key", "contracted", "value"], schedule = #heads} {
+  ^bb0(%dot: f32):
+    %h = attn.index 0
+    %j = attn.index 2
+    %h32 = arith.index_cast %h : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %keep = arith.cmpi sge, %j32, %h32 : i32
+    attn.yield %dot, %keep : f32
   }
   return
 }

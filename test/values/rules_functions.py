@@ -248,3 +248,31 @@ def F4_divided_outside(q, k, v, u):
     with np.errstate(invalid="ignore", divide="ignore"):
         return dict(a=np.nan_to_num(z @ v / z.sum(1, keepdims=True)), b=one @ u / (one.sum(1, keepdims=True) + np.exp(-np.maximum(top, 0))),
                     l=(top + np.log(z.sum(1, keepdims=True)))[:, 0])
+
+
+# Heads that share keys: for a few queries they are the rows of a tile, with all that depends on the head, on the query, or on both.
+@case("""
+kernel f4(q: f32[b,h,i,d], k: f32[b,g,j,d], v: f32[b,g,j,e], slope: f32[h], sink: f32[h], bias: f32[h,j], far: i32[h], scale: f32[g], past: i32[b])
+  -> o: f32[b,h,i,e], l: f32[b,h,i], c: f32[b,i,h,e], p: f32[b,h,i,e]
+where h = 3*g {
+  let kept = j <= i + past and i + past - j < far;
+  let s = sum[d](q * k[g: h / 3]) * scale[g: h / 3] + slope * (j - i) + bias + h;
+  mask kept;
+  o = sum[j](softmax[j](s) * v[g: h / 3]);
+  l = logsumexp[j](s);
+  let m = max(max[j](s), sink);
+  c = sum[j](exp(s - m) / (sum[j](exp(s - m)) + exp(sink - m)) * v[g: h / 3]);
+  p = sum[j](sigmoid(s) * v[g: h / 3]);
+}
+""", *[dict(q=R.f32(2, 6, i, 8), k=R.f32(2, 2, j, 8), v=R.f32(2, 2, j, 5), slope=R.f32(6), sink=R.f32(6), bias=R.f32(6, j), far=i32([1000, 5, 0, 60, 130, 2]), scale=R.f32(2),
+            past=i32([j - i, j // 2])) for i, j in ((1, 200), (2, 129), (7, 64), (9, 140), (1, 1))])
+def F4_grouped_queries(q, k, v, slope, sink, bias, far, scale, past):
+    k, v, scale = (np.repeat(t, 3, axis) for t, axis in ((k, 1), (v, 1), (scale, 0)))
+    h, i, j = grid(*bias.shape[:1], q.shape[2], k.shape[2])
+    at = i + past[:, None, None, None]
+    kept = (j <= at) & (at - j < far[:, None, None])
+    s = q @ k.swapaxes(2, 3) * scale[:, None, None] + slope[:, None, None] * (j - i) + bias[:, None] + h
+    top = np.where(kept, s, sink[:, None, None]).max(-1, keepdims=True)
+    z = np.where(kept, np.exp(s - np.maximum(top, sink[:, None, None])), 0)
+    sunk = z / (z.sum(-1, keepdims=True) + np.exp(sink[:, None, None] - np.maximum(top, sink[:, None, None])))
+    return dict(o=softmax(s, -1, kept) @ v, l=logsumexp(s, -1, kept), c=(sunk @ v).swapaxes(1, 2), p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v)

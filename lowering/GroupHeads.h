@@ -1,0 +1,18 @@
+// Heads that share their keys and values (grouped queries) as the rows of one tile: for a few queries, where reading the keys is the cost.
+#ifndef FOVEA_LOWERING_GROUPHEADS_H
+#define FOVEA_LOWERING_GROUPHEADS_H
+
+#include "dialect/Attn.h"
+
+namespace fovea {
+
+// How many heads share keys and values: a batch dimension h that key and value read as `h floordiv n` alone. 1 if there is none.
+int64_t sharedHeads(attn::AttendOp op);
+
+// The same op where h = n * g + r: g stands for h among the batch dimensions, r is the row, and the old row is run through in each tile. The
+// attribute `group` holds {h's axis in the query, n, the old row or -1}.
+attn::AttendOp groupHeads(attn::AttendOp op, mlir::OpBuilder &b);
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_GROUPHEADS_H
