@@ -51,9 +51,12 @@ softmax, softmax1, logsumexp, log_softmax, sparsemax, entmax15, softmax over two
 attention, attention that fuses, grouped queries, shared keys, huge scores, scores of minus infinity, soft cap, bias, causal
 additive score, distance score, bilinear score, two products, weights are a result, two aggregates, max aggregate, gated values
 projection of the output, product with weights, top key, graph, pages, window in two dimensions, decode, empty rows, poisoned padding
+temperature per head, location-aware score, linear attention, sigmoid attention, squared relu, weights over their sum, weights times weights
+several values, logsumexp with softmax1, sampler, sampler in two dimensions, compact factor, condition as a factor, if-else-0 factor
+convolution, convolution in two dimensions, infinite inputs, infinite values, any bits
 mask: constant, mask: index, mask: scalar, mask: window, mask: distance, mask: length, mask: range, mask: dilation
 mask: sorted segments, mask: documents, mask: conjunction, mask: negation, mask: disjunction, mask: loaded bool, mask: real centre
-mask: prelude, mask: any condition
+mask: prelude, mask: any condition, mask: stride, mask: dilated window, mask: rows only, sorted comparison, segments that do not occur
 """.replace("\n", ",").strip(", ").replace(",,", ",").split(","))
 CONSTRUCTS = {c.strip() for c in CONSTRUCTS if c.strip()}
 
@@ -70,6 +73,7 @@ class Kernel:
     extents: dict
     features: set
     constraints: list
+    judged: bool = True       # whether the rules say what the results are; else there must be some, and no access outside a tensor
 
     def text(self, name="fuzz"):
         def declared(name, kind, axes, more=""):
@@ -99,6 +103,7 @@ class Generator:
         self.inputs, self.clean, self.defined = {}, {}, []
         self.count = 0
         self.constraints = []
+        self.finite = True                # whether other statements may read the results
 
     # -- small choices --------------------------------------------------------------------------------------------------
 
@@ -471,7 +476,7 @@ class Generator:
         I, J = self.grid("i"), self.grid("j")
         keys = self.extents["j"]
         kinds = ["constant", "index", "index", "scalar", "window", "distance", "length", "length", "range", "range", "dilation", "sorted segments",
-                 "documents", "loaded bool", "real centre", "prelude"]
+                 "documents", "loaded bool", "real centre", "prelude", "stride", "dilated window", "rows only"]
         kind = self.pick(*kinds, *(["conjunction", "negation", "disjunction"] * 2 if depth else []))
         self.note(f"mask: {kind}")
         truth = lambda text, *parts: node("bool", text, *parts)
@@ -504,17 +509,15 @@ class Generator:
             r = self.pick(2, 3, 5)
             return self.pick((truth(f"(i - j) % {r} == 0"), (I - J) % r == 0), (truth(f"j % {r} == i % {r}"), J % r == I % r), (truth(f"j % {r} == 0"), J % r + 0 * I == 0),
                              (truth(f"j <= i and (i - j) % {r} == 0"), (J <= I) & ((I - J) % r == 0)))
+        if kind in ("stride", "dilated window"):
+            return self.stride(I, J, kind == "dilated window")
+        if kind == "rows only":
+            text, value = self.loaded([a for a in rows if a != "i"], 0, self.extents["i"] + 2)
+            flags = self.tensor("bool", ["i"], boolean(self.values.random(self.extents["i"]) < 0.7))
+            return self.pick((truth(f"i < {text}"), (I < value) & (J >= 0)), (truth(f"i >= {text} - 3"), (I >= value - 3) & (J >= 0)),
+                             (truth(flags), self.spread(flags) & (J >= 0)), (truth("i % 3 != 1"), (I % 3 != 1) & (J >= 0)))
         if kind in ("sorted segments", "documents"):
-            ordered = kind == "sorted segments"
-            if ordered:
-                self.note("parameter sorted")
-            batch = ["b"] if "b" in rows and self.chance(0.5) else []
-            names = []
-            for axis in "ij":
-                values = self.values.integers(0, 5, [self.extents[a] for a in batch + [axis]])
-                names.append(self.tensor("i32", batch + [axis], i32(np.sort(values, -1) if ordered else values), "sorted" if ordered else ""))
-            a, b = map(self.spread, names)
-            return self.pick((truth(f"{names[0]} == {names[1]}"), a == b), (truth(f"document({names[0]}, {names[1]})"), a == b))
+            return self.segments(rows, kind == "sorted segments")
         if kind == "loaded bool":
             axes = self.pick(["j"], ["i", "j"], ["j"] + [a for a in rows if a == "b"])
             name = self.tensor("bool", axes, boolean(self.values.random([self.extents[a] for a in axes]) < self.pick(0.2, 0.7)))
@@ -539,6 +542,53 @@ class Generator:
         if kind == "conjunction":
             return truth("({}) and ({})", a, b), left & right
         return truth("({}) or ({})", a, b), left | right
+
+    def stride(self, I, J, window):
+        """Every c-th key, from any phase, within a window or without one."""
+        c = self.pick(2, 3, 4, 5, 7, 8, 16, 1)
+        r, phase = self.pick(0, 0, 1, c - 1), self.values.integers(0, c, self.extents["i"])
+        low, high = -self.pick(0, 1, 3) * c, self.pick(1, 2, 4) * c
+        choices = [(f"(i - j) % {c} == {r}", (I - J) % c == r), (f"(j - i) % {c} == {r}", (J - I) % c == r), (f"j % {c} == {r}", (J % c == r) & (I >= 0)),
+                   (f"{r} == (i + {c + 1} - j) % {c}", (I + c + 1 - J) % c == r), (f"(2 * i - j + 3) % {c} == {r}", (2 * I - J + 3) % c == r),
+                   (f"(i - j) % {c} == i % {c}", (I - J) % c == I % c), (f"(j + i) % {c} == {r}", (J + I) % c == r), (f"(2 * j - i) % {c} == {r}", (2 * J - I) % c == r),
+                   (f"(i - j) % -{c} == -{r}", (I - J) % -c == -r), (f"(i - j) % {c} != {r}", (I - J) % c != r), (f"j % {c} < 2", (J % c < 2) & (I >= 0))]
+        name = self.tensor("i32", ["i"], i32(phase))
+        choices.append((f"(j + {name}) % {c} == {r}", (J + self.spread(name)) % c == r))
+        step = self.scalar("i32", c)
+        choices.append((f"(i - j) % {step} == 0", (I - J) % c == 0))
+        text, left = self.random.choice(choices)
+        if not window:
+            return node("bool", text), left
+        near, kept = self.pick((f"abs(i - j) < {high}", abs(I - J) < high), (f"j <= i and i - j < {high}", (J <= I) & (I - J < high)),
+                               (f"j - i > {low} and j - i <= {high}", (J - I > low) & (J - I <= high)), (f"j <= i", J <= I), (f"j >= i + {low}", J >= I + low))
+        return node("bool", self.pick("{} and {}", "({}) and ({})") if " and " not in near else "({}) and ({})", near, text), left & kept
+
+    def segments(self, rows, ordered):
+        """Ids of queries and of keys: one compared with the other, both sides sorted or only the keys, with ids that only one side has."""
+        if ordered:
+            self.note("parameter sorted")
+        batch = ["b"] if "b" in rows and self.chance(0.5) else []
+        kind = self.pick("i32", "i32", "i32", "i8", "u8")
+        apart = self.chance(0.4)
+        if apart:
+            self.note("segments that do not occur")
+        names = []
+        for axis in "ij":
+            axes = [a for a in batch if self.chance(0.8)] + [axis]
+            shape = [self.extents[a] for a in axes]
+            values = self.values.integers(0, 5, shape) * 2 + self.values.integers(0, 2, shape) if apart else self.values.integers(0, 5, shape)
+            here = ordered and (axis == "j" or self.chance(0.6))
+            names.append(self.tensor(kind, axes, {"i32": i32, "i8": i8, "u8": u8}[kind](np.sort(values, -1) if here else values), "sorted" if here else ""))
+        q, k = names
+        a, b = map(self.spread, names)
+        if self.chance(0.6):
+            return self.pick((node("bool", f"{q} == {k}"), a == b), (node("bool", f"document({q}, {k})"), a == b))
+        if ordered:
+            self.note("sorted comparison")
+        I = self.grid("i")
+        return self.pick((node("bool", f"{k} <= {q}"), b <= a), (node("bool", f"{q} > {k}"), a > b), (node("bool", f"{k} >= {q}"), b >= a), (node("bool", f"{q} < {k}"), a < b),
+                         (node("bool", f"{k} == {q} + 1"), b == a + 1), (node("bool", f"{q} - {k} == 0"), a == b), (node("bool", f"{k} <= {q} and {q} - {k} < 3"), (b <= a) & (a - b < 3)),
+                         (node("bool", f"{k} == 2"), (b == 2) & (I >= 0)), (node("bool", f"{k} + i / 8 == 4"), b + I // 8 == 4), (node("bool", f"{q} != {k}"), a != b))
 
     def mask(self):
         """A mask somewhere in a kernel: on what it bears follows from rule M2."""
@@ -591,6 +641,7 @@ class Generator:
         storage = self.pick("f32", "f32", "f32", "bf16", "f16")
         fusing = self.chance(0.6)
         huge = self.chance(0.08)
+        linear = not huge and self.chance(0.06)
         values = lambda axes: None
         if huge:
             self.note("huge scores")
@@ -623,7 +674,7 @@ class Generator:
 
         axes = sorted(set(batch) | set(heads) - {"g"} | {"i", "j"})
         s = self.name("x")
-        self.state((s,), f"score {s} = {{}};", self.score(q, key, batch, axes, fusing, huge))
+        self.state((s,), f"score {s} = {{}};", self.score(q, key, batch, axes, fusing, huge, linear))
         often = 0.25 if fusing else 1                      # what else reads scores or weights keeps them from fusing
         if self.chance(0.15 * often):
             self.note("scores of minus infinity")
@@ -631,7 +682,9 @@ class Generator:
         self.defined.append((s, "f32", axes))
         rows = [a for a in axes if a != "j"]
         kind = self.pick("f32", "f32", "bf16", "f16") if storage == "f32" else storage
-        p = self.weights(s, rows, fusing)
+        p = self.weights(s, rows, fusing, huge, linear)
+        if left.all() and not huge and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)):
+            self.infinities(v)
         if not fusing and self.chance(0.4):
             name = self.name("x")
             self.define(name, "f32", axes, p)
@@ -646,7 +699,7 @@ class Generator:
             self.note("max aggregate")
             how = "max"
         output = node("f32", f"{how}[j]({{}})", weighted)
-        if self.chance(0.1):
+        if "infinite values" not in self.features and self.chance(0.1):
             self.note("projection of the output")
             if self.chance(0.5) and self.extents["e"]:
                 self.constraints += [f"e = {self.extents['e']}", f"k = {self.extents['k']}"]
@@ -658,8 +711,15 @@ class Generator:
         if self.chance(0.12 * often):
             self.note("two aggregates")
             self.result("f32", rows + ["d"], node("f32", f"sum[j]({{}} * {key})", p))
-        if self.chance(0.2):
+        if self.chance(0.25 * often):
+            self.note("several values")
+            self.result("f32", rows + ["k"], node("f32", "sum[j]({} * {})", p, self.real_tensor([a for a in batch if self.chance(0.5)] + ["j", "k"])))
+            if self.chance(0.5):
+                self.result("f32", rows, node("f32", self.pick("sum[j]({})", "sum[j]({} * 0.1 * j)", "max[j]({})"), p))
+        if self.chance(0.5 if str(p).startswith("softmax1") else 0.2):
             self.note("logsumexp")
+            if str(p).startswith("softmax1"):
+                self.note("logsumexp with softmax1")
             self.result("f32", rows, node("f32", f"max(logsumexp[j]({s}), -100)"))
         if self.chance(0.15 * often):
             self.note("argmax")
@@ -676,8 +736,13 @@ class Generator:
         if self.chance(0.18 * often):
             self.result("f32", [a for a in rows if a != "i"] + ["j"], node("f32", "sum[i]({})", p))
 
-    def score(self, q, k, batch, axes, fusing, huge):
+    def score(self, q, k, batch, axes, fusing, huge, linear):
         dot = node("f32", f"sum[d]({q} * {k})")
+        if linear:
+            self.note("linear attention")
+            name = self.name("fn_")
+            self.function(f"fn {name}(x) = " + self.pick("if x > 0 then x + 1 else exp(x);", "relu(x) + 0.1;", "exp(0.5 * x);", "sigmoid(x);"))
+            return node("f32", f"sum[d]({name}({q}) * {name}({k}))")
         if huge:
             return node("f32", "{} * " + self.pick("1000", "1048576", "1e30", "-1e30"), dot)
         kind = "dot" if fusing else self.pick("dot", "additive", "distance", "bilinear", "two products")
@@ -697,6 +762,14 @@ class Generator:
         # A softmax bears large scores; differences of them, as sparsemax takes, lose digits.
         scale = self.pick("rsqrt(|d|)", "rsqrt(|d|)", "0.5", "1", "6 * rsqrt(|d|)") if fusing else self.pick("rsqrt(|d|)", "0.5 * rsqrt(|d|)")
         body = node("f32", f"({{}}) * {scale}", dot)
+        if self.chance(0.1):
+            self.note("temperature per head")
+            axes = [a for a in batch if a == "h"] or batch
+            body = node("f32", "({}) " + self.pick("*", "/") + " {}", body, self.tensor("f32", axes, f32(self.values.uniform(0.5, 1.5, [self.extents[a] for a in axes]))))
+        if self.chance(0.06):
+            self.note("location-aware score")
+            body = node("f32", "{} + " + self.pick("sum[k]({} * {}[j: j + k - 2])", "sum[k]({} * {}[j: j - k])", "sum[k]({} * {}[j: j + 2 * k - 3])"), body,
+                        self.real_tensor(["k"]), self.tensor("f32", [a for a in axes if a != "i" and self.chance(0.5) and a != "j"] + ["j"]))
         if self.chance(0.4):
             self.note("bias")
             bias = self.pick(lambda: self.real_tensor(["j"]), lambda: node("f32", "-0.1 * abs(i - j)"), lambda: node("f32", "{} * (j - i)", self.slope(batch)),
@@ -714,16 +787,35 @@ class Generator:
     def slope(self, batch):
         return self.tensor("f32", ["h"], f32(self.values.uniform(0, 0.05, self.extents["h"]))) if "h" in batch else "0.05"
 
-    def weights(self, s, rows, fusing):
-        kind = "softmax" if fusing else self.pick("softmax", "softmax", "softmax1", "sparsemax", "entmax15", "sigmoid", "relu", "log_softmax", "hand-written softmax",
-                                                  "softmax with a sink", "iterated normaliser")
+    def weights(self, s, rows, fusing, huge, linear):
+        if linear:
+            return node("f32", self.pick(f"{s} / sum[j]({s})", f"{s} / (1 + sum[j]({s}))", s))
         if fusing:
             self.note("attention that fuses")
-            if self.chance(0.1):
-                kind = "hand-written softmax"
+            kind = self.pick(*["softmax"] * 6, *["softmax1", "softmax with a sink", "softmax with a sink"], "hand-written softmax",
+                             *(["softmax"] * 3 if huge else ["sigmoid attention", "squared relu", "weights over their sum", "weights over their sum", "weights times weights"]))
+        else:
+            kind = self.pick("softmax", "softmax", "softmax1", "sparsemax", "entmax15", "sigmoid", "relu", "log_softmax", "hand-written softmax",
+                             "softmax with a sink", "iterated normaliser", *([] if huge else ["weights over their sum", "weights times weights"]))
         self.note(kind)
         if kind == "sigmoid" or kind == "relu":
             return node("f32", f"{kind}({s})")
+        if kind == "sigmoid attention":
+            form = self.pick("sigmoid({})", "sigmoid({} - log(1 + |j|))", "sigmoid({} + {})", "sigmoid({} + {})")
+            return node("f32", form, s, *([self.real_tensor([a for a in rows if a == "h"])] if form.count("{") > 1 else []))
+        if kind == "squared relu":
+            return node("f32", self.pick(f"relu({s}) * relu({s})", f"relu({s}) * relu({s}) / |j|", f"relu({s}) * relu({s}) / count[j](true)", f"relu({s} * relu({s}))"))
+        if kind == "weights times weights":
+            other = self.random.choice([f"sigmoid({s})", f"softmax[j](0.5 * {s})", f"softmax[j]({s})", "relu(1 - 0.1 * abs(i - j))", self.real_tensor(["i", "j"])])
+            if "softmax" in str(other) and self.chance(0.5):
+                return node("f32", f"(softmax[j]({s}) - 0.3 * {{}})", other)
+            return node("f32", f"softmax[j]({s}) * {{}}", other)
+        if kind == "weights over their sum":
+            name = self.name("fn_")
+            body = self.pick("relu(x) / (0.01 + sum[n](relu(x)))", "{ let w = exp(x); w / sum[n](w) }", "{ let w = sigmoid(x); w / sum[n](w) }", "{ let w = x * x; w / (1 + sum[n](w)) }",
+                             "exp2(x) / (1 + sum[n](exp2(x)))", "{ let w = softplus(x); w * (1 / sum[n](w)) }")
+            self.function(f"fn {name}[n](x) {body if body[0] == '{' else f'= {body};'}")
+            return node("f32", f"{name}[j]({s})")
         if kind == "log_softmax":
             return node("f32", f"max(log_softmax[j]({s}), -50)")
         if kind in ("softmax", "softmax1", "sparsemax", "entmax15"):
@@ -733,8 +825,11 @@ class Generator:
             self.function(f"fn {name}[n](x) {{ let top = max(max[n](x), -3.4e38); let w = exp(x - top); w / sum[n](w) }}")
             return node("f32", f"{name}[j]({s})")
         if kind == "softmax with a sink":
-            self.function(f"fn {name}[n](x, sink) {{ let top = max(max[n](x), sink); let w = exp(x - top); w / (sum[n](w) + exp(sink - top)) }}")
-            return node("f32", f"{name}[j]({s}, {{}})", self.pick("0.5", self.real_tensor([a for a in rows if a == "h"])))
+            self.function(f"fn {name}[n](x, sink) " + self.pick(
+                "{ let top = max(max[n](x), sink); let w = exp(x - top); w / (sum[n](w) + exp(sink - top)) }",
+                "{ let top = max(sink, max[n](x)); exp(x - top) / (exp(sink - top) + sum[n](exp(x - top))) }",
+                "{ let top = max(max[n](x), -3.4e38); let w = exp(x - top); w / (exp(sink - top) + sum[n](w)) }"))
+            return node("f32", f"{name}[j]({s}, {{}})", self.random.choice(["0.5", self.real_tensor(self.some([a for a in rows if a in "bh"], 2))]))
         self.function(f"""fn {name}[n](x) {{
   let (t, half) = iterate 20 {{ (t, half) = (max[n](x) - 1, 0.5) -> {{
     let middle = t + half;
@@ -762,6 +857,19 @@ class Generator:
                 "bf16": np.array([0x7FC1, 0x7F80, 0xFF7F, 0x7F61], np.uint16)}[tensor.kind]
         self.clean[name] = tensor
         self.inputs[name] = Tensor(tensor.kind, np.where(keep, tensor.data, np.resize(bits, tensor.data.shape)))
+
+    def infinities(self, name):
+        """Infinities in some places of a tensor of values, of one sign in each column: every row visits them, and none makes a NaN of them."""
+        tensor = self.inputs[name]
+        if not tensor.data.size:
+            return
+        self.note("infinite values")
+        self.finite = False
+        axes = next(p[2] for p in self.parameters if p[0] == name)
+        shape = tensor.data.shape
+        sign = np.where(self.values.random([self.extents["e"]]) < 0.5, -1, 1).reshape([n if a == "e" else 1 for a, n in zip(axes, shape)])
+        where = (self.values.random(shape) < 0.02)
+        self.inputs[name] = {"f32": f32, "f16": f16, "bf16": bf16}[tensor.kind](np.where(where, sign * np.inf, tensor.value))
 
     # -- whole forms ----------------------------------------------------------------------------------------------------------
 
@@ -881,6 +989,167 @@ class Generator:
             value = node("f32", self.pick("relu({} + {})", "{} + {}", "gelu({}) * {}"), value, self.real_tensor(["k"]))
         self.result(self.pick("f32", "f32", "bf16", "f16"), rows + ["k"], value)
 
+    def centre(self, axes, extent, far=0.2):
+        """A real position, in and around 0 .. extent, sometimes far away; its text."""
+        values = self.values.uniform(-3, extent + 3, [self.extents[a] for a in axes])
+        if self.chance(0.3):
+            values = np.round(values)
+        if self.chance(far):
+            self.note("infinite inputs")
+            values = np.where(self.values.random(values.shape) < 0.2, self.values.choice([1e10, -3e38, np.inf, -np.inf], values.shape), values)
+        return self.tensor("f32", axes, f32(values))
+
+    def factor(self, index, rows, depth=1):
+        """A factor that is 0 but for an interval of `index`; the free indices of the rest are among `rows`."""
+        kind = self.pick("compact factor", "compact factor", "condition as a factor", "if-else-0 factor", *(["product"] if depth else []))
+        if kind == "product":
+            return node("f32", self.pick("({} * {})", "({} * {} * 0.5)"), self.factor(index, rows, depth - 1), self.factor(index, rows, 0))
+        self.note(kind)
+        at = self.centre(self.some(rows, 1), self.extents[index])
+        w = self.pick("1", "2", "0.75", "4.5")
+        if kind == "compact factor":
+            if self.chance(0.1):
+                return node("f32", f"relu({index} - {self.centre(self.some(rows, 1), self.extents[index], far=0)})")
+            return node("f32", self.pick(f"max(0, {w} - abs({at} - {index}))", f"relu({w} - abs({index} - {at}))", f"max(1 - abs({at} - {index}) / {w}, 0)", f"relu(1 - ({index} - {at}) * ({index} - {at}))",
+                                         f"relu({w} - abs({at} - 2 * {index}))", f"min(1, relu({at} + 0.5 - {index}))", f"(relu({w} - abs({index} - {at})) * relu({w} - abs({index} - {at})))"))
+        row = self.pick(*rows) if rows else "1"
+        n, loaded = self.pick(0, 1, 3, 7), self.tensor("i32", self.some(rows, 1), None)
+        condition = self.pick(f"abs({row} - {index}) <= {n}", f"{index} <= {row}", f"{row} <= {index} and {index} - {row} < {n}", f"{index} >= {loaded} and {index} < {loaded} + {n}",
+                              f"abs({at} - {index}) < {w}", f"{index} == {loaded}", f"{index} / 2 < {row}", f"({row} - {index}) % 4 == 1", f"{index} != {loaded}", f"not ({index} > {row})",
+                              f"{index} < {loaded} or {index} > {row}")
+        if kind == "condition as a factor":
+            return node("f32", f"f32({condition})")
+        other = self.real(sorted({index} | set(self.some(rows, 1))), 1)
+        return node("f32", self.pick(f"(if {condition} then {{}} else 0)", f"(if {condition} then 0 else {{}})", f"(if {condition} then {{}} else 0.0)"), other)
+
+    def sampler(self):
+        """Sums of compactly supported factors, and other reductions and sums, where they bound nothing."""
+        plane = self.chance(0.35)
+        self.note("sampler in two dimensions" if plane else "sampler")
+        if plane:
+            self.extents.update(y=self.pick(1, 4, 9, 20), x=self.pick(2, 7, 18, 33), i=self.pick(1, 3, 10), e=self.pick(1, 3, 5))
+        else:
+            self.extents.update(i=self.pick(1, 5, 17, 40), j=self.pick(0, 1, 7, 64, 65, 129, 200), e=self.pick(1, 4, 17))
+        over = ["y", "x"] if plane else ["j"]
+        rows = self.pick(["i"], ["b", "i"], ["i", "b"])
+        where = [a for a in rows if self.chance(0.7)] or ["i"]
+        storage = self.pick("f32", "f32", "bf16")
+        inner = self.pick([], ["e"])
+        image = self.tensor(storage, over + inner)
+        factors = [self.factor(a, where) for a in over]
+        if plane and self.chance(0.6):                     # the sampler itself
+            factors = [node("f32", f"max(0, 1 - abs({self.centre(where, self.extents[a])} - {a}))") for a in over]
+            self.note("compact factor")
+        pieces = factors + [node("f32", image)] + ([self.real(sorted(set(where) | set(over[:1])), 1)] if self.chance(0.3) else [])
+        self.random.shuffle(pieces)
+        if self.chance(0.2):
+            self.state((), "mask {};", node("bool", f"{over[0]} <= {where[0]}"))
+        kind = self.pick("sum", "sum", "sum", "sum", "mean", "max", "min")
+        if kind != "sum":
+            self.note({"max": "reduction max", "min": "reduction min"}.get(kind, kind))
+        form = " * ".join(["{}"] * len(pieces))
+        form = self.pick(form, form, form, f"-({form})", f"({form}) / 2", f"2 * ({form})", f"{form} + 0.1 * {image}", f"({form} + 0.25) * {image}")
+        if plane and self.chance(0.3) and kind == "sum":
+            value = node("f32", f"sum[y](sum[x]({form}))", *pieces)
+        else:
+            value = node("f32", f"{kind}[{','.join(over)}]({form})", *pieces)
+            if plane:
+                self.note("reduction over two indices")
+        self.result(self.pick("f32", "f32", storage), rows + inner, value)
+
+    def convolution(self):
+        """Sums of products in which a read may lie outside its tensor."""
+        plane = self.chance(0.3)
+        self.note("convolution in two dimensions" if plane else "convolution")
+        self.note("read elsewhere")
+        place = lambda at, over, n: self.pick(f"{at} + {over} - {n // 2}", f"{at} + {over}", f"{at} - {over}", f"{at} + 2 * {over} - {n}", f"2 * {at} + {over} - 1", f"({at} + {over}) / 2",
+                                              f"{over} - {at}", f"{at} - {over} / 2", f"{at} + {self.scalar('i32')} * {over}", f"{at} + {over} + {self.scalar('i32')}", f"{at} * {over} - 2",
+                                              f"3 - {at} + {over}", f"({at} + {over}) % 5")
+        if plane:
+            self.extents.update(y=self.pick(1, 5, 12), x=self.pick(2, 7, 17), r=self.pick(1, 3, 4), c=self.pick(1, 3, 5))
+            deep = self.pick([], ["d"])
+            image, taps = self.tensor(self.pick("f32", "bf16"), deep + ["y", "x"]), self.real_tensor(["r", "c"])
+            over = self.pick("sum[r,c]({} * {})", "sum[r](sum[c]({} * {}))")
+            self.note("reduction over two indices")
+            read = f"{image}[y: {place('y', 'r', self.extents['r'])}, x: {place('x', 'c', self.extents['c'])}]"
+            return self.result("f32", deep + ["y", "x"], node("f32", over, taps, read))
+        at, length = self.pick(("i", "j"), ("i", "j"), ("j", "j"))
+        self.extents.update(i=self.pick(1, 6, 33, 65), j=self.pick(1, 7, 33, 64, 130), k=self.pick(1, 3, 4, 11))
+        channels = self.pick([], ["d"], ["b"], ["b", "d"])
+        name = self.tensor(self.pick("f32", "f32", "bf16", "i8"), channels + [length])
+        if self.chance(0.3):                               # outside, a defined value is 0 as well
+            source, name = name, self.name("x")
+            self.define(name, "f32", channels + [length], node("f32", f"{self.pick('tanh', 'exp2', '1 + abs')}({source})"))
+            if self.chance(0.5):
+                self.state((), "mask {};", node("bool", f"{length} != 2"))
+        read = f"{name}[{length}: {place(at, 'k', self.extents['k'])}]"
+        over = ["k"] + (["d"] if "d" in channels and self.chance(0.7) else [])
+        rest = [a for a in channels if a not in over]
+        kind = self.pick("sum", "sum", "sum", "sum", "max", "mean", "prod")
+        self.note({"max": "reduction max"}.get(kind, kind))
+        if kind == "prod":
+            value = node("f32", f"prod[{','.join(over)}](1 + 0.1 * {read})")
+        else:
+            value = node("f32", f"{kind}[{','.join(over)}]({self.pick('{} * {}', '{} * {}', '{} * {} * 0.5', '{} * tanh({})', '{} * ({} + 0.5)')})", *self.random.sample(
+                [self.real_tensor(self.pick(over, over + ["e"])), node("f32", read)], 2))
+        free = rest + [at] + (["e"] if any("e" in (p[2] or []) for p in self.parameters) else [])
+        if len(over) == 2:
+            self.note("reduction over two indices")
+        self.result(self.pick("f32", "f32", "bf16"), free, value)
+
+    def infinite(self):
+        """Infinities as inputs. Nothing is negative, so that IEEE makes no NaN of them."""
+        self.note("infinite inputs")
+        self.finite = False
+
+        def real(axes, depth):
+            if depth == 0:
+                some = self.some(axes, 2)
+                values = np.abs(self.values.standard_normal([self.extents[a] for a in some]))
+                return node("f32", "{}", self.tensor("f32", some, f32(np.where(self.values.random(values.shape) < 0.15, np.inf, values))))
+            what = self.pick("unary", "unary", "binary", "if", "reduction", "reduction", "read")
+            again = lambda: real(axes, depth - 1)
+            if what == "unary":
+                return node("f32", self.pick("tanh({})", "sigmoid({})", "relu({})", "exp(-{})", "abs({})", "sqrt({})", "log(1 + {})", "clamp({}, 0, 2)", "floor({})", "softplus({})", "rsqrt(1 + {})",
+                                             "min({}, 3)", "1 / (1 + {})", "erf({})", "silu({})", "gelu({})", "sign({})", "leaky_relu({}, 0.1)"), again())
+            if what == "binary":
+                return node("f32", self.pick("({} + {})", "max({}, {})", "min({}, {})", "({} * (1 + {}))", "({} / (1 + tanh({})))"), again(), again())
+            if what == "if":
+                return node("f32", "(if {} < {} then {} else {})", again(), again(), again(), again())
+            if what == "read":
+                if not axes:
+                    return again()
+                index = self.random.choice(sorted(axes))
+                inside = self.tensor("f32", [index], f32(np.abs(self.values.standard_normal(self.extents[index]))))
+                return node("f32", f"({inside} + {{}})[{index}: {self.pick(index + ' - 1', '2')}]", again())
+            over, inside = self.reduced(axes, 1)
+            return node("f32", f"{self.pick('sum', 'mean', 'max', 'min')}[{over[0]}]({{}})", real(inside, depth - 1))
+
+        for _ in range(self.random.randint(1, 2)):
+            axes = self.some(EXTENTS, 2)
+            self.result(self.pick("f32", "f32", "bf16", "f16"), axes, real(axes, self.random.randint(1, 3)))
+
+    def any_bits(self):
+        """Numbers with any bits: there must be a result, and no access outside a tensor."""
+        self.note("any bits")
+        self.clean = {}
+        for name, kind, axes, more in self.parameters:
+            if axes is None or kind == "bool":
+                continue
+            shape = self.inputs[name].data.shape
+            storage = {"f32": np.uint32, "f16": np.uint16, "bf16": np.uint16, "i32": np.int32, "i8": np.int8, "u8": np.uint8}[kind]
+            data = np.frombuffer(self.values.bytes(int(np.prod(shape, dtype=int)) * np.dtype(storage).itemsize), storage).reshape(shape)
+            if kind == "i32":                              # the ends, and what is just outside
+                few = self.values.choice([-2**31, 2**31 - 1, -1, 0, 1, 2**30, -2**30, 64], shape)
+                data = np.where(self.values.random(shape) < 0.7, few, data).astype(np.int32)
+            if kind == "f32":
+                data = np.where(self.values.random(shape) < 0.3, self.values.choice(np.array([0x7FC00000, 0x7F800000, 0xFF800000, 0x7F7FFFFF, 0x80000001], np.uint32), shape), data).astype(np.uint32).view(np.float32)
+            if kind == "f16":
+                data = data.view(np.float16)
+            if more:                                       # the promise is checked on entry
+                data = np.sort(np.nan_to_num(data) if kind == "f32" else data, -1)
+            self.inputs[name] = Tensor(kind, data)
+
     # -- results ----------------------------------------------------------------------------------------------------------------
 
     def result(self, kind, axes, value, ordered=False):
@@ -919,7 +1188,13 @@ class Generator:
             self.window()
         elif form < 0.68:
             self.product()
-        if not self.results or self.chance(0.2):
+        elif form < 0.75:
+            self.sampler()
+        elif form < 0.80:
+            self.convolution()
+        elif form < 0.82:
+            self.infinite()
+        if not self.results or self.finite and self.chance(0.2):
             if self.chance(0.08):
                 self.note("dim")
                 self.extents["w"] = self.extents["k"] + 2
@@ -944,8 +1219,11 @@ class Generator:
                 extent = self.extents[index]
                 self.constraints.append(self.pick(f"{index} = {extent}", f"{index} <= {extent + 3}", f"{index} in {{{extent}, {extent + 64}}}",
                                                   f"{index} in {{{extent + 1}, {extent + 64}}}"))
+        judged = not self.chance(0.03)
+        if not judged:
+            self.any_bits()
         return Kernel(self.seed, self.functions, self.parameters, self.results, self.statements, self.inputs, self.clean, self.extents,
-                      self.features, self.constraints)
+                      self.features, self.constraints, judged)
 
     def plain_dim(self):
         """A result along an index that `dim` made."""

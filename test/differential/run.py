@@ -112,6 +112,8 @@ def write(kernel, folder):
         file.write(kernel.text())
     stored = {k: v if isinstance(v, tensors.Tensor) else rank0(v) for k, v in kernel.inputs.items()}
     tensors.save(os.path.join(folder, "kernel.safetensors"), stored)
+    if not kernel.judged:
+        open(os.path.join(folder, "kernel.any"), "w").close()
     if kernel.clean:
         tensors.save(os.path.join(folder, "kernel.clean.safetensors"), dict(stored, **kernel.clean))
     return files(source)
@@ -120,7 +122,7 @@ def write(kernel, folder):
 def files(source):
     stem = source.removesuffix(".attn")
     clean = stem + ".clean.safetensors"
-    return source, stem + ".safetensors", clean if os.path.exists(clean) else ""
+    return source, stem + ".safetensors", clean if os.path.exists(clean) else "any" if os.path.exists(stem + ".any") else ""
 
 
 def execute(kernel, comparer):
