@@ -51,7 +51,8 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine, int lev
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, components, modules);
-  builder.buildPerModuleDefaultPipeline(level > 1 ? llvm::OptimizationLevel::O3 : llvm::OptimizationLevel::O1).run(module, modules);
+  llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1, llvm::OptimizationLevel::O3};
+  builder.buildPerModuleDefaultPipeline(levels[std::min(level, 2)]).run(module, modules);
 }
 
 std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error) {
