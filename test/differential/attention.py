@@ -100,7 +100,8 @@ class Attention:
         rows = [a for a in axes if a != "j"]
         kind = self.pick("f32", "f32", "bf16", "f16") if storage == "f32" else storage
         p = self.weights(s, rows, fusing, huge, linear)
-        if left.all() and not huge and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)):
+        mild = not huge and "6 * rsqrt" not in " ".join(str(t) for _, t in self.statements)      # no weight is 0
+        if left.all() and mild and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)):
             self.infinities(v)
         if not fusing and self.chance(0.4):
             name = self.name("x")
