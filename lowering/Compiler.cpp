@@ -146,7 +146,7 @@ struct Unit {
       for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
     if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
-    std::string code = objectCode(*module, machine, oracle() ? !options.quick : 3, options.form == Form::Asm, message);
+    std::string code = objectCode(*module, machine, options.quick ? 0 : oracle() ? 1 : 3, options.form == Form::Asm, message);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);
     else out.code = std::move(code);

@@ -17,7 +17,7 @@ struct CompileOptions {
   std::string target = "host";
   Form form = Form::Object;
   enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
-  bool quick = false;        // of an oracle: compile fast, run slowly
+  bool quick = false;        // compile fast, run slowly
 };
 
 // What one compilation gives: text for the text forms, else host code and the leaves that it calls.

@@ -1,11 +1,11 @@
 // Many kernels in one process, each against both oracles, for run.py. A line of standard input is one kernel, with tabs between
 //
-//   ID  FILE  IN.safetensors  CLEAN.safetensors or nothing  name=value...
+//   ID  HOW  FILE  IN.safetensors  CLEAN.safetensors or nothing  name=value...
 //
 // and is answered by lines that end with `end ID STATUS`. The kernel runs in several placements of its tensors: each against an unmapped
 // page, after it or before it, so that a read or a write beside a tensor is a crash, and spread out with gaps that must stay as they
 // are. CLEAN is IN with harmless values where no row visits (rule M7): nothing may differ. It is `any` where the rules do not say what
-// comes of IN, only that something does.
+// comes of IN, only that something does. HOW is `full` or `quick`: with or without LLVM's passes, which take most of the time.
 //
 // The strict f32 oracle is asked only where the kernel and the f64 oracle differ: what it differs in as well is left out.
 #include "frontend/Frontend.h"
@@ -158,7 +158,7 @@ bool sameBits(const Buffer &a, const Buffer &b, int64_t size) {
   return true;
 }
 
-int compareKernel(const std::string &file, const std::string &in, const std::string &clean, const std::vector<std::string> &set) {
+int compareKernel(bool quick, const std::string &file, const std::string &in, const std::string &clean, const std::vector<std::string> &set) {
   std::string error;
   bool internal = false;
   auto complain = [&](int status) { return fmt::print("{}\n", error), status; };
@@ -190,7 +190,9 @@ int compareKernel(const std::string &file, const std::string &in, const std::str
     if (!sameBits(f64[k], poisoned[k], elementSize(kernel.results[k].type, CompileOptions::OracleF64)))
       fmt::print("compare MISMATCH oracle, {}: what no row visits matters\n", kernel.results[k].name), status = 1;
   Loaded loaded;
-  if (!load(kernel, module->files, {}, 0, loaded, error, internal)) return complain(internal ? 3 : 1);
+  CompileOptions options;
+  options.quick = quick;
+  if (!load(kernel, module->files, options, 0, loaded, error, internal)) return complain(internal ? 3 : 1);
   std::vector<Buffer> got[3];
   for (Placement placement : {PageAfter, PageBefore, Gaps})
     if (!callPlaced(kernel, loaded, arguments, CompileOptions::Compiled, placement, got[placement], error)) return complain(1);
@@ -226,8 +228,8 @@ int main() {
     for (char c : line)
       if (c == '\t') fields.emplace_back();
       else fields.back() += c;
-    if (fields.size() < 4) return std::fputs("ID, FILE, IN and CLEAN are wanted\n", stderr), 2;
-    int status = compareKernel(fields[1], fields[2], fields[3], {fields.begin() + 4, fields.end()});
+    if (fields.size() < 5) return std::fputs("ID, HOW, FILE, IN and CLEAN are wanted\n", stderr), 2;
+    int status = compareKernel(fields[1] == "quick", fields[2], fields[3], fields[4], {fields.begin() + 5, fields.end()});
     fmt::print("end {} {}\n", fields[0], status);
     std::fflush(stdout);
   }
