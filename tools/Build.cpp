@@ -6,8 +6,10 @@
 #include "lowering/host/Process.h"
 #include "lowering/program/ProgramTable.h"
 #include "lowering/stage/Stage.h"
+#include "runtime/program/Error.h"
+#include "runtime/program/ModelTable.h"
+#include "runtime/program/Weights.h"
 #include "runtime/support/File.h"
-#include "runtime/support/SafeTensors.h"
 
 #include <fmt/core.h>
 
@@ -37,7 +39,6 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
     code.embedded.push_back(std::move(*content));
   }
   if (!options.weights.empty()) {
-    if (!SafeTensors::open(options.weights, error)) return complain(error);
     parts.weights = fs::path(options.out).filename().string() + ".safetensors";
   }
   parts.compiler = "0.1.0";
@@ -56,6 +57,15 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
     parts.panels = panels;
     return program::programTable(described, parts);
   };
+
+  if (!options.weights.empty()) {
+    try {
+      program::Weights weights(options.weights);
+      for (const program::Parameter &parameter : program::readParameters(program::programTable(described, parts))) weights.check(parameter);
+    } catch (const program::Error &wrong) {
+      return complain(wrong.what());
+    }
+  }
 
   CompileOptions compile;
   compile.target = options.target;

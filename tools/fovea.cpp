@@ -14,9 +14,12 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 
 using namespace fovea;
 
@@ -25,8 +28,9 @@ namespace {
 constexpr const char *version = "0.1.0";
 
 int complain(const std::string &message, int status = 1) {
-  fmt::print(stderr, "{}{}\n", message.find("error: ") == std::string::npos ? "fovea: error: " : "", message);
-  if (status == 3) fmt::print(stderr, "fovea: this is a bug of Fovea; please report it with the program\n");
+  // fputs does not throw where standard error is closed.
+  fputs(fmt::format("{}{}\n", message.find("error: ") == std::string::npos ? "fovea: error: " : "", message).c_str(), stderr);
+  if (status == 3) fputs("fovea: this is a bug of Fovea; please report it with the program\n", stderr);
   return status;
 }
 
@@ -130,6 +134,7 @@ int explainCommand(const std::string &file) {
 }  // namespace
 
 int main(int argc, char **argv) {
+  holdStandardDescriptors();
   removeTemporariesOnSignals();
   CLI::App app{"Fovea: a compiler for attention. A .attn file becomes an object file with a C header, or, for a model, a program.", "fovea"};
   app.set_version_flag("--version", std::string("fovea ") + version);
@@ -176,10 +181,14 @@ int main(int argc, char **argv) {
   try {
     std::optional<Progress> progress;
     if (*compile || *buildApp) progress.emplace(*compile ? "fovea compile" : "fovea build");
-    if (*compile) return compileCommand(file, out, kernel, target, emit);
-    if (*runApp) return runCommand(file, kernel, run);
-    if (*buildApp) return buildCommand(file, build, emit);
-    return explainCommand(file);
+    int status = *compile    ? compileCommand(file, out, kernel, target, emit)
+                 : *runApp   ? runCommand(file, kernel, run)
+                 : *buildApp ? buildCommand(file, build, emit)
+                             : explainCommand(file);
+    if (fflush(stdout) || ferror(stdout)) return complain(fmt::format("standard output: {}", std::strerror(errno)));
+    return status;
+  } catch (const std::system_error &e) {  // of fmt::print
+    return complain(fmt::format("cannot write: {}", e.code().message()));
   } catch (const std::bad_alloc &) {
     return complain("out of memory");
   } catch (const std::exception &e) {

@@ -271,6 +271,15 @@ const File *Table::file(std::string_view name) const {
   return found == files.end() ? nullptr : &*found;
 }
 
+static std::vector<Parameter> parametersOf(const json &root) {
+  std::vector<Parameter> parameters;
+  for (const json &parameter : root.value("parameters", json::array()))
+    parameters.push_back(readParameter(parameter));
+  return parameters;
+}
+
+std::vector<Parameter> readParameters(std::string_view text) { return parametersOf(json::parse(text)); }
+
 Table readTable(const fovea_model &model) {
   if (model.abi != FOVEA_MODEL_ABI)
     wrong("it is of version " + std::to_string(model.abi) + ", this runtime of version " + std::to_string(FOVEA_MODEL_ABI));
@@ -293,8 +302,7 @@ Table readTable(const fovea_model &model) {
     size_t index = 0;
     for (const json &file : root.value("files", json::array()))
       table.files.push_back({text(file, "name"), {reinterpret_cast<const char *>(model.files[index++]), file.at("bytes").get<size_t>()}});
-    for (const json &parameter : root.value("parameters", json::array()))
-      table.parameters.push_back(readParameter(parameter));
+    table.parameters = parametersOf(root);
     for (const json &trace : root.value("traces", json::array()))
       table.traces.push_back({text(trace, "name"), trace.value("grid", std::vector<int64_t>())});
     const json &stages = root.at("stages");

@@ -91,6 +91,8 @@ struct Table {
 
 // Throws InternalError, saying what is wrong, for a table that breaks the schema.
 Table readTable(const fovea_model &model);
+// The parameters alone, of a table's JSON text.
+std::vector<Parameter> readParameters(std::string_view text);
 
 }  // namespace fovea::program
 

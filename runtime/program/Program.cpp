@@ -8,6 +8,7 @@
 #include "runtime/program/Maps.h"
 #include "runtime/program/Options.h"
 #include "runtime/program/Workers.h"
+#include "runtime/support/File.h"
 
 #include <atomic>
 #include <cerrno>
@@ -34,14 +35,6 @@ void interrupt(int signal) {
   interrupted = signal;
   [[maybe_unused]] ssize_t count = ::write(wakePipe[1], "", 1);
   errno = error;
-}
-
-// A closed standard descriptor would go to the next file that is opened, which then takes input or messages. /dev/null holds its
-// place, opened so that using it fails as using a closed one does.
-void holdStandardDescriptors() {
-  for (int descriptor : {0, 1, 2})
-    if (::fcntl(descriptor, F_GETFD) < 0)
-      [[maybe_unused]] int taken = ::open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY);
 }
 
 void installSignals() {

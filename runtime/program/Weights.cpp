@@ -85,25 +85,16 @@ Weights::Weights(const File &inside) : name(inside.name) {
     throw Error(error);
 }
 
-const void *Weights::find(const Parameter &parameter) {
-  const std::string &wanted = parameter.foreign.empty() ? parameter.name : parameter.foreign;
-  const SafeTensor *stored = file->find(wanted);
-  if (!stored)
-    throw Error(name + ": these are weights of another model: there is no tensor `" + wanted + "`");
-  try {
-    return layOut(parameter, *stored, buffers.emplace_back());
-  } catch (const Error &error) {
-    throw Error(name + ": these are weights of another model: tensor `" + wanted + "` " + error.what());
-  }
-}
-
-const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer) {
+// How the tensor is stored, if it is the parameter's. Throws Error, without naming it, if it is not.
+static const Storage &fitting(const Parameter &parameter, const SafeTensor &stored) {
   std::vector<int64_t> wanted;
+  int64_t count = 1;
   for (const auto &group : parameter.layout) {
     int64_t extent = 1;
     for (uint32_t axis : group)
       extent = product(extent, parameter.shape[axis]);
     wanted.push_back(extent);
+    count = product(count, extent);
   }
   if (stored.shape != wanted)
     throw Error("has shape " + written(stored.shape) + ", and the model wants " + written(wanted));
@@ -112,15 +103,37 @@ const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer 
   bool same = storage != std::end(storages) && storage->same && storage->type == parameter.type;
   if (!same && !converts)
     throw Error("is stored as " + stored.type + ", and the model wants " + nameOf(parameter.type));
+  if (stored.bytes != size_t(product(count, int64_t(storage->bytes))))
+    throw Error("has " + std::to_string(stored.bytes) + " bytes for a shape of " + written(stored.shape));
+  return *storage;
+}
 
+const SafeTensor &Weights::stored(const Parameter &parameter) const {
+  const std::string &wanted = parameter.foreign.empty() ? parameter.name : parameter.foreign;
+  const SafeTensor *stored = file->find(wanted);
+  if (!stored)
+    throw Error(name + ": these are weights of another model: there is no tensor `" + wanted + "`");
+  try {
+    fitting(parameter, *stored);
+  } catch (const Error &error) {
+    throw Error(name + ": these are weights of another model: tensor `" + wanted + "` " + error.what());
+  }
+  return *stored;
+}
+
+void Weights::check(const Parameter &parameter) const { stored(parameter); }
+
+const void *Weights::find(const Parameter &parameter) { return layOut(parameter, stored(parameter), buffers.emplace_back()); }
+
+const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer) {
+  const Storage &storage = fitting(parameter, stored);
+  bool same = storage.same && storage.type == parameter.type;
   int64_t count = 1;
   std::vector<uint32_t> order;  // the parameter's axes as the file orders them
   for (const auto &group : parameter.layout)
     order.insert(order.end(), group.begin(), group.end());
   for (int64_t extent : parameter.shape)
     count = product(count, extent);
-  if (stored.bytes != size_t(product(count, int64_t(storage->bytes))))
-    throw Error("has " + std::to_string(stored.bytes) + " bytes for a shape of " + written(stored.shape));
   size_t size = bytesOf(parameter.type);
   bool ordered = std::is_sorted(order.begin(), order.end());
   const bool panels = parameter.panelAxes > 0;
@@ -149,14 +162,14 @@ const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer 
   for (int64_t element = 0; element < count; ++element) {
     int64_t place = panels ? (element % N / columns * K + element / N) * columns + element % N % columns : element;
     auto *to = static_cast<unsigned char *>(buffer.data()) + size_t(place) * size;
-    const unsigned char *source = static_cast<const unsigned char *>(stored.data) + size_t(from) * storage->bytes;
+    const unsigned char *source = static_cast<const unsigned char *>(stored.data) + size_t(from) * storage.bytes;
     if (same)
       std::memcpy(to, source, size);
     else if (parameter.type == Type::F32) {
-      float value = storage->read(source);
+      float value = storage.read(source);
       std::memcpy(to, &value, 4);
     } else {
-      float value = storage->read(source);
+      float value = storage.read(source);
       uint16_t bits = parameter.type == Type::F16 ? toHalf(value) : toBfloat(value);
       std::memcpy(to, &bits, 2);
     }

@@ -24,7 +24,11 @@ public:
   // Valid while this lives. Throws Error, naming the file and the tensor, when it is missing or does not fit.
   const void *find(const Parameter &parameter);
 
+  // Throws the same Errors, without laying anything out.
+  void check(const Parameter &parameter) const;
+
 private:
+  const SafeTensor &stored(const Parameter &parameter) const;
   std::string name;
   std::unique_ptr<SafeTensors> file;
   std::deque<Buffer> buffers;

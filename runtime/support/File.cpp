@@ -131,6 +131,12 @@ bool renameInto(const std::string &from, const std::string &given, std::string &
   return true;
 }
 
+void holdStandardDescriptors() {
+  for (int descriptor : {0, 1, 2})
+    if (::fcntl(descriptor, F_GETFD) < 0)
+      [[maybe_unused]] int taken = ::open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY);
+}
+
 void removeTemporariesOnSignals() {
   {
     std::lock_guard guard(temporaries().lock);

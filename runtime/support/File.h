@@ -22,6 +22,10 @@ inline bool writeFileAtomically(const std::string &path, std::string_view bytes,
 // The same for a file that another program has written: takes `from`'s place at `path`.
 bool renameInto(const std::string &from, const std::string &path, std::string &error);
 
+// A closed standard descriptor would go to the next file that is opened, which then takes input or messages. This puts /dev/null in its
+// place, opened so that using it fails as using a closed one does.
+void holdStandardDescriptors();
+
 // From now on SIGINT, SIGTERM and SIGHUP remove the temporary files and folders below before they end the process. To be called
 // first in main, before there are threads.
 void removeTemporariesOnSignals();
