@@ -30,6 +30,8 @@ class Attention:
             self.note("decode")
         if self.extents["j"] == 0:
             self.note("extent of 0")
+
+    def shorten(self, batch):
         while self.points(set(batch) | {"i", "j"}) * max(self.extents["d"], self.extents["e"]) > MOST_ATTENTION_POINTS:
             longest = max("ijde", key=lambda a: self.extents[a])
             self.extents[longest] = self.extents[longest] * 2 // 3
@@ -44,17 +46,20 @@ class Attention:
         through = ""
         if grouped:                                       # h = r*g, or any map from heads to groups
             self.note("grouped queries")
-            ratio = self.pick(1, 2, 3, 4)
+            ratio = self.pick(1, 2, 3, 4, 7, 8)
             self.extents["g"] = self.pick(1, 2)
             self.extents["h"] = ratio * self.extents["g"]
             self.constraints.append(f"h = {ratio}*g")
             heads[heads.index("h")] = "g"
             through = f"[g: h / {ratio}]"
+            if self.chance(0.3) and self.extents["i"]:     # so few queries that the heads of a group are the rows of a tile
+                self.extents["i"] = self.pick(1, 2, 3)
         else:
             for a in batch:
                 if self.chance(0.2):
                     self.note("shared keys")
                     heads.remove(a)
+        self.shorten(batch)
         storage = self.pick("f32", "f32", "f32", "bf16", "f16")
         fusing = self.chance(0.6)
         huge = self.chance(0.08)
@@ -155,6 +160,10 @@ class Attention:
             self.result("f32", [a for a in rows if a != "i"] + ["j"], node("f32", "sum[i]({})", p))
 
     def score(self, q, k, batch, axes, fusing, huge, linear):
+        if not huge and self.chance(0.15):
+            self.note("computed factors")
+            q = self.computed(q, "i", batch) if self.chance(0.7) else q
+            k = self.computed(k, "j", batch) if self.chance(0.7) else k
         dot = node("f32", f"sum[d]({q} * {k})")
         if linear:
             self.note("linear attention")
@@ -201,6 +210,19 @@ class Attention:
             self.note("soft cap")
             body = node("f32", "5 * tanh(({}) / 5)", body)
         return body
+
+    def computed(self, x, row, batch):
+        """A query or key that is turned, normalised, scaled, shifted or projected first; its text."""
+        angle = lambda: f"0.1 * {row} * {self.tensor('f32', ['d'])}"
+        value = self.pick(lambda: f"{x} * cos({angle()}) + {x}[d: (d + |d| / 2) % |d|] * sin({angle()})" if "[" not in x else f"{x} * cos({angle()})",
+                          lambda: f"{x} * rsqrt(0.01 + sum[d]({x} * {x}))", lambda: f"{x} * {self.tensor('f32', ['d'])}", lambda: f"{x} * 0.5",
+                          lambda: f"{x} + {self.tensor('f32', self.some([a for a in batch if a == 'h'], 1) + ['d'])}", lambda: f"tanh({x})",
+                          lambda: f"sum[k]({self.tensor('f32', [row, 'k'])} * {self.tensor('f32', ['k', 'd'])}) * {x}")()
+        if self.chance(0.5):
+            return f"({value})"
+        name = self.name("x")
+        self.state((name,), f"let {name} = {value};")
+        return name
 
     def slope(self, batch):
         return self.tensor("f32", ["h"], f32(self.values.uniform(0, 0.05, self.extents["h"]))) if "h" in batch else "0.05"
