@@ -255,6 +255,9 @@ class Run:
             self.compared += outcome.compared
             self.left += outcome.left
             failures = sum(n for r, n in self.outcomes.items() if r in FAILED)
+            done = failures + self.outcomes["ok"]
+            if done % 1000 == 0:
+                print(f"{done} kernels, {done / (time.time() - self.begin):.1f} a second", flush=True)
         good = outcome.result == "ok"
         self.report(f"kernel {seed}", good, outcome.text)
         if good:
@@ -276,6 +279,7 @@ class Run:
         for seed in range(options.seed, options.seed + (options.count or 10**6)):
             seeds.put(seed)
         print(f"seed {options.seed}", flush=True)
+        self.begin = time.time()
         broken = []
 
         def work():
@@ -301,7 +305,7 @@ class Run:
         total = sum(n for result, n in self.outcomes.items() if result in FAILED or result == "ok")
         share = self.left / max(self.compared + self.left, 1)
         print("\n" + ", ".join(f"{name} {100 * n / max(total, 1):.0f} %" for name, n in sorted(self.features.items(), key=lambda x: -x[1])))
-        print(f"{total} kernels from seed {self.options.seed}: " + ", ".join(f"{n} {name}" for name, n in self.outcomes.items())
+        print(f"{total} kernels from seed {self.options.seed}, {total / (time.time() - self.begin):.1f} a second: " + ", ".join(f"{n} {name}" for name, n in self.outcomes.items())
               + f"; {self.compared} elements compared, {100 * share:.2f} % left out")
         self.report("elements left out", share <= MOST_LEFT_OUT, f"{100 * share:.2f} %, more than {100 * MOST_LEFT_OUT} %")
         if self.first:
