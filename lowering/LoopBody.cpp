@@ -1,12 +1,14 @@
 #include "lowering/LoopBody.h"
 
 #include "dialect/Attn.h"
+#include "lowering/Support.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 
@@ -92,6 +94,9 @@ Value LoopBody::spread(Value scalar) {
 }
 
 SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
+  Block *block = b.getInsertionBlock();
+  auto last = [&] { return b.getInsertionPoint() == block->begin() ? nullptr : &*std::prev(b.getInsertionPoint()); };
+  Operation *before = last();
   IRMapping mapping;
   for (OpOperand *input : op.getDpsInputOperands()) {
     BlockArgument argument = body->getArgument(input->getOperandNumber());
@@ -99,9 +104,25 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
   }
   for (auto [k, accumulator] : llvm::enumerate(accumulators))
     if (accumulator) mapping.map(body->getArgument(op.getNumDpsInputs() + k), accumulator);
+  auto isTrue = [&](Value v) { return matchPattern(mapping.lookupOrDefault(v), m_One()); };
+  Value yes;
   for (Operation &inner : body->without_terminator()) {
     if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
       mapping.map(index.getResult(), positions[index.getDim()]);
+      continue;
+    }
+    // What the loops' bounds say need not be tested.
+    if (inner.getNumResults() == 1 && holds(inner.getResult(0))) {
+      if (!yes) yes = arith::ConstantOp::create(b, loc, b.getBoolAttr(true));
+      mapping.map(inner.getResult(0), yes);
+      continue;
+    }
+    if (isa<arith::AndIOp>(inner) && (isTrue(inner.getOperand(0)) || isTrue(inner.getOperand(1)))) {
+      mapping.map(inner.getResult(0), mapping.lookupOrDefault(inner.getOperand(isTrue(inner.getOperand(0)) ? 1 : 0)));
+      continue;
+    }
+    if (auto select = dyn_cast<arith::SelectOp>(inner); select && isTrue(select.getCondition())) {
+      mapping.map(select.getResult(), mapping.lookupOrDefault(select.getTrueValue()));
       continue;
     }
     if (auto support = dyn_cast<attn::SupportOp>(inner)) {
@@ -120,7 +141,7 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
     if (auto read = dyn_cast<memref::LoadOp>(inner); read && lanes && !read.getIndices().empty() && runs.contains(read.getIndices().back())) {
       SmallVector<Value> at = llvm::map_to_vector(read.getIndices(), [&](Value v) { return mapping.lookupOrDefault(v); });
       Value guard = guards.lookup(read.getIndices().back());
-      mapping.map(read.getResult(), load(mapping.lookupOrDefault(read.getMemRef()), at, guard ? mapping.lookupOrDefault(guard) : Value()));
+      mapping.map(read.getResult(), load(mapping.lookupOrDefault(read.getMemRef()), at, guard && !isTrue(guard) ? mapping.lookupOrDefault(guard) : Value()));
       continue;
     }
     bool vector = lanes && llvm::any_of(inner.getOperands(), [&](Value v) { return isa<VectorType>(mapping.lookupOrDefault(v).getType()); });
@@ -148,6 +169,14 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
     result = spread(result);
     if (mask) result = arith::SelectOp::create(b, loc, mask, result, accumulators[k]);
   }
+  // What only conditions that hold have read goes with them.
+  if (!held.empty())
+    for (Operation *made = last(); made != before;) {
+      Operation *next = made->getPrevNode();
+      bool result = llvm::any_of(results, [&](Value v) { return v.getDefiningOp() == made; });
+      if (!result && isOpTriviallyDead(made)) made->erase();
+      made = next;
+    }
   return results;
 }
 
@@ -186,6 +215,36 @@ Value LoopBody::outside(Value v) {
     mapping.map(operand, here);
   }
   return b.clone(*def, mapping)->getResult(cast<OpResult>(v).getResultNumber());
+}
+
+bool LoopBody::isAvailable(Value v, unsigned dim) {
+  auto entered = [&](unsigned d) { return d == dim || (positions[d] && !(lanes && d == along)); };
+  if (auto argument = dyn_cast<BlockArgument>(v)) {
+    if (argument.getOwner() != body) return true;
+    if (argument.getArgNumber() >= op.getNumDpsInputs()) return false;
+    AffineMap map = op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber()));
+    return llvm::all_of(llvm::seq<unsigned>(0, positions.size()), [&](unsigned d) { return !map.isFunctionOfDim(d) || entered(d); });
+  }
+  Operation *def = v.getDefiningOp();
+  if (def->getBlock() != body) return true;
+  if (auto index = dyn_cast<linalg::IndexOp>(def)) return entered(index.getDim());
+  return def->getNumRegions() == 0 && llvm::all_of(def->getOperands(), [&](Value operand) { return isAvailable(operand, dim); });
+}
+
+Value LoopBody::at(Value v, unsigned dim, Value position) {
+  Value before = std::exchange(positions[dim], position);
+  int64_t count = along == dim ? std::exchange(lanes, 0) : lanes;
+  Value here = outside(v);
+  positions[dim] = before;
+  lanes = count;
+  return here;
+}
+
+bool LoopBody::isSorted(Value v, unsigned dim) {
+  auto argument = dyn_cast<BlockArgument>(v);
+  if (!argument || argument.getOwner() != body) return false;
+  OpOperand &operand = op->getOpOperand(argument.getArgNumber());
+  return isSortedAlong(operand.get(), op.getMatchingIndexingMap(&operand), dim);
 }
 
 bool LoopBody::dependsOn(Value v, unsigned dim) {

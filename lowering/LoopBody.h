@@ -22,12 +22,22 @@ class LoopBody {
   llvm::SmallVector<mlir::Value> compute(mlir::ValueRange accumulators);            // what it yields
   void store(llvm::ArrayRef<mlir::Value> values);
 
+  // Conditions that hold wherever the body is computed from now on, beside those of loops around; `release` forgets as many.
+  void hold(llvm::ArrayRef<mlir::Value> conditions) { held.append(conditions.begin(), conditions.end()); }
+  bool holds(mlir::Value condition) { return llvm::is_contained(held, condition); }
+  void release(size_t count) { held.truncate(held.size() - count); }
+
   // Loads the operands that the loops not yet entered do not move along, for all that is computed from now on.
   void preload();
 
   // A value of the body computed here, before the loops not yet entered; null if it depends on them, or differs between lanes.
   mlir::Value outside(mlir::Value v);
   bool dependsOn(mlir::Value v, unsigned dim);
+  // Whether a value, and all it depends on but `dim`, can be computed here; and that, with `dim` at a position.
+  bool isAvailable(mlir::Value v, unsigned dim);
+  mlir::Value at(mlir::Value v, unsigned dim, mlir::Value position);
+  // Whether a value is an element of a sorted tensor, in order along `dim`.
+  bool isSorted(mlir::Value v, unsigned dim);
 
   // ---- at `lanes` neighbours along one dimension
   // Whether the body can be computed so: what it reads and writes lies along the dimension or does not move, and every operation on
@@ -60,6 +70,7 @@ class LoopBody {
   mlir::Block *body;
   bool exactRows, inOrder;
   llvm::DenseMap<mlir::OpOperand *, mlir::Value> loaded;
+  llvm::SmallVector<mlir::Value> held;
   unsigned along = 0;
   int64_t lanes = 0;  // 0: at a point
   mlir::Value mask;   // of the lanes that exist; null: all

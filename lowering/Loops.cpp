@@ -51,6 +51,7 @@ class LoopNest {
       extents.push_back(ShapedType::isDynamic(known) ? getValueOrCreateConstantIndexOp(b, loc, range.size) : constant(known));
     for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
       (kind == utils::IteratorType::parallel ? parallel : reduced).push_back(d);
+    if (op->hasAttr("attn.window") && window()) return op->erase();
     chooseVectors();
     SmallVector<unsigned> outer(parallel);
     if (inner) outer.erase(llvm::find(outer, *inner));
@@ -75,7 +76,7 @@ class LoopNest {
       return;
     }
     for (unsigned d : llvm::reverse(reduced))
-      if (fits(d)) {
+      if (fits(d) && !skips(d)) {
         reduced.erase(llvm::find(reduced, d));
         reduced.push_back(d);  // innermost
         alongReduced = true;
@@ -173,6 +174,24 @@ class LoopNest {
 
   // ---- reductions
 
+  // The first position that a mask leaves, and the one after the last, of one index; false if bounds alone do not tell.
+  bool window() {
+    Support range = supportAlong(reduced[0], /*steps=*/true);
+    if (!range.exact) return false;
+    Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, range.low, range.high);
+    Value last = arith::SubIOp::create(b, loc, range.high, constant(1));
+    if (range.step > 1) {
+      Value beyond = arith::RemUIOp::create(b, loc, arith::SubIOp::create(b, loc, last, range.low), constant(range.step));
+      last = arith::SubIOp::create(b, loc, last, beyond);
+    }
+    SmallVector<Value> first = body.loadOutputs();
+    auto here = [&](Value at, Value otherwise) -> Value {
+      return arith::SelectOp::create(b, loc, some, Value(arith::IndexCastOp::create(b, loc, b.getI32Type(), at)), otherwise);
+    };
+    body.store({here(range.low, first[0]), here(arith::AddIOp::create(b, loc, last, constant(1)), first[1])});
+    return true;
+  }
+
   void reducePoint() {
     if (reduced.empty()) return body.store(body.compute(body.loadOutputs()));
     body.store(boundedLoops(0, reduced.size(), body.loadOutputs(), [&](ValueRange accumulators) { return body.compute(accumulators); }));
@@ -215,8 +234,9 @@ class LoopNest {
     const size_t each = start.size();
     for (int64_t k = 0; k < mostAccumulators; k++) accumulators.append(start);
     SmallVector<Value> results = boundedLoops(0, reduced.size() - 1, accumulators, [&](ValueRange carried) {
-      Support range = supportAlong(dim);
-      return chunks(dim, mostAccumulators, range.low, range.high, carried, [&](Value at, int64_t count, Value valid, ValueRange c) {
+      Support range = supportAlong(dim, /*steps=*/false);
+      body.hold(range.held);
+      SmallVector<Value> all = chunks(dim, mostAccumulators, range.low, range.high, carried, [&](Value at, int64_t count, Value valid, ValueRange c) {
         SmallVector<Value> next(c);
         body.vectors(dim, lanes, valid);
         for (int64_t k = 0; k < count; k++) {
@@ -227,6 +247,8 @@ class LoopNest {
         body.positions[dim] = {};
         return next;
       });
+      body.release(range.held.size());
+      return all;
     });
     body.vectors(dim, lanes);
     for (int64_t half = mostAccumulators / 2; half > 0; half /= 2) {
@@ -242,12 +264,14 @@ class LoopNest {
   // Loops over reduced dimensions k .. end, within their bounds.
   SmallVector<Value> boundedLoops(unsigned k, unsigned end, ValueRange accumulators, function_ref<SmallVector<Value>(ValueRange)> innermost) {
     if (k == end) return innermost(accumulators);
-    Support range = supportAlong(reduced[k]);
-    SmallVector<Value> results = loop(range.low, range.high, 1, accumulators, [&](Value at, ValueRange carried) {
+    Support range = supportAlong(reduced[k], /*steps=*/true);
+    body.hold(range.held);
+    SmallVector<Value> results = loop(range.low, range.high, range.step, accumulators, [&](Value at, ValueRange carried) {
       body.positions[reduced[k]] = at;
       return boundedLoops(k + 1, end, carried, innermost);
     });
     body.positions[reduced[k]] = {};
+    body.release(range.held.size());
     return results;
   }
 
@@ -263,15 +287,30 @@ class LoopNest {
     }
     bool dependsOn(Value v) override { return body.dependsOn(v, dim); }
     Value outside(Value v) override { return body.outside(v); }
+    bool isSorted(Value v) override { return body.isSorted(v, dim); }
+    bool isAvailable(Value v) override { return body.isAvailable(v, dim); }
+    Value at(Value v, Value position) override { return body.at(v, dim, position); }
+    bool holds(Value v) override { return body.holds(v); }
   };
 
-  Support supportAlong(unsigned dim) {
+  // What the op's mask is; null if it has none.
+  Value keep() {
     for (Operation &inner : *body.block())
-      if (auto support = dyn_cast<attn::SupportOp>(inner)) {
-        View view(body, dim);
-        return supportOf(view, b, loc, support.getKeep(), extents[dim]);
-      }
-    return {constant(0), extents[dim], true};
+      if (auto support = dyn_cast<attn::SupportOp>(inner)) return support.getKeep();
+    return {};
+  }
+
+  Support supportAlong(unsigned dim, bool steps) {
+    Value mask = keep();
+    if (!mask) return {constant(0), extents[dim], true};
+    View view(body, dim);
+    return supportOf(view, b, loc, mask, extents[dim], steps);
+  }
+
+  // Whether only few positions of each vector would be visited.
+  bool skips(unsigned dim) {
+    View view(body, dim);
+    return keep() && stepOf(view, keep()) >= leastLanes;
   }
 
   linalg::LinalgOp op;

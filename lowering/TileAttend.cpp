@@ -323,6 +323,29 @@ class Tiler {
     }
     bool dependsOn(Value v) override { return t.names.dependsOn(v, t.key) || t.names.dependsOnDot(v); }
     Value outside(Value v) override { return t.atRow(v); }
+    bool isSorted(Value v) override {
+      auto argument = dyn_cast<BlockArgument>(v);
+      if (!argument || argument.getOwner() != t.body || argument.getArgNumber() == 0) return false;
+      unsigned operand = 2 + argument.getArgNumber();
+      return isSortedAlong(t.op->getOperand(operand), t.op.getMap(operand), t.key);
+    }
+    bool isAvailable(Value) override { return true; }
+    Value at(Value v, Value position) override {
+      t.positions[t.key] = position;
+      Value here = t.atRow(v);
+      t.positions[t.key] = {};
+      return here;
+    }
+    // Neighbouring rows are often of one segment.
+    Operation *rows = nullptr;
+    Value guess() override {
+      if (!rows) return {};
+      OpBuilder::InsertionGuard guard(t.b);
+      t.b.setInsertionPoint(rows);
+      Value place = memref::AllocOp::create(t.b, t.loc, MemRefType::get({}, t.b.getIndexType()));
+      memref::StoreOp::create(t.b, t.loc, t.constant64(0), place, ValueRange{});
+      return place;
+    }
   };
 
   // A value of the body that depends on neither key nor dot product, at the current row.
@@ -361,6 +384,7 @@ class Tiler {
       b.setInsertionPointToEnd(block);
       Value &position = positions[inners ? inner : row];
       position = inners ? each.getInductionVar() : Value(arith::AddIOp::create(b, loc, firstRow, each.getInductionVar()));
+      if (!view.rows) view.rows = each;
       Visited s = over(false, inners && rowsToo);
       position = {};
       scf::YieldOp::create(b, loc, union_(each.getRegionIterArgs(), s));

@@ -34,8 +34,13 @@ func::FuncOp Emitter::run(const std::string &name) {
   if (mapped) types.push_back(MemRefType::get({ShapedType::kDynamic}, b.getI32Type()));
   for (const core::Result &r : f.results) types.push_back(resultType(r));
   auto function = func::FuncOp::create(b, loc, name, b.getFunctionType(types, {}));
-  for (auto [k, p] : llvm::enumerate(f.parameters))
-    if (!p.scalar && f.tensors[p.id].role == core::Tensor::Parameter) function.setArgAttr(k, "attn.parameter", b.getStringAttr(f.tensors[p.id].name));
+  for (auto [k, p] : llvm::enumerate(f.parameters)) {
+    if (p.scalar) continue;
+    const core::Tensor &t = f.tensors[p.id];
+    if (t.role == core::Tensor::Parameter) function.setArgAttr(k, "attn.parameter", b.getStringAttr(t.name));
+    // Of floats, a NaN would pass the check on entry.
+    if (t.sorted && (t.type == core::Type::I32 || t.type == core::Type::I8 || t.type == core::Type::U8)) function.setArgAttr(k, "attn.sorted", b.getUnitAttr());
+  }
   entry = function.addEntryBlock();
   b.setInsertionPointToStart(entry);
 
@@ -225,6 +230,11 @@ const Window *Emitter::window(IndexId index, Scope *scope, Scope *made) {
   for (Scope *s = scope; s && s != made; s = s->parent)
     if (auto it = s->windows.find(index); it != s->windows.end()) return &it->second;
   return nullptr;
+}
+
+Value Emitter::inWindow(const Window &w, Value n) {
+  if (w.step > 1) n = arith::MulIOp::create(b, loc, n, indexConstant(w.step));
+  return arith::AddIOp::create(b, loc, n, w.low);
 }
 
 Axes Emitter::freeAxes(ArrayRef<IndexId> indices, Scope *scope) {

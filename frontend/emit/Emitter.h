@@ -42,9 +42,10 @@ struct Materialised {
   Scope *scope = nullptr;           // where it was made
 };
 
-// Positions of an index outside of which nothing is visited: `low` .. `low + size`.
+// Positions of an index outside of which nothing is visited: `low`, `low + step`, ..., `size` of them.
 struct Window {
   Value low, size;
+  int64_t step = 1;
 };
 
 // The function itself, or the body of a loop being emitted.
@@ -159,6 +160,8 @@ class Emitter {
   Value fixedPosition(IndexId index, Scope *scope);
   // The window of an index as seen from `scope`; of a tensor made in `made` only the window that it does not already have.
   const Window *window(IndexId index, Scope *scope, Scope *made = nullptr);
+  // The position of number `n` of a window.
+  Value inWindow(const Window &w, Value n);
   // The axes of a value that becomes a tensor: those of unknown extent (batch, time) outermost, so that what is contracted or
   // vectorised lies innermost.
   Axes freeAxes(ArrayRef<IndexId> indices, Scope *scope);
@@ -197,10 +200,8 @@ class Emitter {
   void finishLeaf(Nest &nest, NodeId n, Leaf &leaf);
   // A subscript as an affine expression of the nest's dimensions, surely inside `axis`; null if it is not.
   AffineExpr affine(NodeId sub, IndexId axis, ArrayRef<IndexId> dims);
-  // Whether a subscript is surely within an axis: a constant or a clamped or divided position.
-  bool provenInside(NodeId sub, IndexId axis);
-  // Bounds of an I32 expression over positions of known extent.
-  bool range(NodeId n, int64_t &low, int64_t &high);
+  // Whether a subscript is surely within an axis, wherever the masks hold (Inside.cpp).
+  bool provenInside(NodeId sub, IndexId axis, const MaskSet &masks = {});
 
   // ---- inside a body: positions are those of linalg.index or attn.index (Nests.cpp)
   Value dimIndex(Body &body, unsigned d);
@@ -209,6 +210,8 @@ class Emitter {
   Value evaluate(Body &body, NodeId n);
   // A read at computed positions; outside it is 0 (rule E6).
   Value extract(Body &body, const Leaf &leaf);
+  // Whether a computed position is inside an axis.
+  Value isInside(Body &body, const Leaf &leaf, unsigned axis);
 
   // ---- building nests (Nests.cpp)
   Nest makeNest(ArrayRef<IndexId> out, ArrayRef<IndexId> reduced);
@@ -228,6 +231,18 @@ class Emitter {
   Materialised reduce(NodeId n);
   // select(any, value, otherwise), elementwise.
   Value whereAny(Value any, Value value, ArrayRef<IndexId> axes, TypedAttr otherwise);
+
+  // ---- where the terms of a reduction count (Factors.cpp)
+  bool follows(NodeId n, ArrayRef<IndexId> indices);
+  bool mayBound(NodeId condition, ArrayRef<IndexId> indices);
+  // Conditions outside of which a factor of a sum is 0.
+  void addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, SmallVectorImpl<Value> &conditions);
+  bool isZero(NodeId n);
+  bool isPositive(NodeId n);
+  // An axis that what is summed lies along, and no bound depends on, is better innermost than one that bounds differ along.
+  void orderAxes(const Node &reduction, Axes &out);
+  // What a reduction's operand adds to its masks.
+  void addSupport(Body &body, const Node &reduction, SmallVectorImpl<Value> &conditions);
 
   // ---- score, normalise, aggregate (Attention.cpp)
   // A normaliser as one operation, unless a loop around has fixed what it normalises over.
@@ -260,8 +275,10 @@ class Emitter {
                               llvm::function_ref<Value(size_t number, ArrayRef<IndexId> rest, Value init)> compute);
   // For each index that is reduced for one row: the masks that all its reductions have, if they depend on the row and the index alone.
   std::map<IndexId, MaskSet> windowMasks(const RowPlan &plan, ArrayRef<Axes> results);
-  // The first and the last position that the masks leave.
+  // The first and the last position that the masks leave, and the step between them.
   Window emitWindow(IndexId index, const MaskSet &masks);
+  // The step that a mask leaves of an index: c of (index + ...) % c == ...; 1 if there is none.
+  int64_t stepOf(NodeId mask, IndexId index);
 
   // ---- the function
   const core::Function &f;

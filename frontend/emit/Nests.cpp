@@ -135,6 +135,7 @@ void Emitter::finishLeaf(Nest &nest, NodeId n, Leaf &leaf) {
       if (d >= 0) {
         const Window *w = window(index, nest.scope, leaf.scope);
         slice |= w != nullptr;
+        if (w) strides.back() = b.getIndexAttr(w->step);
         offsets.push_back(w ? OpFoldResult(w->low) : b.getIndexAttr(0));
         sizes.push_back(w ? OpFoldResult(w->size) : tensor::getMixedSize(b, loc, leaf.tensor, k));
         shape.push_back(w ? ShapedType::kDynamic : type.getDimSize(k));
@@ -178,42 +179,6 @@ AffineExpr Emitter::affine(NodeId sub, IndexId axis, ArrayRef<IndexId> dims) {
   return {};
 }
 
-bool Emitter::provenInside(NodeId sub, IndexId axis) {
-  const core::Index &a = f.indices[axis];
-  const Node &node = f.nodes[sub];
-  if (node.op == Op::ConstI32) return a.fixed && node.integer >= 0 && node.integer < *a.fixed;
-  if (!a.fixed) return false;
-  int64_t low, high;
-  return range(sub, low, high) && low >= 0 && high < *a.fixed;
-}
-
-bool Emitter::range(NodeId n, int64_t &low, int64_t &high) {
-  const Node &node = f.nodes[n];
-  int64_t l1, h1, l2, h2;
-  switch (node.op) {
-    case Op::ConstI32: low = high = node.integer; return true;
-    case Op::Position:
-      if (!f.indices[node.ref].fixed) return false;
-      low = 0; high = std::max<int64_t>(0, *f.indices[node.ref].fixed - 1);
-      return true;
-    case Op::Extent:
-      if (!f.indices[node.ref].fixed) return false;
-      low = high = *f.indices[node.ref].fixed;
-      return true;
-    case Op::Add: if (!range(node.args[0], l1, h1) || !range(node.args[1], l2, h2)) return false; low = l1 + l2; high = h1 + h2; return true;
-    case Op::Sub: if (!range(node.args[0], l1, h1) || !range(node.args[1], l2, h2)) return false; low = l1 - h2; high = h1 - l2; return true;
-    case Op::Div:
-      if (!range(node.args[0], l1, h1) || !range(node.args[1], l2, h2) || l2 != h2 || l2 <= 0 || l1 < 0) return false;
-      low = l1 / l2; high = h1 / l2;
-      return true;
-    case Op::Mod:
-      if (!range(node.args[1], l2, h2) || l2 != h2 || l2 <= 0) return false;
-      low = 0; high = l2 - 1;
-      return true;
-    default: return false;
-  }
-}
-
 // ---------------------------------------------------------------- inside a body
 
 Value Emitter::dimIndex(Body &body, unsigned d) {
@@ -226,7 +191,7 @@ Value Emitter::positionIndex(Body &body, IndexId index) {
   int d = dimOf(body.nest, index);
   if (d >= 0) {
     const Window *w = window(index, body.nest.scope);
-    return w ? Value(arith::AddIOp::create(b, loc, dimIndex(body, d), w->low)) : dimIndex(body, d);
+    return w ? inWindow(*w, dimIndex(body, d)) : dimIndex(body, d);
   }
   Value position = fixedPosition(index, body.nest.scope);
   if (!position) {
@@ -267,6 +232,12 @@ Value Emitter::evaluate(Body &body, NodeId n) {
   return body.memo[n] = v;
 }
 
+// One unsigned comparison: a negative position is a very large one.
+Value Emitter::isInside(Body &body, const Leaf &leaf, unsigned axis) {
+  Value position = arith::IndexCastOp::create(b, loc, b.getIndexType(), evaluate(body, leaf.subscripts[axis]));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, position, tensor::DimOp::create(b, loc, leaf.tensor, axis));
+}
+
 Value Emitter::extract(Body &body, const Leaf &leaf) {
   SmallVector<Value> positions, inside;
   for (auto [k, sub] : llvm::enumerate(leaf.subscripts)) {
@@ -277,11 +248,7 @@ Value Emitter::extract(Body &body, const Leaf &leaf) {
     } else {
       Value i = evaluate(body, sub);
       position = arith::IndexCastOp::create(b, loc, b.getIndexType(), i);
-      if (!provenInside(sub, leaf.axes[k])) {
-        Value size = tensor::DimOp::create(b, loc, leaf.tensor, k);
-        // One unsigned comparison: a negative position is a very large one.
-        inside.push_back(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, position, size));
-      }
+      if (!provenInside(sub, leaf.axes[k])) inside.push_back(isInside(body, leaf, k));
     }
     if (leaf.mapped != core::none && leaf.axes[k] == f.tensors[leaf.mapped].batch) {
       Value source = tensor::ExtractOp::create(b, loc, sourceMap, ValueRange{position});

@@ -63,6 +63,7 @@ Materialised Emitter::reduce(NodeId n) {
   Axes out = freeAxes(node.free, current);
   MaskSet masks(node.args.begin() + 1, node.args.end());
   if (auto whole = aggregate(n, out)) return *whole;
+  orderAxes(node, out);
   Nest nest = makeNest(out, node.indices);
   for (NodeId m : masks) collect(nest, m, {});
   collect(nest, node.args[0], masks);
@@ -71,14 +72,15 @@ Materialised Emitter::reduce(NodeId n) {
   bool floating = operandType == core::Type::F32;
   Type value = scalar().typeOf(operandType);
   auto kept = [&](Body &body) -> Value {
-    if (masks.empty()) return {};
     SmallVector<Value> conditions;
     for (NodeId m : masks) conditions.push_back(evaluate(body, m));
+    addSupport(body, node, conditions);
+    if (conditions.empty()) return {};
     return attn::SupportOp::create(b, loc, b.getI1Type(), scalar().conjunction(conditions));
   };
-  auto guarded = [&](Body &body, Value identity) {
+  auto guarded = [&](Body &body, TypedAttr identity) {
     Value keep = kept(body), v = evaluate(body, node.args[0]);
-    return keep ? scalar().select(keep, v, identity) : v;
+    return keep ? scalar().select(keep, v, arith::ConstantOp::create(b, loc, identity)) : v;
   };
   auto constant = [&](double r, int64_t i) -> TypedAttr {
     if (operandType == core::Type::Bool) return b.getBoolAttr(i);
@@ -92,7 +94,7 @@ Materialised Emitter::reduce(NodeId n) {
       TypedAttr identity = node.op == Op::Sum || node.op == Op::Any ? constant(0, 0) : constant(1, 1);
       Value init = filled(out, value, identity);
       Value result = generic(nest, out.size(), {init}, [&](Body &body, ValueRange acc) -> SmallVector<Value> {
-        Value x = guarded(body, masks.empty() ? Value() : Value(arith::ConstantOp::create(b, loc, identity)));
+        Value x = guarded(body, identity);
         switch (node.op) {
           case Op::Sum: return {scalar().apply(Op::Add, node.type, operandType, {acc[0], x})};
           case Op::Prod: return {scalar().apply(Op::Mul, node.type, operandType, {acc[0], x})};
@@ -105,7 +107,7 @@ Materialised Emitter::reduce(NodeId n) {
     case Op::Count: {
       Value init = filled(out, b.getI32Type(), b.getI32IntegerAttr(0));
       return {generic(nest, out.size(), {init}, [&](Body &body, ValueRange acc) -> SmallVector<Value> {
-        Value x = guarded(body, masks.empty() ? Value() : scalar().boolConstant(false));
+        Value x = guarded(body, b.getBoolAttr(false));
         return {arith::AddIOp::create(b, loc, acc[0], arith::ExtUIOp::create(b, loc, b.getI32Type(), x))};
       })[0], out};
     }
@@ -114,7 +116,7 @@ Materialised Emitter::reduce(NodeId n) {
       TypedAttr identity = isMax ? constant(-infinity, lowest) : constant(infinity, highest);
       Value init = filled(out, value, identity), none = filled(out, b.getI1Type(), b.getBoolAttr(false));
       auto results = generic(nest, out.size(), {init, none}, [&](Body &body, ValueRange acc) -> SmallVector<Value> {
-        Value x = guarded(body, masks.empty() ? Value() : Value(arith::ConstantOp::create(b, loc, identity)));
+        Value x = guarded(body, identity);
         Value keep = masks.empty() ? scalar().boolConstant(true) : kept(body);
         return {scalar().apply(isMax ? Op::Max : Op::Min, node.type, operandType, {acc[0], x}), arith::OrIOp::create(b, loc, acc[1], keep)};
       });

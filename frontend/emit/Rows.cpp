@@ -173,7 +173,10 @@ std::optional<RowPlan> Emitter::planRows(NodeId root, const Axes &out) {
 
 Materialised Emitter::materialiseRows(NodeId n, const RowPlan &plan) {
   Axes axes = freeAxes(f.nodes[n].free, current);
-  SmallVector<Value> results = emitRows(plan, {empty(axes, scalar().typeOf(f.nodes[n].type))}, {axes}, [&](size_t, ArrayRef<IndexId>, Value) { return materialise(n).tensor; });
+  SmallVector<Value> results = emitRows(plan, {empty(axes, scalar().typeOf(f.nodes[n].type))}, {axes}, [&](size_t, ArrayRef<IndexId> rest, Value init) {
+    Materialised m = materialise(n);
+    return failedAny || ArrayRef(m.axes) == rest ? m.tensor : elementwise(n, rest, init, {});
+  });
   return {failedAny ? Value() : results[0], axes};
 }
 
@@ -197,7 +200,7 @@ SmallVector<Value> Emitter::emitRows(const RowPlan &plan, ArrayRef<Value> inits,
     Value rest = loop.getInductionVars()[0];
     for (size_t k = plan.rows.size(); k-- > 0;) {
       Value position = k ? Value(arith::RemUIOp::create(b, loc, rest, extents[k])) : rest;
-      if (const Window *w = window(plan.rows[k], current)) position = arith::AddIOp::create(b, loc, position, w->low);
+      if (const Window *w = window(plan.rows[k], current)) position = inWindow(*w, position);
       if (k) rest = arith::DivUIOp::create(b, loc, rest, extents[k]);
       scope.row[plan.rows[k]] = position;
     }
@@ -272,6 +275,9 @@ Window Emitter::emitWindow(IndexId index, const MaskSet &masks) {
   if (failedAny) return {};
   constexpr int32_t none = std::numeric_limits<int32_t>::max();
   Value first = filled({}, b.getI32Type(), b.getI32IntegerAttr(none)), end = filled({}, b.getI32Type(), b.getI32IntegerAttr(0));
+  int64_t step = 1;
+  for (NodeId m : masks)
+    if (step == 1) step = stepOf(m, index);
   auto found = generic(nest, 0, {first, end}, [&](Body &body, ValueRange acc) -> SmallVector<Value> {
     SmallVector<Value> conditions;
     for (NodeId m : masks) conditions.push_back(evaluate(body, m));
@@ -281,9 +287,39 @@ Window Emitter::emitWindow(IndexId index, const MaskSet &masks) {
     return {arith::MinSIOp::create(b, loc, acc[0], scalar().select(keep, here, scalar().integerConstant(none))),
             arith::MaxSIOp::create(b, loc, acc[1], scalar().select(keep, next, scalar().integerConstant(0)))};
   });
+  found[0].getDefiningOp()->setAttr("attn.window", b.getUnitAttr());  // where the support is exact, its ends are what is asked for
   auto asIndex = [&](Value v) -> Value { return arith::IndexCastOp::create(b, loc, b.getIndexType(), tensor::ExtractOp::create(b, loc, v, ValueRange{}).getResult()); };
   Value high = asIndex(found[1]), low = arith::MinSIOp::create(b, loc, asIndex(found[0]), high);
-  return {low, arith::SubIOp::create(b, loc, high, low)};
+  Value size = arith::SubIOp::create(b, loc, high, low);
+  if (step > 1) size = arith::CeilDivUIOp::create(b, loc, size, indexConstant(step));
+  return {low, size, step};
+}
+
+int64_t Emitter::stepOf(NodeId mask, IndexId index) {
+  const Node &node = f.nodes[mask];
+  if (node.op == Op::And) {
+    int64_t first = stepOf(node.args[0], index);
+    return first > 1 ? first : stepOf(node.args[1], index);
+  }
+  if (node.op != Op::Eq) return 1;
+  // The coefficient of the index in a sum; 2 for anything else.
+  std::function<int64_t(NodeId)> coefficient = [&](NodeId n) -> int64_t {
+    const Node &node = f.nodes[n];
+    if (!llvm::is_contained(node.free, index)) return 0;
+    if (node.op == Op::Position) return 1;
+    if (node.op == Op::Add || node.op == Op::Sub) {
+      int64_t left = coefficient(node.args[0]), right = coefficient(node.args[1]);
+      return left == 2 || right == 2 ? 2 : node.op == Op::Add ? left + right : left - right;
+    }
+    return 2;
+  };
+  for (int side : {0, 1}) {
+    const Node &remainder = f.nodes[node.args[side]];
+    if (remainder.op != Op::Mod || remainder.type != core::Type::I32 || llvm::is_contained(f.nodes[node.args[1 - side]].free, index)) continue;
+    const Node &by = f.nodes[remainder.args[1]];
+    if (by.op == Op::ConstI32 && by.integer > 1 && std::abs(coefficient(remainder.args[0])) == 1) return by.integer;
+  }
+  return 1;
 }
 
 }  // namespace fovea::emitter

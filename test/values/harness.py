@@ -46,6 +46,7 @@ class Case:
     codes: tuple = (1,)                   # of an error
     tolerance: float = ARITHMETIC         # relative to the largest value of a result; 0: every bit
     each: bool = False                    # relative to each value instead
+    oracle: bool = True                   # the oracle gives this, too
     nans: bool = False                    # a NaN of the formula must be one; else it stands for any value
     files: dict = dataclasses.field(default_factory=dict)   # further files beside the source
     options: list = dataclasses.field(default_factory=list)

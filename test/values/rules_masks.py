@@ -200,6 +200,157 @@ kernel m5(q: f32[i,d], k: f32[j,d], v: f32[j,e], len: i32[n], flag: bool[m], pas
          name=f"M5 {title}")(bounded(points))
 
 
+SUPPORTS = [  # (name, mask, NumPy of what it is given)
+    # Elements of a sorted tensor: binary search.
+    ("a segment", "seg == mine", lambda i, j, g, m: g == m),
+    ("a segment, causal", "seg == mine and j <= i", lambda i, j, g, m: (g == m) & (j <= i)),
+    ("a segment of both", "(seg - mine) + 1 == 1", lambda i, j, g, m: g == m),
+    ("segments below", "seg < mine", lambda i, j, g, m: g < m),
+    ("segments up to", "mine >= seg", lambda i, j, g, m: g <= m),
+    ("segments above", "seg > mine + 1", lambda i, j, g, m: g > m + 1),
+    ("segments from", "3 * seg - i >= mine", lambda i, j, g, m: 3 * g - i >= m),
+    ("segments near", "abs(seg - mine) <= 2", lambda i, j, g, m: abs(g - m) <= 2),
+    ("segments by threes", "seg / 3 == mine / 3", lambda i, j, g, m: g // 3 == m // 3),
+    ("a segment by a double negative", "not (seg < mine or seg > mine)", lambda i, j, g, m: g == m),
+    ("a segment of a row of many", "many[n: i % 4] == mine", lambda i, j, g, m: MANY[np.ravel(i) % 4] == m),
+    ("a segment of bytes", "small == mine", lambda i, j, g, m: SMALL == m),
+    ("a segment or a prefix", "seg == mine or j < 3", lambda i, j, g, m: (g == m) | (j < 3)),
+    # Remainders: steps.
+    ("every fourth", "(i - j) % 4 == 0", lambda i, j, g, m: (i - j) % 4 == 0),
+    ("every fourth of a window", "(i - j) % 4 == 0 and j <= i and i - j < 45", lambda i, j, g, m: ((i - j) % 4 == 0) & (j <= i) & (i - j < 45)),
+    ("keys alone", "j % 5 == 3", lambda i, j, g, m: (j % 5 == 3) & (i > -1)),
+    ("the same class", "j % 6 == i % 6", lambda i, j, g, m: j % 6 == i % 6),
+    ("a sum", "(i + j + past) % 7 == 2", lambda i, j, g, m: (i + j + 5) % 7 == 2),
+    ("a loaded remainder", "(i - j) % 4 == mine", lambda i, j, g, m: (i - j) % 4 == m),
+    ("a negative remainder", "(j - i) % 4 == past - 6", lambda i, j, g, m: (j - i) % 4 == -1),
+    ("two remainders", "(i - j) % 4 == 0 and j % 3 == 1", lambda i, j, g, m: ((i - j) % 4 == 0) & (j % 3 == 1)),
+    ("a multiple of the row", "(2 * i - j) % 4 == 1", lambda i, j, g, m: (2 * i - j) % 4 == 1),
+    ("every other one of a segment", "2 == 2 + (j - i) % 2 and seg == mine", lambda i, j, g, m: ((j - i) % 2 == 0) & (g == m)),
+]
+MANY = np.sort(Random(17).i32(-2, 9, 4, 201).value, axis=-1)
+SMALL = np.sort(Random(18).i32(0, 9, 201).value)
+
+
+def supported(points):
+    def formula(q, k, v, seg, mine, many, small):
+        i, j = grid(len(q), len(k))
+        keep = np.broadcast_to(points(i, j, seg, mine[:, None]), (len(q), len(k)))
+        s = dot(q, k)
+        low = np.where(keep, s, -INF)
+        e = np.where(keep, np.exp(s), 0)
+        return dict(o=attention(s, v, keep), lse=logsumexp(s, -1, keep), p=(e / (1 + e.sum(1, keepdims=True))) @ v, left=keep.sum(1), total=keep @ v,
+                    best=np.where(keep.any(1), low.argmax(1), -1), most=np.where(keep.any(1), low.max(1, initial=-INF), 0), one=keep.any(1))
+
+    return formula
+
+
+def segments(seed, i):
+    r = Random(seed)
+    return dict(q=r.f32(i, 8), k=r.f32(201, 8), v=r.f32(201, 6), seg=r.sorted(-2, 9, 201), mine=r.i32(-3, 11, i), many=Tensor("i32", MANY.astype(np.int32)),
+                small=Tensor("u8", SMALL.astype(np.uint8)), past=5)
+
+
+for title, text, points in SUPPORTS:
+    case(f"""
+kernel m5(q: f32[i,d], k: f32[j,d], v: f32[j,e], seg: i32[j] sorted, mine: i32[i], many: i32[n,j] sorted, small: u8[j] sorted, past: i32)
+  -> o: f32[i,e], lse: f32[i], p: f32[i,e], left: i32[i], total: f32[i,e], best: i32[i], most: f32[i], one: bool[i] {{
+  mask {text};
+  score s = sum[d](q * k) * rsqrt(|d|);
+  o = sum[j](softmax[j](s) * v);  lse = logsumexp[j](s);            // tiles
+  p = sum[j](softmax1[j](s) * v);                                   // rows
+  left = count[j](true);  total = sum[j](v);  best = argmax[j](s);  most = max[j](s);  one = any[j](true);
+}}
+""", segments(19, 150), segments(20, 3), name=f"M5 {title}")(supported(points))
+
+
+def hat(x): return np.maximum(0, 1 - np.abs(x))
+
+
+def ratio(a, b): return np.where((a == 0) & (b == 0), 0, a / b)
+
+
+def shifted(y, at): return np.where((at >= 0) & (at < len(y)), y[np.clip(at, 0, len(y) - 1)], 0)
+
+
+FACTORS = [  # (name, factor, NumPy): 0 but in an interval of j
+    ("a hat", "max(0, 1 - abs(at - j))", lambda i, j, a, w, y: hat(a - j)),
+    ("a wide hat", "relu(3 - abs(j - at))", lambda i, j, a, w, y: np.maximum(0, 3 - abs(j - a))),
+    ("a hat of any width", "max(1 - abs(at - j) / width, 0)", lambda i, j, a, w, y: np.maximum(0, 1 - ratio(abs(a - j), w))),
+    ("a parabola", "relu(1 - ((at - j) / width) * ((at - j) / width))", lambda i, j, a, w, y: np.maximum(0, 1 - ratio(a - j, w) ** 2)),
+    ("a power", "relu(1 - pow((at - j) / 2.5, 2))", lambda i, j, a, w, y: np.maximum(0, 1 - ((a - j) / 2.5) ** 2)),
+    ("a number of a comparison", "f32(j <= i)", lambda i, j, a, w, y: j <= i),
+    ("a condition", "(if abs(j - i) < 3 then 2.0 else 0)", lambda i, j, a, w, y: 2.0 * (abs(j - i) < 3)),
+    ("a contrary condition", "(if j > i then 0 else 1.5)", lambda i, j, a, w, y: 1.5 * (j <= i)),
+    ("a hat of every other one", "max(0, 3 - abs(at - j)) * f32(j % 2 == 0)", lambda i, j, a, w, y: np.maximum(0, 3 - abs(a - j)) * (j % 2 == 0)),
+    ("a plateau", "min(1, max(0, 4 - abs(at - j)))", lambda i, j, a, w, y: np.clip(4 - abs(a - j), 0, 1)),
+    ("a clamp", "clamp(2.5 - abs(at - j), 0, 1)", lambda i, j, a, w, y: np.clip(2.5 - abs(a - j), 0, 1)),
+    ("a ramp", "-relu(0.5 * j - at) / 3", lambda i, j, a, w, y: -np.maximum(0, 0.5 * j - a) / 3),
+    ("a falling ramp", "sqrt(relu(at - 2 * j))", lambda i, j, a, w, y: np.sqrt(np.maximum(0, a - 2 * j))),
+    ("two hats", "(relu(1 - abs(at - j)) + relu(1 - abs(at + 10 - j)))", lambda i, j, a, w, y: hat(a - j) + hat(a + 10 - j)),
+    ("a hat between positions", "max(0, 1 - abs(-0.25 * j + at))", lambda i, j, a, w, y: hat(a - 0.25 * j)),
+    ("a shift", "y[k: i + j - 2]", lambda i, j, a, w, y: shifted(y, i + j - 2)),
+    ("a convolution with a step", "y[k: 2 * i - j]", lambda i, j, a, w, y: shifted(y, 2 * i - j)),
+    ("a quotient", "y[k: j / 3 - 1]", lambda i, j, a, w, y: shifted(y, j // 3 - 1 + 0 * i)),
+    ("a multiple", "y[k: i - 2 * j]", lambda i, j, a, w, y: shifted(y, i - 2 * j)),
+    ("two reads", "y[k: j - i] * y[k: j - i - 3]", lambda i, j, a, w, y: shifted(y, j - i) * shifted(y, j - i - 3)),
+    ("a read within a sum", "(y[k: j - i] - y[k: i - j])", lambda i, j, a, w, y: shifted(y, j - i) - shifted(y, i - j)),
+]
+
+
+def summed(points):
+    def formula(x, at, width, y):
+        i, j = grid(len(at), len(x))
+        factor = np.broadcast_to(points(i, j, at[:, None], width[:, None], y), (len(at), len(x)))
+        causal = factor * (j >= i)
+        return dict(o=factor @ x, p=causal @ x, n=(causal != 0).sum(1), one=(factor > 0.25).any(1), z=factor.sum(1))
+
+    return formula
+
+
+AT = [-2.5, -0.5, 0, 3.25, 38.75, 39.5, 60, 1e9, -1000, INF, -INF, 7, 8.125, 11.0, 13.5]
+for title, text, points in FACTORS:
+    case(f"""
+kernel m5(x: f32[j,c], at: f32[i], width: f32[i], y: f32[k]) -> o: f32[i,c], z: f32[i], n: i32[i], one: bool[i], p: f32[i,c] {{
+  o = sum[j](x * {text});
+  z = sum[j]({text});
+  one = any[j]({text} > 0.25);
+  mask j >= i;
+  p = sum[j]({text} * x);
+  n = count[j]({text} != 0);
+}}
+""", dict(x=R.f32(43, 6), at=f32(AT[:9] + AT[11:]), width=f32([1, 0.5, 2, 0, -3, 4, 1e-3, 1, 7, 2.5, 30, 1e6, 3]), y=f32([1, -2, 0.5, 4, 8, -1, 3])),
+         dict(x=R.f32(1, 3), at=f32([0.5, 0]), width=f32([1, 1]), y=f32([2])), name=f"M5 {title} as a factor")(summed(points))
+
+
+@case("""
+kernel m5(image: f32[y,x,c], row: f32[p], column: f32[p], taps: f32[r], z: f32[t]) -> o: f32[p,c], n: i32[p], f: f32[t], g: f32[t], s: f32[t,c] where m = t {
+  o = sum[y,x](image * max(0, 1 - abs(row - y)) * max(0, 1 - abs(column - x)));
+  n = count[y,x](abs(row - y) < 1.5 and abs(column - x) < 1);
+  f = sum[r](taps * z[t: t + r - |r| / 2]);            // a convolution
+  g = max[m](if m >= t - 2 and m <= t + 2 then z[t: m] else -9);
+  mask t - y >= 0;
+  s = sum[x,y](image[y: t - y]);
+}
+""", dict(image=R.f32(9, 13, 5), row=f32([0, 3.5, 7.75, 8, 8.5, 9, -0.25, -1, 4]), column=f32([12, 0.5, 12.5, -0.75, 3, 3, 3, 3, 40]), taps=R.f32(5), z=R.f32(31)),
+      dict(image=R.f32(1, 1, 1), row=f32([0.25]), column=f32([-0.5]), taps=R.f32(4), z=R.f32(2)))
+def M5_products_of_factors(image, row, column, taps, z):
+    (h, w, c), count, half = image.shape, len(z), len(taps) // 2
+    weight = hat(row[:, None] - np.arange(h))[:, :, None] * hat(column[:, None] - np.arange(w))[:, None, :]
+    near = (abs(row[:, None] - np.arange(h)) < 1.5)[:, :, None] & (abs(column[:, None] - np.arange(w)) < 1)[:, None, :]
+    t, m = grid(count, count)
+    s = np.stack([sum((image[k - y].sum(0) for y in range(min(k, h - 1) + 1) if k - y < h), np.zeros(c)) for k in range(count)])
+    return dict(o=np.einsum("pyx,yxc->pc", weight, image), n=near.sum((1, 2)), s=s,
+                f=sum(taps[r] * shifted(z, np.arange(count) + r - half) for r in range(len(taps))),
+                g=np.where((m >= t - 2) & (m <= t + 2), z, -9.0).max(1))
+
+
+# Where a factor is 0 the other one is not looked at: 0 times infinity is 0 there, compiled; the oracle takes the product.
+@case("""
+kernel m5(x: f32[j], at: f32[i]) -> o: f32[i] { o = sum[j](x * max(0, 1 - abs(at - j))); }
+""", dict(x=f32([INF, 1, 2, 3, 4]), at=f32([1.5, 3.25])), oracle=False)
+def M5_nothing_is_seen_beyond_a_factor(x, at): return dict(o=[1.5, 3.25])
+
+
 @case("""
 kernel m5(x: f32[n,c], at: f32[m], id: i32[n] sorted, want: i32[m]) -> o: f32[m,c], p: f32[m,c], q: f32[m,c] {
   o = sum[n](x * max(0, 1 - abs(at - n)));          // a compact factor
