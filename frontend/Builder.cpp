@@ -67,7 +67,7 @@ NodeId Builder::intern(Node n) {
   info.hasKeep = n.op == Op::Keep;
   for (NodeId arg : n.args) {
     info.structural &= infos[arg].structural || (n.op == Op::Read && arg == n.args[0]);
-    info.hasKeep |= elementwise && infos[arg].hasKeep;
+    info.hasKeep |= (elementwise || isReduction(n.op)) && infos[arg].hasKeep;
     info.weight = std::min(info.weight + infos[arg].weight, 1u << 20);
   }
   switch (n.op) {

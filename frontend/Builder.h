@@ -75,7 +75,7 @@ public:
 private:
   struct Info {
     bool structural = false;  // elementwise over loads, reads, positions, scalars and states
-    bool hasKeep = false;     // a Keep is reachable through elementwise nodes
+    bool hasKeep = false;     // a Keep is reachable through elementwise nodes and reductions
     uint32_t weight = 1;      // size as a tree, bounded
   };
 

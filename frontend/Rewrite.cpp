@@ -32,8 +32,8 @@ NodeId Builder::keep(NodeId value, std::vector<NodeId> masks) {
   return intern(std::move(n));
 }
 
-// Where all of `masks` (sorted) hold, Keep(x, some of them) is x. Goes through elementwise nodes only: other nodes read x
-// at other points.
+// Where all of `masks` (sorted) hold, Keep(x, some of them) is x. Goes through elementwise nodes, and through reductions over indices that the
+// masks do not have: other nodes read x at other points.
 NodeId Builder::strip(NodeId value, const std::vector<NodeId> &masks) {
   if (masks.empty() || !infos[value].hasKeep) return value;
   std::vector<NodeId> stack{value}, order;
@@ -41,8 +41,13 @@ NodeId Builder::strip(NodeId value, const std::vector<NodeId> &masks) {
   while (!stack.empty()) {
     NodeId id = stack.back();
     stack.pop_back();
+    const Node &n = node(id);
+    bool elsewhere = isReduction(n.op) && std::any_of(masks.begin(), masks.end(), [&](NodeId m) {
+      return std::any_of(n.indices.begin(), n.indices.end(), [&](IndexId i) { return isFree(m, i); });
+    });
+    if (elsewhere) continue;
     order.push_back(id);
-    for (NodeId arg : node(id).args)
+    for (NodeId arg : n.args)
       if (infos[arg].hasKeep && seen.insert(arg).second) stack.push_back(arg);
   }
   std::sort(order.begin(), order.end());

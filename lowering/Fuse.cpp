@@ -174,6 +174,12 @@ struct Fuser {
 
     // After everything it reads, before everything that reads its results.
     Operation *after = score;
+    for (Value o : outputs)  // made where the second result was first wanted, which may be late
+      if (auto made = o.getDefiningOp<tensor::EmptyOp>(); made && score->isBeforeInBlock(made) && llvm::none_of(made.getOperands(), [&](Value size) {
+            Operation *def = size.getDefiningOp();
+            return def && def->getBlock() == score->getBlock() && score->isBeforeInBlock(def);
+          }))
+        rewriter.moveOpBefore(made, score);
     SmallVector<Operation *> replaced{out.copy ? out.copy.getOperation() : aggregate.getOperation()};
     if (second) replaced.push_back(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation());
     SmallVector<Value> read(inputs);

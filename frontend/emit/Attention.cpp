@@ -18,14 +18,19 @@ Materialised Emitter::score(const Scores &s, Scope *scope, bool pointwise) {
   Materialised m = inScope(scope, [&]() -> Materialised {
     std::set<IndexId> free(f.nodes[s.score].free.begin(), f.nodes[s.score].free.end());
     for (NodeId mask : s.masks) free.insert(f.nodes[mask].free.begin(), f.nodes[mask].free.end());
+    // Rows that nobody uses are removed whole.
+    MaskSet masks = s.masks;
+    if (options.rows)
+      for (NodeId mask : holds[s.key])
+        if (llvm::all_of(f.nodes[mask].free, [&](IndexId i) { return free.count(i) && !llvm::is_contained(s.indices, i); })) masks.insert(mask);
     free.insert(s.indices.begin(), s.indices.end());
     Axes axes = freeAxes(std::vector<IndexId>(free.begin(), free.end()), current);
     llvm::erase_if(axes, [&](IndexId i) { return llvm::is_contained(s.indices, i); });
     axes.append(s.indices.begin(), s.indices.end());
     Nest nest = makeNest(axes, {});
     nest.whole = true;
-    for (NodeId mask : s.masks) collect(nest, mask, {});
-    collect(nest, s.score, s.masks);
+    for (NodeId mask : masks) collect(nest, mask, {});
+    collect(nest, s.score, masks);
     if (failedAny) return {};
     Value init = empty(axes, real);
     layOut(nest, axes.size());
@@ -40,7 +45,7 @@ Materialised Emitter::score(const Scores &s, Scope *scope, bool pointwise) {
     body.attn = true;
     bindOperands(body, block->getArguments());
     SmallVector<Value> conditions;
-    for (NodeId mask : s.masks) conditions.push_back(evaluate(body, mask));
+    for (NodeId mask : masks) conditions.push_back(evaluate(body, mask));
     Value value = evaluate(body, s.score), keep = scalar().conjunction(conditions);
     attn::YieldOp::create(b, loc, value, keep);
     return {op.getResult(), axes};
@@ -125,7 +130,10 @@ std::optional<Aggregate> Emitter::recogniseAggregate(NodeId n, const Axes &out) 
       if (!found.pointwise || llvm::any_of(node.indices, [&](IndexId i) { return bool(fixedPosition(i, current)); })) continue;
     }
     const Node &v = f.nodes[found.value];
-    if (v.op != Op::Load || v.type != core::Type::F32) continue;
+    if (v.type != core::Type::F32) continue;
+    // A projection becomes a tensor of its own.
+    if (v.op == Op::Sum && options.rows && !options.contiguous && llvm::all_of(v.free, [&](IndexId i) { return !fixedPosition(i, current); })) return found;
+    if (v.op != Op::Load) continue;
     const core::Tensor &t = f.tensors[v.ref];
     if (t.role == core::Tensor::Appended || t.role == core::Tensor::Encoded || t.type > core::Type::BF16) continue;
     SmallVector<IndexId> dims(out);
@@ -156,9 +164,21 @@ std::optional<Materialised> Emitter::aggregate(NodeId n, const Axes &out) {
   }
   for (size_t d = 0; d < out.size(); d++) outMap.push_back(b.getAffineDimExpr(d));
   auto map = [&](ArrayRef<AffineExpr> e) { return AffineMapAttr::get(AffineMap::get(dims.size(), 0, e, b.getContext())); };
+  Value values;
+  if (f.nodes[found->value].op == Op::Load) {
+    values = tensors[f.nodes[found->value].ref];
+  } else {
+    Materialised made = materialise(found->value);
+    if (failedAny) return Materialised{};
+    values = made.tensor;
+    for (IndexId axis : made.axes) {
+      auto it = llvm::find(dims, axis);
+      if (it == dims.end()) return {};
+      found->valueMap.push_back(b.getAffineDimExpr(it - dims.begin()));
+    }
+  }
   Value init = empty(out, real);
-  auto op = attn::AggregateOp::create(b, loc, init.getType(), weights.tensor, tensors[f.nodes[found->value].ref], init,
-                                      b.getArrayAttr({map(weightMap), map(found->valueMap), map(outMap)}));
+  auto op = attn::AggregateOp::create(b, loc, init.getType(), weights.tensor, values, init, b.getArrayAttr({map(weightMap), map(found->valueMap), map(outMap)}));
   op->setAttr("attn.node", b.getI64IntegerAttr(n));
   if (!found->pointwise) return Materialised{op.getResult(), out};
   for (auto [m, other] : llvm::enumerate(f.nodes))

@@ -2,6 +2,7 @@
 // function leaves behind: caches with their new entry, and results.
 #include "frontend/emit/Emitter.h"
 
+#include "frontend/Builder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -144,6 +145,7 @@ void Emitter::analyse() {
     }
   }
   for (const Node &node : f.nodes) compares |= node.op == Op::MaxOf || node.op == Op::ArgMax || (isReduction(node.op) && node.args.size() > 1);
+  if (options.rows) findContexts();
   // Users come after their arguments, so one pass from the end sees every user of a node before the node.
   std::vector<std::set<NodeId>> roots(count);  // at most two are kept
   shared.assign(count, false);
@@ -175,6 +177,39 @@ void Emitter::analyse() {
         add(roots[item.init], n);
         add(roots[item.next], n);
       }
+  }
+}
+
+void Emitter::findContexts() {
+  // Users come after their arguments: from the end, the context of all users is known. `used`: by a node that is itself used.
+  std::vector<bool> used(f.nodes.size(), false);
+  holds.assign(f.nodes.size(), {});
+  auto use = [&](NodeId n, const MaskSet &context) {
+    if (!used[n]) {
+      used[n] = true, holds[n] = context;
+    } else {
+      std::erase_if(holds[n], [&](NodeId m) { return !context.count(m); });
+    }
+  };
+  for (const core::Result &r : f.results) use(r.node, {});
+  for (const core::Tensor &t : f.tensors)
+    if (t.value != core::none) use(t.value, {});
+  for (const core::Loop &loop : f.loops) {
+    for (const auto &item : loop.items) use(item.init, {}), use(item.next, {});
+    if (loop.count != core::none) use(loop.count, {});
+  }
+  for (const core::Index &i : f.indices)
+    if (i.extent != core::none) use(i.extent, {});
+  for (NodeId n = f.nodes.size(); n-- > 0;) {
+    const Node &node = f.nodes[n];
+    if (!used[n]) continue;
+    MaskSet here = holds[n];
+    const bool masked = node.op == Op::Keep || isReduction(node.op);
+    if (isReduction(node.op)) std::erase_if(here, [&](NodeId m) { return llvm::any_of(f.nodes[m].free, [&](IndexId i) { return llvm::is_contained(node.indices, i); }); });
+    if (!masked && !fovea::isElementwise(node.op)) here.clear();  // reads it at other points
+    for (size_t k = 1; masked && k < node.args.size(); k++) use(node.args[k], here);
+    if (masked) here.insert(node.args.begin() + 1, node.args.end());
+    for (size_t k = 0; k < (masked ? 1 : node.args.size()); k++) use(node.args[k], here);
   }
 }
 

@@ -107,7 +107,7 @@ struct RowPlan {
   std::set<NodeId> inside;   // what is computed for one row
 };
 
-// Sum over a normaliser's own indices of weights times one value, a tensor read through affine maps: attn.aggregate.
+// Sum over a normaliser's own indices of weights times one value, a tensor read through affine maps or a projection: attn.aggregate.
 struct Aggregate {
   NodeId sum, weight, value;          // weight: identifies the weights
   std::optional<Softmax> softmax;     // one of the two
@@ -137,6 +137,8 @@ class Emitter {
   // ---- analysis before emission (Emit.cpp)
   // For every node: the loops whose State it reads, and whether several nests would compute it.
   void analyse();
+  // Fills `holds`.
+  void findContexts();
   // In a matrix product a factor that is computed becomes a tensor, so that the product is nothing but a product.
   void shareFactors(const Node &sum);
 
@@ -298,6 +300,7 @@ class Emitter {
   llvm::DenseMap<IndexId, Value> extents;
   std::vector<std::set<uint32_t>> loopsOf;
   std::vector<bool> shared;
+  std::vector<MaskSet> holds;                  // of each node: masks that hold wherever its value is used
   bool compares = false;                       // some index is masked, or its positions are compared
   Scope top;
   Scope *current = &top;

@@ -276,3 +276,48 @@ def F4_grouped_queries(q, k, v, slope, sink, bias, far, scale, past):
     z = np.where(kept, np.exp(s - np.maximum(top, sink[:, None, None])), 0)
     sunk = z / (z.sum(-1, keepdims=True) + np.exp(sink[:, None, None] - np.maximum(top, sink[:, None, None])))
     return dict(o=softmax(s, -1, kept) @ v, l=logsumexp(s, -1, kept), c=(sunk @ v).swapaxes(1, 2), p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v)
+
+
+# Queries and keys of several lengths: rows that a mask removes are 0, and cost nothing.
+@case("""
+kernel f4(q: f32[b,h,i,d], k: f32[b,h,j,d], v: f32[b,h,j,e], rows: i32[b], keys: i32[b])
+  -> o: f32[b,h,i,e], l: f32[b,h,i], c: f32[b,h,i,e], total: f32[b,h,i], every: f32[b,h,i] {
+  let all = logsumexp[j](sum[d](q * k));
+  mask i < rows;
+  mask j < keys;
+  score s = sum[d](q * k);
+  o = sum[j](softmax[j](s) * v);
+  l = logsumexp[j](s);
+  c = sum[j](sigmoid(s) * v);
+  total = sum[j](sigmoid(s));
+  every = all;
+}
+""", dict(q=R.f32(4, 2, 130, 8), k=R.f32(4, 2, 150, 8), v=R.f32(4, 2, 150, 5), rows=i32([130, 50, 0, 97]), keys=i32([10, 150, 70, 0])))
+def F4_rows_and_keys(q, k, v, rows, keys):
+    s = q @ k.swapaxes(2, 3)
+    i, j = grid(*s.shape[2:])
+    seen, kept = i < rows[:, None, None, None], j < keys[:, None, None, None]
+    weight = np.where(kept, 1 / (1 + np.exp(-s)), 0)
+    row = seen[..., 0]
+    return dict(o=np.where(seen, softmax(s, -1, kept) @ v, 0), l=np.where(row, logsumexp(s, -1, kept), 0), c=np.where(seen, weight @ v, 0), total=np.where(row, weight.sum(-1), 0),
+                every=np.where(row, logsumexp(s), 0))
+
+
+# Queries, keys and values that are computed: projected, turned, scaled.
+@case("""
+kernel f4(x: f32[i,m], y: f32[j,m], wq: f32[h,d,m], wk: f32[h,d,m], wv: f32[h,e,m], wo: f32[h,e,c]) -> o: f32[i,c], p: f32[h,i,e] {
+  let q = sum[m](x * wq);
+  let k = sum[m](y * wk);
+  let v[h,j,e] = sum[m](y * wv);
+  let a = sum[j](softmax[j](sum[d](q * k) * rsqrt(|d|)) * v);
+  o = sum[h,e](a * wo);
+  let norm[h,j] = rsqrt(sum[d](k * k) + 1);
+  p = sum[j](relu(sum[d](tanh(q) * (k * norm))) * v);
+}
+""", dict(x=R.f32(70, 12), y=R.f32(150, 12), wq=R.f32(2, 8, 12), wk=R.f32(2, 8, 12), wv=R.f32(2, 5, 12), wo=R.f32(2, 5, 7)),
+      dict(x=R.f32(1, 3), y=R.f32(1, 3), wq=R.f32(2, 1, 3), wk=R.f32(2, 1, 3), wv=R.f32(2, 70, 3), wo=R.f32(2, 70, 2)))
+def F4_computed_factors(x, y, wq, wk, wv, wo):
+    q, k, v = (np.einsum("im,hdm->hid", t, w) for t, w in ((x, wq), (y, wk), (y, wv)))
+    a = softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[2])) @ v
+    unit = k / np.sqrt((k * k).sum(2, keepdims=True) + 1)
+    return dict(o=np.einsum("hie,hec->ic", a, wo), p=np.maximum(np.tanh(q) @ unit.swapaxes(1, 2), 0) @ v)
