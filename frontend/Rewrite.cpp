@@ -11,6 +11,15 @@ using namespace core;
 // --- masks ----------------------------------------------------------------------------------------------------------
 
 std::vector<NodeId> Builder::simplifyMasks(std::vector<NodeId> masks) const {
+  for (size_t k = 0; k < masks.size();) {  // `a and b` is two masks: each may bound an index of its own
+    const Node &m = node(masks[k]);
+    if (m.op != Op::And) {
+      ++k;
+      continue;
+    }
+    masks[k] = m.args[0];
+    masks.push_back(m.args[1]);
+  }
   std::erase_if(masks, [&](NodeId m) { return node(m).op == Op::ConstBool && node(m).integer; });
   std::sort(masks.begin(), masks.end());
   masks.erase(std::unique(masks.begin(), masks.end()), masks.end());

@@ -202,12 +202,9 @@ class Explainer {
     for (NodeId n : live) {
       const Node &node = f.nodes[n];
       if (!isReduction(node.op)) continue;
-      bool under = false;
-      for (size_t k = 1; k < node.args.size(); k++) {
-        std::set<NodeId> here;
-        conjuncts(node.args[k], here);
-        under |= node.args[k] == mask || std::includes(here.begin(), here.end(), conditions.begin(), conditions.end());
-      }
+      std::set<NodeId> here;
+      for (size_t k = 1; k < node.args.size(); k++) conjuncts(node.args[k], here);
+      bool under = here.count(mask) || std::includes(here.begin(), here.end(), conditions.begin(), conditions.end());
       if (!under) continue;
       for (IndexId i : node.indices)
         if (depends(mask, i)) out.insert(i);
