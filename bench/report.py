@@ -1,4 +1,5 @@
 """Results as tables, as a picture, and as docs/performance.md."""
+import math
 import os
 import shutil
 
@@ -6,6 +7,13 @@ import measure
 
 PAGE = os.path.join(measure.ROOT, "docs", "performance.md")
 PICTURE = os.path.join(measure.ROOT, "bench", "performance.png")
+PEAKS = {"fma": "FMA", "dot": "bf16 dot", "amx": "AMX"}
+PARTS = {  # of the group `kernels`: (title, {type: the mean to reach})
+    "dense": ("Plain and causal", {"f32": 1.2, "bf16": "1.7, with AMX 2"}),
+    "masks": ("Masks and score functions that FlexAttention can say", {"f32": 1.8, "bf16": 3.0}),
+    "decode": ("A few queries against a long cache, 32 heads over 8 of keys, D = 128", {"f32": 3, "bf16": 3}),
+    "beyond": ("What no library kernel can say", {"f32": "2.5, none below 1.2"}),
+}
 
 
 def grid(header, rows):
@@ -19,23 +27,48 @@ def machine(results):
     m = results["machine"]
     text = (f"{m['cpu']}, {m['threads']} processors ({' '.join(m['flags'])}), {m['memory_bytes'] / 2**30:.0f} GiB; load average "
             f"{m['load_average']:.1f} before the run, {m['load_average_at_end']:.1f} after it")
-    if "attention" in results:
-        text += f"; measured FMA peak of one core {results['attention']['core_peak_gflops']:.0f} GFLOP/s"
+    if "kernels" in results:
+        gflops, read = results["kernels"]["peaks"]["gflops"], results["kernels"]["peaks"]["read_gbs"]
+        text += "; measured on one core: " + ", ".join(f"{PEAKS[kind]} {gflops[kind]:.0f} GFLOP/s" if gflops[kind] else f"no {PEAKS[kind]}" for kind in gflops)
+        text += "; memory read at " + ", ".join(f"{read[n]:.1f} GB/s by {n} thread{'s' * (int(n) > 1)}" for n in sorted(read))
     return text
 
 
-def attention(a):
-    rows = []
-    for r in a["rows"]:
-        row = [f"{r['length']}{' causal' if r['causal'] else ''}", r["threads"]]
-        for side in ("fovea", "pytorch"):
-            s = r[side]
-            rate = r["operations"] / s["minimum"] / 1e9
-            row += [f"{1e3 * s['minimum']:.2f}", f"{1e3 * s['median']:.2f}", f"{rate:.0f}", f"{100 * rate / a['core_peak_gflops'] / r['threads']:.0f} %"]
-        row += [f"{r['pytorch']['minimum'] / r['fovea']['minimum']:.2f}", f"{r['pytorch']['median'] / r['fovea']['median']:.2f}", f"{r['difference']:.0e}"]
-        rows.append(row)
-    return (f"Attention, f32, B = {a['batch']}, {a['heads']} heads, D = {a['size']}, against {a['peer']} (milliseconds; faster = PyTorch's time / ours)\n\n" +
-            grid(["L", "threads", "ours min", "median", "GFLOP/s", "of peak", "PyTorch min", "median", "GFLOP/s", "of peak", "faster, min", "median", "difference"], rows))
+def ratio(row):
+    return row["peers"][row["best_peer"]]["minimum"] / row["fovea"]["minimum"]
+
+
+def share(row, peaks):
+    """Of the machine's peak for what bounds the kernel, and which that is, as text."""
+    seconds, threads, gflops = row["fovea"]["minimum"], row["threads"], peaks["gflops"]
+    if row["bytes"]:
+        return f"{100 * row['bytes'] / seconds / 1e9 / peaks['read_gbs'][str(threads)]:.0f} % memory"
+    kind = "fma" if row["type"] == "f32" else max(gflops, key=gflops.get)  # bf16 as tiles, as dot products, or as f32
+    if not row["operations"] or not gflops[kind]:
+        return ""
+    return f"{100 * row['operations'] / seconds / 1e9 / gflops[kind] / threads:.0f} % {PEAKS[kind]}"
+
+
+def mean(rows):
+    return math.exp(sum(math.log(ratio(r)) for r in rows) / len(rows))
+
+
+def kernels(k):
+    texts, means = [], []
+    for part, (title, goals) in PARTS.items():
+        rows = [r for r in k["rows"] if r["part"] == part]
+        lines = []
+        for r in rows:
+            best = r["peers"][r["best_peer"]]
+            lines.append([r["name"], r["type"], r["threads"], f"{1e3 * r['fovea']['minimum']:.2f}", f"{1e3 * r['fovea']['median']:.2f}",
+                          share(r, k["peaks"]), f"{1e3 * best['minimum']:.2f}", f"{1e3 * best['median']:.2f}",
+                          r["best_peer"], f"{ratio(r):.2f}", f"{best['median'] / r['fovea']['median']:.2f}", f"{r['differences']['fovea']:.0e}"])
+        texts.append(f"{title}\n\n" + grid(["kernel", "type", "threads", "ours min", "median", "of peak", "peer min", "median", "best peer", "faster, min", "median", "difference"], lines))
+        for kind in sorted({r["type"] for r in rows}, reverse=True):
+            same = [r for r in rows if r["type"] == kind]
+            means.append([f"{part}, {kind}", len(same), f"{mean(same):.2f}", f"{min(map(ratio, same)):.2f}", goals[kind]])
+    return (f"Kernels against the best of {k['peer']}'s ways (milliseconds; faster = the peer's time / ours)\n\n" + "\n".join(texts) +
+            "\nGeometric means of what is faster, min\n\n" + grid(["part", "cases", "mean", "lowest", "goal"], means))
 
 
 def model(m):
@@ -66,7 +99,7 @@ def compile_times(c):
             f"\nfovea --help, warm: minimum {1e3 * c['help']['minimum']:.0f} ms, median {1e3 * c['help']['median']:.0f} ms\n")
 
 
-SECTIONS = {"attention": attention, "support": support, "model": model, "compile": compile_times}
+SECTIONS = {"kernels": kernels, "support": support, "model": model, "compile": compile_times}
 
 
 def tables(results):
@@ -76,27 +109,47 @@ def tables(results):
     return "\n".join(parts + [SECTIONS[g](results[g]) for g in SECTIONS if g in results])
 
 
+def plot_kernels(axis, k, colours):
+    """A bar for each case, a line at 1, and the mean of each part and type."""
+    x, ticks = 0, []
+    for part, (title, _) in PARTS.items():
+        for kind in ("f32", "bf16"):
+            rows = [r for r in k["rows"] if r["part"] == part and r["type"] == kind]
+            if not rows:
+                continue
+            places = range(x, x + len(rows))
+            axis.bar(places, [ratio(r) - 1 for r in rows], 0.8, bottom=1, color=colours[kind])
+            axis.plot([x - 0.5, x + len(rows) - 0.5], [mean(rows)] * 2, color="#c0392b", linewidth=1.5)
+            axis.text(x + (len(rows) - 1) / 2, 0.99, f"{part} {kind}\nmean {mean(rows):.2f}", transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=9)
+            ticks += [(p, r["name"] + (f", {r['threads']} thr." if part in ("dense", "decode") else "")) for p, r in zip(places, rows)]
+            x += len(rows) + 1
+    axis.axhline(1, color="black", linewidth=1)
+    axis.set_yscale("log")
+    low, high = (f([1, *map(ratio, k["rows"])]) for f in (min, max))
+    axis.set_ylim(low / 1.3, high * 3)
+    steps = [s for s in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if low / 1.3 <= s <= high * 3]
+    axis.set_yticks(steps, [f"{s:g}" for s in steps])
+    axis.minorticks_off()
+    axis.set_xlim(-1, x - 1)
+    axis.set_xticks([p for p, _ in ticks], [name for _, name in ticks], rotation=90, fontsize=7)
+    axis.set_ylabel("times as fast as the best peer")
+    axis.set_title(f"Compiled kernels against the best of {k['peer']}'s ways (above the line is faster, red is the geometric mean)")
+
+
 def plot(results, path):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    groups = [g for g in SECTIONS if g in results and g != "support"] or ["support"]
-    figure, axes = pyplot.subplots(1, len(groups), figsize=(5.5 * len(groups), 4.2), squeeze=False)
     ours, theirs = "#1f6f8b", "#c9a227"
-    for axis, group in zip(axes[0], groups):
+    below = [g for g in ("model", "compile") if g in results] or ["support"] * ("kernels" not in results)
+    shape = [["kernels"] * max(1, len(below))] * ("kernels" in results) + [below] * bool(below)
+    figure, axes = pyplot.subplot_mosaic(shape, figsize=(16 if "kernels" in results else 5.5 * len(below), 6.5 * ("kernels" in results) + 4.2 * bool(below)),
+                                         height_ratios=[6.5] * ("kernels" in results) + [4.2] * bool(below))
+    for group, axis in axes.items():
         r = results[group]
-        if group == "attention":
-            names = [f"{row['length']}{' causal' if row['causal'] else ''}, {row['threads']} thr." for row in r["rows"]]
-            for offset, side, colour, label in ((-0.2, "fovea", ours, "Fovea"), (0.2, "pytorch", theirs, r["peer"])):
-                rate = [row["operations"] / row[side]["minimum"] / 1e9 / row["threads"] for row in r["rows"]]
-                axis.bar([k + offset for k in range(len(names))], rate, 0.4, color=colour, label=label)
-            axis.axhline(r["core_peak_gflops"], color="grey", linestyle="--", linewidth=1, label="measured FMA peak")
-            axis.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
-            axis.set_ylabel("GFLOP/s a thread")
-            axis.set_title("f32 attention, 8 heads of 64")
-            axis.set_ylim(0, 1.25 * r["core_peak_gflops"])
-            axis.legend(fontsize=8, loc="upper right")
+        if group == "kernels":
+            plot_kernels(axis, r, {"f32": ours, "bf16": theirs})
         elif group == "model":
             batches = sorted(r["batches"], key=lambda b: b["batch"])
             for offset, side, colour, label in ((-0.2, "fovea", ours, "Fovea"), (0.2, "pytorch", theirs, batches[0]["peer"])):
@@ -135,19 +188,27 @@ def page(results, picture):
         f.write(f"""# Performance
 
 Written by `./dev bench --docs`; `./dev bench [--quick] [GROUP]` shows the same tables and leaves them, with all single times as JSON and
-the picture, in `build/bench`. The groups are attention, support, model and compile.
+the picture, in `build/bench`. The groups are kernels, support, model and compile.
 
-![Attention, the Transformer program, and compile times](../bench/performance.png)
+![Kernels against their peers, the Transformer program, and compile times](../bench/performance.png)
 
 Machine: {machine(results)}.
 
 {body}
 
 ## How it is measured
-- Both sides run in turns, in the same run and on the same threads. Their outputs are compared: attention to 2e-5, the model's answers word by word.
-- Attention: after a first call that is not counted, one process calls the compiled kernel through ctypes on the memory of the PyTorch tensors; after each call it sleeps 20 ms, so that one side's waiting threads
-  do not disturb the other. Operations are those of the two products, under a causal mask of the pairs that it keeps. The FMA peak is measured between the calls on one core
-  (bench/peak.c), and two threads are held against twice that.
+- Both sides run in turns, in the same run and on the same threads. Their outputs are compared: kernels with the first peer's in f32, the model's answers word by word.
+- Kernels (bench/cases.py has the table, bench/peers.py the peers): one process calls the compiled kernel through ctypes on the memory of the PyTorch tensors. One call of each is not counted, then
+  there are 3 to 31 rounds of about two seconds in all; a peer that took three times as long as the best one is not run again, and results.json has its one time. Before every call the calling thread
+  measures peaks and sleeps 20 ms, so that one side's waiting threads do not disturb the other. Freed memory is kept by the process (malloc's settings), for both sides.
+- A peer's compilation, block masks (blocks of 64 and 128 for FlexAttention), dense masks and index lists are made before the times are taken. torch.compile runs with `fullgraph`, `dynamic=False` and a raised
+  recompile limit, and the run fails where a first call compiled no graph or a later one compiled again. Query heads that share keys are also folded by hand; sparsemax and entmax are sorted
+  in full and by their top 128 with a check; softmax1 and local-p are also SDPA's operator with its logsumexp put right afterwards.
+- Tolerance, as a part of the largest number: f32 2e-5. bf16 is compared with f32 on the same rounded inputs: ours 2^-8, the one rounding of a result (plus 2e-5), peers 2^-6, since they also round
+  weights or scores.
+- Operations are those of the two products on the points that the mask keeps; exponentials and others are not counted. FMA, bf16 dot product and AMX peaks are measured between the calls on one core (bench/peak.c),
+  and two threads are held against twice that; bf16 is held against the highest of the three. For decode the share is that of reading queries, keys and values once, against reading 512 MiB with as many threads;
+  that is read before every call of either side, so that the keys are in no cache.
 - Support: `fovea run --time 15`, the minimum. What a mask cannot bound (`documents` by comparing numbers) is tested at each point and is not listed. A graph's
   neighbours are drawn at random, so its rows of values come from all over the memory, where the dense kernel reads them in order.
 - Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is

@@ -1,6 +1,6 @@
 """Runs the side-by-side benchmarks; ./dev bench [--quick] [GROUP] calls it.
 
-    run.py [--quick] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: attention support model compile
+    run.py [--quick] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model compile
 
 In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
 Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes docs/performance.md and
@@ -18,7 +18,7 @@ import tempfile
 
 import measure
 
-GROUPS = ("attention", "support", "model", "compile")
+GROUPS = ("kernels", "support", "model", "compile")
 MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
 WORDS, BATCHES, THREADS = 10000, (64, 32, 256), 2  # the program's default batch first
 
@@ -27,19 +27,34 @@ def say(text):
     print(f"bench: {text}", flush=True)
 
 
-def attention(options):
-    folder = os.path.join(options.output, "attention")
+def kernels(options):
+    folder = os.path.join(options.output, "kernels")
     os.makedirs(folder, exist_ok=True)
     path = lambda name: os.path.join(folder, name)
-    measure.checked([options.fovea, "compile", os.path.join(measure.ROOT, "bench", "attention.attn"), "-o", path("attention.o")])
-    measure.checked(["cc", "-shared", path("attention.o"), "-o", path("attention.so"), "-lm", "-pthread"])
-    measure.checked(["cc", "-O2", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", os.path.join(measure.ROOT, "bench", "peak.c"), "-o", path("peak.so")])
-    done = subprocess.run([sys.executable, os.path.join(measure.ROOT, "bench", "attention.py"), "--library", path("attention.so"), "--peak", path("peak.so")] +
-                          ["--quick"] * options.quick, stdout=subprocess.PIPE, text=True)
+    source = lambda name: os.path.join(measure.ROOT, "bench", name)
+    with open(source("kernels.attn"), encoding="utf-8") as f:
+        text = f.read()
+    for name in ("f32", "bf16"):
+        with open(path(name + ".attn"), "w", encoding="utf-8") as f:
+            f.write(text.replace(": f32[", f": {name}["))
+        measure.checked([options.fovea, "compile", path(name + ".attn"), "-o", path(name + ".o")])
+        measure.checked(["cc", "-shared", path(name + ".o"), "-o", path(name + ".so"), "-lm", "-pthread"])
+    measure.checked(["cc", "-O2", "-ffp-contract=fast", "-shared", "-fPIC", source("peak.c"), "-o", path("peak.so")])
+    command = [sys.executable, source("kernels.py")] + ["--quick"] * options.quick
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": path("inductor")}
+    # Freed memory is kept, for both sides: large arrays would else be mapped and cleared again at every call.
+    kept = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(64 << 20)}
+    say("torch.compile makes its versions ...")
+    workers = len(os.sched_getaffinity(0))
+    running = [subprocess.Popen(command + ["--prepare", f"{n}/{workers}"], env={**environment, "TORCHINDUCTOR_COMPILE_THREADS": "1"}) for n in range(workers)]
+    if any([process.wait() for process in running]):
+        raise SystemExit("kernels.py --prepare failed")
+    done = subprocess.run(command + ["--f32", path("f32.so"), "--bf16", path("bf16.so"), "--peak", path("peak.so")], stdout=subprocess.PIPE, text=True, env={**environment, **kept})
     if done.returncode:
-        raise SystemExit("attention.py failed")
+        raise SystemExit("kernels.py failed")
     result = json.loads(done.stdout)
-    result["failures"] = [f"L={r['length']} causal={r['causal']} threads={r['threads']}: difference {r['difference']:.1e}" for r in result["rows"] if not r["equal"]]
+    result["failures"] = [f"{r['part']}: {r['name']}, {r['type']}, {r['threads']} threads: {name} differs by {r['differences'][name]:.1e}"
+                          for r in result["rows"] for name in r["different"]]
     return result
 
 
@@ -150,7 +165,7 @@ def main():
     results = {"machine": measure.machine(), "quick": options.quick}
     for group in groups:
         say(f"{group} ...")
-        results[group] = {"attention": attention, "support": support, "model": model, "compile": compile_times}[group](options)
+        results[group] = {"kernels": kernels, "support": support, "model": model, "compile": compile_times}[group](options)
         results["machine"]["load_average_at_end"] = os.getloadavg()[0]
         with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
             json.dump(results, f, indent=1)
