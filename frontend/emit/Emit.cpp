@@ -181,6 +181,19 @@ void Emitter::analyse() {
 }
 
 void Emitter::findContexts() {
+  // What holds where a loop's result is used holds for its steps, if the steps read the state nowhere else: assumed, then looked at.
+  for (std::set<NodeId> refused;;) {
+    size_t before = refused.size();
+    findContexts(refused);
+    for (NodeId n = 0; n < f.nodes.size(); n++)
+      if (f.nodes[n].op == Op::Loop)
+        for (NodeId state = 0; state < n; state++)
+          if (f.nodes[state].op == Op::State && f.nodes[state].ref == f.loops[f.nodes[n].ref].tag && !within(holds[n], holds[state])) refused.insert(n);
+    if (refused.size() == before) return;
+  }
+}
+
+void Emitter::findContexts(const std::set<NodeId> &refused) {
   // Users come after their arguments: from the end, the context of all users is known. `used`: by a node that is itself used.
   std::vector<bool> used(f.nodes.size(), false);
   holds.assign(f.nodes.size(), {});
@@ -191,22 +204,30 @@ void Emitter::findContexts() {
       std::erase_if(holds[n], [&](NodeId m) { return !context.count(m); });
     }
   };
+  auto lacking = [&](MaskSet context, ArrayRef<IndexId> indices) {
+    std::erase_if(context, [&](NodeId m) { return llvm::any_of(f.nodes[m].free, [&](IndexId i) { return llvm::is_contained(indices, i); }); });
+    return context;
+  };
   for (const core::Result &r : f.results) use(r.node, {});
   for (const core::Tensor &t : f.tensors)
     if (t.value != core::none) use(t.value, {});
-  for (const core::Loop &loop : f.loops) {
-    for (const auto &item : loop.items) use(item.init, {}), use(item.next, {});
-    if (loop.count != core::none) use(loop.count, {});
-  }
   for (const core::Index &i : f.indices)
     if (i.extent != core::none) use(i.extent, {});
   for (NodeId n = f.nodes.size(); n-- > 0;) {
     const Node &node = f.nodes[n];
     if (!used[n]) continue;
+    if (node.op == Op::Loop) {
+      const core::Loop &loop = f.loops[node.ref];
+      if (refused.count(n)) holds[n].clear();
+      holds[n] = lacking(holds[n], loop.index);
+      for (const auto &item : loop.items) use(item.init, holds[n]), use(item.next, holds[n]);
+      if (loop.count != core::none) use(loop.count, {});
+      continue;
+    }
     MaskSet here = holds[n];
     const bool masked = node.op == Op::Keep || isReduction(node.op);
-    if (isReduction(node.op)) std::erase_if(here, [&](NodeId m) { return llvm::any_of(f.nodes[m].free, [&](IndexId i) { return llvm::is_contained(node.indices, i); }); });
-    if (!masked && !fovea::isElementwise(node.op)) here.clear();  // reads it at other points
+    if (isReduction(node.op)) here = lacking(here, node.indices);
+    if (!masked && !fovea::isElementwise(node.op) && node.op != Op::LoopResult) here.clear();  // reads it at other points
     for (size_t k = 1; masked && k < node.args.size(); k++) use(node.args[k], here);
     if (masked) here.insert(node.args.begin() + 1, node.args.end());
     for (size_t k = 0; k < (masked ? 1 : node.args.size()); k++) use(node.args[k], here);

@@ -139,6 +139,7 @@ class Emitter {
   void analyse();
   // Fills `holds`.
   void findContexts();
+  void findContexts(const std::set<NodeId> &refused);
   // In a matrix product a factor that is computed becomes a tensor, so that the product is nothing but a product.
   void shareFactors(const Node &sum);
 

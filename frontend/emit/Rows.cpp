@@ -241,6 +241,7 @@ SmallVector<Value> Emitter::emitRows(const RowPlan &plan, ArrayRef<Value> inits,
 std::map<IndexId, MaskSet> Emitter::windowMasks(const RowPlan &plan, ArrayRef<Axes> results) {
   std::map<IndexId, MaskSet> masks;
   std::set<IndexId> whole;  // an axis of a result, read at computed positions, or run over by a loop
+  std::set<IndexId> keys;   // masked or compared: worth asking whether the row is used at all
   for (const Axes &axes : results) whole.insert(axes.begin(), axes.end());
   for (NodeId n : plan.inside) {
     const Node &node = f.nodes[n];
@@ -248,6 +249,8 @@ std::map<IndexId, MaskSet> Emitter::windowMasks(const RowPlan &plan, ArrayRef<Ax
     if (node.op == Op::Loop && f.loops[node.ref].index != core::none) whole.insert(f.loops[node.ref].index);
     if (!isReduction(node.op)) continue;
     MaskSet own(node.args.begin() + 1, node.args.end());
+    if (!own.empty() || node.op == Op::MaxOf || node.op == Op::ArgMax) keys.insert(node.indices.begin(), node.indices.end());
+    own.insert(holds[n].begin(), holds[n].end());  // where one of these is false, nobody uses the value
     for (IndexId i : node.indices) {
       auto [it, first] = masks.insert({i, own});
       if (!first) std::erase_if(it->second, [&](NodeId m) { return !own.count(m); });
@@ -262,9 +265,9 @@ std::map<IndexId, MaskSet> Emitter::windowMasks(const RowPlan &plan, ArrayRef<Ax
           if (s->tag == tag) return true;
         return false;
       });
-      return plan.inside.count(m) || !known || !early || !llvm::is_contained(f.nodes[m].free, index);
+      return plan.inside.count(m) || !known || !early;
     });
-    it = it->second.empty() || whole.count(index) ? masks.erase(it) : std::next(it);
+    it = it->second.empty() || whole.count(index) || !keys.count(index) ? masks.erase(it) : std::next(it);
   }
   return masks;
 }

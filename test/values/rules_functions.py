@@ -278,10 +278,28 @@ def F4_grouped_queries(q, k, v, slope, sink, bias, far, scale, past):
     return dict(o=softmax(s, -1, kept) @ v, l=logsumexp(s, -1, kept), c=(sunk @ v).swapaxes(1, 2), p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v)
 
 
+def sparse_rows(s, kept):
+    p = np.zeros_like(s)
+    for b in range(len(s)):
+        n = kept[b].sum()
+        if n:
+            p[b, ..., :n] = project_to_simplex(s[b, ..., :n])
+    return p
+
+
+def shifted_sum(top, kept):
+    """Three steps of t[i] = t[i + 1] + top[i]."""
+    top = np.where(kept.any(-1), top, 0)
+    t = np.zeros_like(top)
+    for _ in range(3):
+        t = np.concatenate([t[..., 1:], np.zeros_like(t[..., :1])], -1) + top
+    return t
+
+
 # Queries and keys of several lengths: rows that a mask removes are 0, and cost nothing.
 @case("""
 kernel f4(q: f32[b,h,i,d], k: f32[b,h,j,d], v: f32[b,h,j,e], rows: i32[b], keys: i32[b])
-  -> o: f32[b,h,i,e], l: f32[b,h,i], c: f32[b,h,i,e], total: f32[b,h,i], every: f32[b,h,i] {
+  -> o: f32[b,h,i,e], l: f32[b,h,i], c: f32[b,h,i,e], total: f32[b,h,i], every: f32[b,h,i], sparse: f32[b,h,i,e], shifted: f32[b,h,i] {
   let all = logsumexp[j](sum[d](q * k));
   mask i < rows;
   mask j < keys;
@@ -291,6 +309,8 @@ kernel f4(q: f32[b,h,i,d], k: f32[b,h,j,d], v: f32[b,h,j,e], rows: i32[b], keys:
   c = sum[j](sigmoid(s) * v);
   total = sum[j](sigmoid(s));
   every = all;
+  sparse = sum[j](sparsemax[j](s) * v);
+  shifted = iterate 3 { t[b,h,i] = 0.0 -> t[i: i + 1] + max[j](s) };
 }
 """, dict(q=R.f32(4, 2, 130, 8), k=R.f32(4, 2, 150, 8), v=R.f32(4, 2, 150, 5), rows=i32([130, 50, 0, 97]), keys=i32([10, 150, 70, 0])))
 def F4_rows_and_keys(q, k, v, rows, keys):
@@ -300,7 +320,7 @@ def F4_rows_and_keys(q, k, v, rows, keys):
     weight = np.where(kept, 1 / (1 + np.exp(-s)), 0)
     row = seen[..., 0]
     return dict(o=np.where(seen, softmax(s, -1, kept) @ v, 0), l=np.where(row, logsumexp(s, -1, kept), 0), c=np.where(seen, weight @ v, 0), total=np.where(row, weight.sum(-1), 0),
-                every=np.where(row, logsumexp(s), 0))
+                every=np.where(row, logsumexp(s), 0), sparse=np.where(seen, sparse_rows(s, kept) @ v, 0), shifted=np.where(row, shifted_sum(np.where(row, np.where(kept, s, -np.inf).max(-1), 0), kept), 0))
 
 
 # Queries, keys and values that are computed: projected, turned, scaled.
