@@ -61,7 +61,7 @@ namespace {
 class Bounds {
  public:
   Bounds(MaskView &mask, OpBuilder &b, Location loc, Value extent)
-      : mask(mask), b(b), loc(loc), extent(extent), low(arith::ConstantIndexOp::create(b, loc, 0)), high(extent) {}
+      : mask(mask), b(b), loc(loc), extent(extent), zero(arith::ConstantIndexOp::create(b, loc, 0)), low(zero), high(extent) {}
 
   Support run(Value keep) {
     bool exact = condition(keep, false);
@@ -71,9 +71,11 @@ class Bounds {
       Value negative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, beyond, integer(0));
       beyond = arith::SelectOp::create(b, loc, negative, arith::AddIOp::create(b, loc, beyond, size), beyond);
       low = arith::AddIOp::create(b, loc, low, arith::IndexCastOp::create(b, loc, b.getIndexType(), beyond));
-      low = arith::MinSIOp::create(b, loc, low, extent);
     }
-    return {low, arith::MaxSIOp::create(b, loc, low, high), exact, step, std::move(held)};
+    // Where nothing is left, within the extent as well: what a tile visits is made of all its rows' ranges.
+    high = arith::MaxSIOp::create(b, loc, zero, high);
+    if (low != zero) low = arith::MinSIOp::create(b, loc, low, high);
+    return {low, high, exact, step, std::move(held)};
   }
 
   int64_t step = 1;
@@ -446,7 +448,7 @@ class Bounds {
   MaskView &mask;
   OpBuilder &b;
   Location loc;
-  Value extent, low, high, phase;  // phase: of a class, a position of it
+  Value extent, zero, low, high, phase;  // phase: of a class, a position of it
   SmallVector<Value> held;
 };
 

@@ -28,6 +28,8 @@ class Masks:
         if not axes and (always or not rows):
             axes = [a for a in rows if a in "bhi"][:1]
         values = self.values.integers(low, max(high, low + 1), [self.extents[a] for a in axes])
+        if self.chance(0.15):                              # far outside
+            values = np.where(self.values.random(values.shape) < 0.3, self.values.choice([10**9, -10**9], values.shape), values)
         if not axes:
             name = self.scalar("i32", int(values))
             return name, int(values)

@@ -17,7 +17,8 @@
 // CHECK: memref.load %[[ID]]
 // CHECK: arith.cmpi sge
 // CHECK: %[[LOW:.*]] = arith.maxsi %c0{{.*}}, %[[FIRST]]#0
-// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: %[[FROM:.*]] = arith.minsi %[[LOW]],
+// CHECK: scf.for %{{.*}} = %[[FROM]] to
 // CHECK-NOT: memref.load %[[ID]]
 // CHECK-NOT: arith.select
 // CHECK: return

@@ -72,7 +72,8 @@ func.func @causal(%x: memref<4x64xf32>, %out: memref<4xf32>) {
 // CHECK: scf.for %[[I:.*]] =
 // CHECK: arith.extsi %[[W]] : i32 to i64
 // CHECK: %[[LOW:.*]] = arith.maxsi %c0
-// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: %[[FROM:.*]] = arith.minsi %[[LOW]],
+// CHECK: scf.for %{{.*}} = %[[FROM]] to
 func.func @window(%x: memref<4x64xf32>, %out: memref<4xf32>, %w: i32) {
   linalg.generic {indexing_maps = [#x, #o], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
   ^bb0(%a: f32, %acc: f32):
@@ -98,7 +99,8 @@ func.func @window(%x: memref<4x64xf32>, %out: memref<4xf32>, %w: i32) {
 // CHECK-DAG: memref.load %[[END]][%[[I]]]
 // CHECK-DAG: %[[LOW:.*]] = arith.maxsi %c0
 // CHECK-DAG: %[[HIGH:.*]] = arith.minsi %c64
-// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: %[[FROM:.*]] = arith.minsi %[[LOW]],
+// CHECK: scf.for %{{.*}} = %[[FROM]] to
 func.func @loaded(%x: memref<4x64xf32>, %first: memref<4xi32>, %end: memref<4xi32>, %out: memref<4xf32>) {
   linalg.generic {indexing_maps = [#x, #o, #o, #o], iterator_types = ["parallel", "reduction"]} ins(%x, %first, %end : memref<4x64xf32>, memref<4xi32>, memref<4xi32>) outs(%out : memref<4xf32>) {
   ^bb0(%a: f32, %f: i32, %e: i32, %acc: f32):
@@ -160,7 +162,8 @@ func.func @not_linear(%x: memref<64xf32>, %out: memref<f32>, %w: i32) {
 // What can be solved for the position bounds it too: |i - j| <= w, 2 * j <= i, j / 4 == i / 4.
 // CHECK-LABEL: func @absolute
 // CHECK: %[[LOW:.*]] = arith.maxsi %c0
-// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: %[[FROM:.*]] = arith.minsi %[[LOW]],
+// CHECK: scf.for %{{.*}} = %[[FROM]] to
 func.func @absolute(%x: memref<4x64xf32>, %out: memref<4xf32>, %w: i32) {
   %zero = arith.constant 0 : i32
   linalg.generic {indexing_maps = [#x, #o], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
@@ -206,7 +209,8 @@ func.func @multiple(%x: memref<4x64xf32>, %out: memref<4xf32>) {
 // CHECK-LABEL: func @chunk
 // CHECK: arith.muli %{{.*}}, %c4_i64
 // CHECK: %[[LOW:.*]] = arith.maxsi %c0
-// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: %[[FROM:.*]] = arith.minsi %[[LOW]],
+// CHECK: scf.for %{{.*}} = %[[FROM]] to
 func.func @chunk(%x: memref<4x64xf32>, %out: memref<4xf32>) {
   %four = arith.constant 4 : i32
   linalg.generic {indexing_maps = [#x, #o], iterator_types = ["parallel", "reduction"]} ins(%x : memref<4x64xf32>) outs(%out : memref<4xf32>) {
@@ -231,7 +235,8 @@ func.func @chunk(%x: memref<4x64xf32>, %out: memref<4xf32>) {
 // CHECK-SAME: %[[CENTER:[a-z0-9]+]]: memref<4xf32>
 // CHECK: arith.extf %{{.*}} : f32 to f64
 // CHECK: %[[LOW:.*]] = arith.maxsi %c0
-// CHECK: scf.for %{{.*}} = %[[LOW]] to
+// CHECK: %[[FROM:.*]] = arith.minsi %[[LOW]],
+// CHECK: scf.for %{{.*}} = %[[FROM]] to
 // CHECK: arith.cmpf ole
 func.func @real(%x: memref<4x64xf32>, %center: memref<4xf32>, %out: memref<4xf32>) {
   %two = arith.constant 2.0 : f32
