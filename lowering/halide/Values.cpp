@@ -164,6 +164,9 @@ using Arguments = const std::vector<Expr> &;
 Expr unsignedOf(Expr x) { return cast<uint32_t>(std::move(x)); }
 Expr wrapped(Expr x) { return cast<int>(std::move(x)); }
 
+// As an unsigned number of the same order: Halide moves terms of a comparison of i32 across it as if no difference overflowed.
+Expr ordered(Expr x) { return unsignedOf(std::move(x)) ^ cast<uint32_t>(Expr(0x80000000u)); }
+
 bool isFloat(Arguments a) { return a.back().type().is_float(); }
 
 const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators() {
@@ -200,12 +203,12 @@ const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators
       {"round",      [](Arguments a) { return mathRound(a[0]); }},
       {"sin",        [](Arguments a) { return mathSin(a[0]); }},
       {"cos",        [](Arguments a) { return mathCos(a[0]); }},
-      {"lt",         [](Arguments a) { return isFloat(a) ? strictLess(a[0], a[1]) : a[0] < a[1]; }},
-      {"le",         [](Arguments a) { return isFloat(a) ? strictLessEqual(a[0], a[1]) : a[0] <= a[1]; }},
-      {"gt",         [](Arguments a) { return isFloat(a) ? strictLess(a[1], a[0]) : a[0] > a[1]; }},
-      {"ge",         [](Arguments a) { return isFloat(a) ? strictLessEqual(a[1], a[0]) : a[0] >= a[1]; }},
-      {"eq",         [](Arguments a) { return isFloat(a) ? strictEqual(a[0], a[1]) : a[0] == a[1]; }},
-      {"ne",         [](Arguments a) { return isFloat(a) ? !strictEqual(a[0], a[1]) : a[0] != a[1]; }},
+      {"lt",         [](Arguments a) { return isFloat(a) ? strictLess(a[0], a[1]) : ordered(a[0]) < ordered(a[1]); }},
+      {"le",         [](Arguments a) { return isFloat(a) ? strictLessEqual(a[0], a[1]) : ordered(a[0]) <= ordered(a[1]); }},
+      {"gt",         [](Arguments a) { return isFloat(a) ? strictLess(a[1], a[0]) : ordered(a[0]) > ordered(a[1]); }},
+      {"ge",         [](Arguments a) { return isFloat(a) ? strictLessEqual(a[1], a[0]) : ordered(a[0]) >= ordered(a[1]); }},
+      {"eq",         [](Arguments a) { return isFloat(a) ? strictEqual(a[0], a[1]) : a[0].type().is_bool() ? a[0] == a[1] : ordered(a[0]) == ordered(a[1]); }},
+      {"ne",         [](Arguments a) { return isFloat(a) ? !strictEqual(a[0], a[1]) : a[0].type().is_bool() ? a[0] != a[1] : ordered(a[0]) != ordered(a[1]); }},
       {"not",        [](Arguments a) { return !a[0]; }},
       {"and",        [](Arguments a) { return a[0] && a[1]; }},
       {"or",         [](Arguments a) { return a[0] || a[1]; }},
