@@ -37,11 +37,11 @@ def like_q(t):
 
 
 def dense(quick):
-    """Lengths, with enough heads for some milliseconds."""
+    """Lengths, 1001 for one that fits no tile, with enough heads for some milliseconds."""
     for causal in (False, True):
         for size in (64, 128):
-            for length, heads in ((1024, 4),) if quick else ((512, 8), (1024, 8), (4096, 4), (16384, 1)):
-                if length == 16384 and (size != 64 or causal):
+            for length, heads in ((1024, 4),) if quick else ((512, 8), (1024, 8), (1001, 8), (4096, 4), (16384, 1)):
+                if length in (1001, 16384) and (size != 64 or causal):
                     continue
                 pairs = length * (length + 1) // 2 if causal else length * length
                 yield Case("dense", f"L {length} D {size}{' causal' if causal else ''}", "attend_causal" if causal else "attend", qkv(heads, length, size), like_q,

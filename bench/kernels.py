@@ -74,6 +74,7 @@ class Peaks:
         pages.madvise(mmap.MADV_HUGEPAGE)
         self.memory = torch.frombuffer(pages, dtype=torch.int64).fill_(1)
         self.pool = concurrent.futures.ThreadPoolExecutor(2)
+        self.compute()
 
     def compute(self):
         for kind, rounds in self.ROUNDS.items():
@@ -148,10 +149,12 @@ def one(case, dtype, threads, library, peaks, quick):
         return side
 
     sides = {name: timed(run) for name, run in runs.items()}
+    began = time.perf_counter()
     seconds = measure.alternate(1, sides, warm_up=0)
+    beside = (time.perf_counter() - began - sum(s[0] for s in seconds.values())) / len(sides)
     best = min(seconds[name][0] for name in peers)
     again = {name: side for name, side in sides.items() if name == "fovea" or seconds[name][0] < HOPELESS * best}
-    round_seconds = sum(seconds[name][0] + PAUSE for name in again)
+    round_seconds = sum(seconds[name][0] + beside for name in again)
     rounds = max(2, min(30, int((0.3 if quick else 2.0) / round_seconds)))
     for name, more in measure.alternate(rounds, again, warm_up=0).items():
         seconds[name] += more
@@ -171,9 +174,9 @@ def settings(case):
     return itertools.product(case.types, sorted({min(n, processors) for n in case.threads}))
 
 
-def prepare(every, quick):
+def prepare(chosen, every, quick):
     """Fills torch.compile's cache."""
-    wanted = ((case, dtype, threads, peer) for case in cases.cases(quick) for dtype, threads in settings(case) for peer in compiled_peers(case, quick).values() if peer.compiled)
+    wanted = ((case, dtype, threads, peer) for case in chosen for dtype, threads in settings(case) for peer in compiled_peers(case, quick).values() if peer.compiled)
     first, step = (int(n) for n in every.split("/"))
     for case, dtype, threads, peer in itertools.islice(wanted, first, None, step):
         torch.set_num_threads(threads)
@@ -194,15 +197,14 @@ def main():
     torch._dynamo.config.recompile_limit = 1000
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     warnings.filterwarnings("error", message=".*without torch.compile")
+    chosen = [case for case in cases.cases(options.quick) if options.part in (None, case.part)]
     with torch.inference_mode():
         if options.prepare:
-            return prepare(options.prepare, options.quick)
+            return prepare(chosen, options.prepare, options.quick)
         libraries = {torch.float32: Library(options.f32), torch.bfloat16: Library(options.bf16)}
         peaks = Peaks(options.peak)
         rows = []
-        for case in cases.cases(options.quick):
-            if options.part and case.part != options.part:
-                continue
+        for case in chosen:
             for dtype, threads in settings(case):
                 row = one(case, dtype, threads, libraries[dtype], peaks, options.quick)
                 rows.append(row)

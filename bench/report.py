@@ -30,7 +30,7 @@ def machine(results):
     if "kernels" in results:
         gflops, read = results["kernels"]["peaks"]["gflops"], results["kernels"]["peaks"]["read_gbs"]
         text += "; measured on one core: " + ", ".join(f"{PEAKS[kind]} {gflops[kind]:.0f} GFLOP/s" if gflops[kind] else f"no {PEAKS[kind]}" for kind in gflops)
-        text += "; memory read at " + ", ".join(f"{read[n]:.1f} GB/s by {n} thread{'s' * (int(n) > 1)}" for n in sorted(read))
+        text += "".join(f", memory read by {n} thread{'s' * (int(n) > 1)} {read[n]:.1f} GB/s" for n in sorted(read))
     return text
 
 
@@ -49,14 +49,23 @@ def share(row, peaks):
     return f"{100 * row['operations'] / seconds / 1e9 / gflops[kind] / threads:.0f} % {PEAKS[kind]}"
 
 
-def mean(rows):
-    return math.exp(sum(math.log(ratio(r)) for r in rows) / len(rows))
+def mean(numbers):
+    return math.exp(sum(map(math.log, numbers)) / len(numbers))
+
+
+def two_threads(rows):
+    """How many times as fast two threads are as one, of the cases that ran on both."""
+    times = {(r["name"], r["threads"]): r["fovea"]["minimum"] for r in rows}
+    faster = [times[name, 1] / seconds for (name, threads), seconds in times.items() if threads == 2 and (name, 1) in times]
+    return f"{mean(faster):.2f}" if faster else ""
 
 
 def kernels(k):
     texts, means = [], []
     for part, (title, goals) in PARTS.items():
         rows = [r for r in k["rows"] if r["part"] == part]
+        if not rows:
+            continue
         lines = []
         for r in rows:
             best = r["peers"][r["best_peer"]]
@@ -66,9 +75,10 @@ def kernels(k):
         texts.append(f"{title}\n\n" + grid(["kernel", "type", "threads", "ours min", "median", "of peak", "peer min", "median", "best peer", "faster, min", "median", "difference"], lines))
         for kind in sorted({r["type"] for r in rows}, reverse=True):
             same = [r for r in rows if r["type"] == kind]
-            means.append([f"{part}, {kind}", len(same), f"{mean(same):.2f}", f"{min(map(ratio, same)):.2f}", goals[kind]])
+            ratios = [ratio(r) for r in same]
+            means.append([f"{part}, {kind}", len(same), f"{mean(ratios):.2f}", f"{min(ratios):.2f}", goals[kind], two_threads(same)])
     return (f"Kernels against the best of {k['peer']}'s ways (milliseconds; faster = the peer's time / ours)\n\n" + "\n".join(texts) +
-            "\nGeometric means of what is faster, min\n\n" + grid(["part", "cases", "mean", "lowest", "goal"], means))
+            "\nGeometric means of what is faster, min\n\n" + grid(["part", "cases", "mean", "lowest", "goal", "ours, 2 threads to 1"], means))
 
 
 def model(m):
@@ -118,9 +128,10 @@ def plot_kernels(axis, k, colours):
             if not rows:
                 continue
             places = range(x, x + len(rows))
-            axis.bar(places, [ratio(r) - 1 for r in rows], 0.8, bottom=1, color=colours[kind])
-            axis.plot([x - 0.5, x + len(rows) - 0.5], [mean(rows)] * 2, color="#c0392b", linewidth=1.5)
-            axis.text(x + (len(rows) - 1) / 2, 0.99, f"{part} {kind}\nmean {mean(rows):.2f}", transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=9)
+            ratios = [ratio(r) for r in rows]
+            axis.bar(places, [r - 1 for r in ratios], 0.8, bottom=1, color=colours[kind])
+            axis.plot([x - 0.5, x + len(rows) - 0.5], [mean(ratios)] * 2, color="#c0392b", linewidth=1.5)
+            axis.text(x + (len(rows) - 1) / 2, 0.99, f"{part} {kind}\nmean {mean(ratios):.2f}", transform=axis.get_xaxis_transform(), ha="center", va="top", fontsize=9)
             ticks += [(p, r["name"] + (f", {r['threads']} thr." if part in ("dense", "decode") else "")) for p, r in zip(places, rows)]
             x += len(rows) + 1
     axis.axhline(1, color="black", linewidth=1)

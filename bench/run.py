@@ -1,6 +1,6 @@
 """Runs the side-by-side benchmarks; ./dev bench [--quick] [GROUP] calls it.
 
-    run.py [--quick] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model compile
+    run.py [--quick] [--part PART] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model compile
 
 In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
 Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes docs/performance.md and
@@ -19,6 +19,7 @@ import tempfile
 import measure
 
 GROUPS = ("kernels", "support", "model", "compile")
+PARTS = ("dense", "masks", "decode", "beyond")
 MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
 WORDS, BATCHES, THREADS = 10000, (64, 32, 256), 2  # the program's default batch first
 
@@ -40,7 +41,7 @@ def kernels(options):
         measure.checked([options.fovea, "compile", path(name + ".attn"), "-o", path(name + ".o")])
         measure.checked(["cc", "-shared", path(name + ".o"), "-o", path(name + ".so"), "-lm", "-pthread"])
     measure.checked(["cc", "-O2", "-ffp-contract=fast", "-shared", "-fPIC", source("peak.c"), "-o", path("peak.so")])
-    command = [sys.executable, source("kernels.py")] + ["--quick"] * options.quick
+    command = [sys.executable, source("kernels.py")] + ["--quick"] * options.quick + (["--part", options.part] if options.part else [])
     environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": path("inductor")}
     # Freed memory is kept, for both sides: large arrays would else be mapped and cleared again at every call.
     kept = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(64 << 20)}
@@ -149,6 +150,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=" ".join(GROUPS))
     parser.add_argument("--quick", action="store_true", help="few repeats, small sizes: to see that it works")
+    parser.add_argument("--part", choices=PARTS, help="of the kernels, only this part")
     parser.add_argument("--build", default=os.path.join(measure.ROOT, "build"))
     parser.add_argument("--output")
     parser.add_argument("--docs", action="store_true", help="also write docs/performance.md")
@@ -157,7 +159,7 @@ def main():
         if group not in GROUPS:
             parser.error(f"no group `{group}`; there are: {' '.join(GROUPS)}")
     groups = options.groups or list(GROUPS)
-    if options.docs and (options.quick or set(groups) != set(GROUPS)):
+    if options.docs and (options.quick or options.part or set(groups) != set(GROUPS)):
         parser.error("--docs needs a whole run")
     options.fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
     options.output = os.path.abspath(options.output or os.path.join(measure.ROOT, "build", "bench"))
