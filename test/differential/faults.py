@@ -1,6 +1,6 @@
 """Plants faults in the compiler, one at a time, and counts the random kernels until run.py finds each.
 
-    faults.py --build BUILD [--scratch FOLDER] [--only PART]
+    faults.py --build BUILD [--scratch FOLDER] [--only PATTERN]
 
 A copy of the sources is built in FOLDER (default BUILD/faults), then once more for each fault of the list below. A fault that is
 not found within 2,000 kernels, or whose kernel fails without it too, is a failure of the generator. Faults lie behind the front
@@ -33,6 +33,14 @@ FAULTS = [
           "    if (!a.pointwise) s = select(keep, s, emptyMaximum);"),
     Fault("a partial tile taken for a full one", "lowering/TileAttend.cpp",
           "arith::CmpIPredicate::slt, lastKey, keysSeen.outer", "arith::CmpIPredicate::slt, firstKey, keysSeen.outer"),
+    Fault("a sorted search off by one: of equals, the lower end is past the last", "lowering/Support.cpp",
+          "side == AtMost ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::sge", "arith::CmpIPredicate::sgt"),
+    Fault("a wrong phase of a stride", "lowering/Support.cpp", "if (c.form.coefficient < 0) phase = arith::SubIOp::create(b, loc, integer(0), phase);", ""),
+    Fault("a compact factor with one tap too few", "lowering/Support.cpp", "Value(math::FloorOp::create(b, loc, held))",
+          "Value(math::FloorOp::create(b, loc, arith::SubFOp::create(b, loc, held, real(1))))"),
+    Fault("a sum of factors taken for 0 where one of them is", "frontend/emit/Factors.cpp",
+          "apply(Op::Or, core::Type::Bool, core::Type::Bool, {scalar().conjunction(either[0])", "apply(Op::And, core::Type::Bool, core::Type::Bool, {scalar().conjunction(either[0])"),
+    Fault("a read one beyond an axis is proven to be inside", "frontend/emit/Inside.cpp", "  below.constant -= 1;\n  return", "  return"),
     Fault("a wrong edge of a tile: one key too many", "lowering/halide/Attend.cpp", "Expr keep = k < keys;", "Expr keep = k <= keys;"),
     Fault("a wrong tie: argmax takes the last of equals", "lowering/LoopBody.cpp", "  auto add = dyn_cast<arith::AddFOp>(copy);",
           "  if (auto c = dyn_cast<arith::CmpFOp>(copy); c && c.getPredicate() == arith::CmpFPredicate::OGT) c.setPredicate(arith::CmpFPredicate::OGE);\n"
@@ -107,7 +115,7 @@ def main():
     good = True
     found = []
     for fault in FAULTS:
-        if options.only not in fault.name:
+        if not re.search(options.only, fault.name):
             continue
         path = os.path.join(source, fault.file)
         with open(path) as file:
