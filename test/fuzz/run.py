@@ -72,7 +72,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0:detect_odr_violation=0")
+    # LLVM's libraries are not instrumented: what its allocators poison in our code, they do not free again in theirs.
+    os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0:detect_odr_violation=0:allow_user_poisoning=0")
     os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
     folder = os.path.join(options.build, "fuzz")
     os.makedirs(folder, exist_ok=True)
