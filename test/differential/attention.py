@@ -253,7 +253,7 @@ class Attention:
         if kind == "weights over their sum":
             name = self.name("fn_")
             body = self.pick("relu(x) / (0.01 + sum[n](relu(x)))", "{ let w = exp(x); w / sum[n](w) }", "{ let w = sigmoid(x); w / sum[n](w) }", "{ let w = x * x; w / (1 + sum[n](w)) }",
-                             "exp2(x) / (1 + sum[n](exp2(x)))", "{ let w = softplus(x); w * (1 / sum[n](w)) }")
+                             "exp2(x) / (1 + sum[n](exp2(x)))", "{ let w = softplus(x); w * (1 / (0.01 + sum[n](w))) }")
             self.function(f"fn {name}[n](x) {body if body[0] == '{' else f'= {body};'}")
             return node("f32", f"{name}[j]({s})")
         if kind == "log_softmax":
