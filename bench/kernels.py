@@ -115,7 +115,7 @@ def first_call(run, compiled):
     before = graphs()
     answer = run()
     if graphs() != before + compiled:
-        raise SystemExit(f"torch.compile made {graphs() - before} graphs where {int(compiled)} is wanted")
+        raise RuntimeError(f"torch.compile made {graphs() - before} graphs where {int(compiled)} is wanted")
     return answer
 
 
@@ -133,7 +133,15 @@ def one(case, dtype, threads, library, peaks, quick):
     peers = compiled_peers(case, quick)
     runs = {"fovea": library.prepare(case.kernel, inputs.values(), results), **{name: peer.prepare(inputs) for name, peer in peers.items()}}
     reference = outputs(next(iter(peers.values())).prepare(cast(inputs, torch.float32))())
-    differences = {name: difference(outputs(first_call(run, name != "fovea" and peers[name].compiled)), reference) for name, run in runs.items()}
+    differences, errors = {}, {}
+    for name in list(runs):
+        try:
+            differences[name] = difference(outputs(first_call(runs[name], name != "fovea" and peers[name].compiled)), reference)
+        except Exception as error:  # torch.compile's; the run goes on and fails at its end
+            if name == "fovea" or not peers[name].compiled:
+                raise
+            errors[name] = f"{type(error).__name__}: {error}"[:300]
+            del runs[name], peers[name]
     compilations = graphs()
 
     def timed(run):
@@ -165,7 +173,7 @@ def one(case, dtype, threads, library, peaks, quick):
     times = {name: measure.summary(s) for name, s in seconds.items()}
     return {"part": case.part, "name": case.name, "type": NAMES[dtype], "threads": threads, "fovea": times.pop("fovea"), "peers": times,
             "best_peer": min(times, key=lambda name: times[name]["minimum"]), "operations": case.operations(inputs) if case.operations else None,
-            "bytes": case.bytes(inputs) if case.bytes else None, "differences": differences, "tolerance": {"fovea": ours, "peers": theirs},
+            "bytes": case.bytes(inputs) if case.bytes else None, "differences": differences, "errors": errors, "tolerance": {"fovea": ours, "peers": theirs},
             "different": [name for name, d in differences.items() if not d <= (ours if name == "fovea" else theirs)]}
 
 
@@ -182,7 +190,10 @@ def prepare(chosen, every, quick):
         torch.set_num_threads(threads)
         torch._dynamo.reset()
         torch.manual_seed(0)
-        first_call(peer.prepare(cast(case.inputs(), dtype)), True)
+        try:
+            first_call(peer.prepare(cast(case.inputs(), dtype)), True)
+        except Exception:  # reported where it is measured
+            pass
 
 
 def main():

@@ -56,6 +56,7 @@ def kernels(options):
     result = json.loads(done.stdout)
     result["failures"] = [f"{r['part']}: {r['name']}, {r['type']}, {r['threads']} threads: {name} differs by {r['differences'][name]:.1e}"
                           for r in result["rows"] for name in r["different"]]
+    result["failures"] += [f"{r['part']}: {r['name']}, {r['type']}: {name}: {error}" for r in result["rows"] for name, error in r["errors"].items()]
     return result
 
 
