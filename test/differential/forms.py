@@ -140,7 +140,7 @@ class Forms:
         """A factor that is 0 but for an interval of `index`; the free indices of the rest are among `rows`."""
         kind = self.pick("compact factor", "compact factor", "condition as a factor", "if-else-0 factor", *(["product"] if depth else []))
         if kind == "product":
-            return node("f32", self.pick("({} * {})", "({} * {} * 0.5)"), self.factor(index, rows, depth - 1), self.factor(index, rows, 0))
+            return node("f32", self.pick("({} * {})", "({} * {} * 0.5)", "({} + {})", "({} - {})"), self.factor(index, rows, depth - 1), self.factor(index, rows, 0))
         self.note(kind)
         at = self.centre(self.some(rows, 1), self.extents[index])
         w = self.pick("1", "2", "0.75", "4.5")
