@@ -235,8 +235,8 @@ class Attention:
             kind = self.pick(*["softmax"] * 6, *["softmax1", "softmax with a sink", "softmax with a sink"], "hand-written softmax",
                              *(["softmax"] * 3 if huge else ["sigmoid attention", "squared relu", "weights over their sum", "weights over their sum", "weights times weights"]))
         else:
-            kind = self.pick("softmax", "softmax", "softmax1", "sparsemax", "entmax15", "sigmoid", "relu", "log_softmax", "hand-written softmax",
-                             "softmax with a sink", "iterated normaliser", *([] if huge else ["weights over their sum", "weights times weights"]))
+            kind = self.pick("softmax", "softmax", "softmax1", "sigmoid", "relu", "log_softmax", "hand-written softmax", "softmax with a sink",
+                             *([] if huge else ["sparsemax", "entmax15", "iterated normaliser", "weights over their sum", "weights times weights"]))
         self.note(kind)
         if kind == "sigmoid" or kind == "relu":
             return node("f32", f"{kind}({s})")
