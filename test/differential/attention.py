@@ -271,7 +271,7 @@ class Attention:
                 "{ let top = max(max[n](x), -3.4e38); let w = exp(x - top); w / (exp(sink - top) + sum[n](w)) }"))
             return node("f32", f"{name}[j]({s}, {{}})", self.random.choice(["0.5", self.real_tensor(self.some([a for a in rows if a in "bh"], 2))]))
         self.function(f"""fn {name}[n](x) {{
-  let (t, half) = iterate 20 {{ (t, half) = (max[n](x) - 1, 0.5) -> {{
+  let (t, half) = iterate 26 {{ (t, half) = (max[n](x) - 1, 0.5) -> {{
     let middle = t + half;
     (if sum[n](relu(x - middle)) >= 1 then middle else t, half / 2) }} }};
   relu(x - t)
