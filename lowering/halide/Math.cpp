@@ -107,7 +107,8 @@ Expr mathLog(Expr x) {
 
 Expr mathTanh(Expr x) {
   // E / (E + 2) with E = e^2|x| - 1 = 2^n (e^r - 1) + (2^n - 1), which loses nothing near 0. Beyond 10 it is 1.
-  Expr y = min(fromBits(magnitude(x)), 10.f) * 2.f;
+  // The clamp lets NaN through.
+  Expr a = fromBits(magnitude(x)), y = choose(strictLess(Expr(10.f), a), 10.f, a) * 2.f;
   Expr shifted = y * float(log2e) + roundingShift, n = strictSub(shifted, roundingShift);
   Expr r = y - n * 0.69314718f;
   Expr power = fromBits((bits(shifted) << 23) + 0x3f800000);

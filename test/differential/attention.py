@@ -188,6 +188,8 @@ class Attention:
             dot = node("f32", f"{{}} + sum[k]({{}} * {{}})", dot, self.real_tensor(["i", "k"]), self.real_tensor(["j", "k"]))
         # A softmax bears large scores; differences of them, as sparsemax takes, lose digits.
         scale = self.pick("rsqrt(|d|)", "rsqrt(|d|)", "0.5", "1", "6 * rsqrt(|d|)") if fusing else self.pick("rsqrt(|d|)", "0.5 * rsqrt(|d|)")
+        if self.extents["d"] == 0:  # 0 * inf is NaN, of which max takes either operand
+            scale = scale.replace("|d|", "1 + |d|")
         body = node("f32", f"({{}}) * {scale}", dot)
         if self.chance(0.1):
             self.note("temperature per head")
@@ -252,7 +254,8 @@ class Attention:
             return node("f32", f"softmax[j]({s}) * {{}}", other)
         if kind == "weights over their sum":
             name = self.name("fn_")
-            body = self.pick("relu(x) / (0.01 + sum[n](relu(x)))", "{ let w = exp(x); w / sum[n](w) }", "{ let w = sigmoid(x); w / sum[n](w) }", "{ let w = x * x; w / (1 + sum[n](w)) }",
+            square = ["{ let w = x * x; w / (1 + sum[n](w)) }"] if "scores of minus infinity" not in self.features else []  # inf / inf
+            body = self.pick("relu(x) / (0.01 + sum[n](relu(x)))", "{ let w = exp(x); w / sum[n](w) }", "{ let w = sigmoid(x); w / sum[n](w) }", *square,
                              "exp2(x) / (1 + sum[n](exp2(x)))", "{ let w = softplus(x); w * (1 / (0.01 + sum[n](w))) }")
             self.function(f"fn {name}[n](x) {body if body[0] == '{' else f'= {body};'}")
             return node("f32", f"{name}[j]({s})")

@@ -80,7 +80,7 @@ class Forms:
         self.state((), f"mask l < {length};")
         page, s = self.name("x"), self.name("x")
         self.state((page,), f"let {page}[b,l] = {pages}[n: l / |s|];")
-        self.state((s,), f"score {s} = sum[d]({q} * {k}[p: {page}, s: l % |s|]) * rsqrt(|d|);")
+        self.state((s,), f"score {s} = sum[d]({q} * {k}[p: {page}, s: l % |s|]) * rsqrt(0.01 + |d|);")
         self.note("gather")
         self.note("softmax")
         self.result(self.pick("f32", storage), ["b", "h", "e"], node("f32", f"sum[l](softmax[l]({s}) * {v}[p: {page}, s: l % |s|])"))
@@ -99,7 +99,7 @@ class Forms:
         if self.chance(0.3):
             self.state((), "mask r < y or (r == y and c <= x);")
         s = self.name("x")
-        self.state((s,), f"score {s} = sum[d]({q} * {k}) * rsqrt(|d|);")
+        self.state((s,), f"score {s} = sum[d]({q} * {k}) * rsqrt(0.01 + |d|);")
         self.note("softmax over two indices")
         self.note("reduction over two indices")
         kind = self.pick("softmax", "softmax1")

@@ -79,13 +79,14 @@ def M4_infinite_queries_and_keys(q, k, v):
 
 # The same in tiles: 0 * inf and inf - inf in a dot product are NaN, and so is all that reads it. A product of no features is 0, 1 / sqrt(0) is not.
 @case("""
-kernel m4(q: f32[i,d], k: f32[j,d], v: f32[j,e], sink: f32[i]) -> o: f32[i,e], l: f32[i], a: f32[i,e], b: f32[i,e] {
+kernel m4(q: f32[i,d], k: f32[j,d], v: f32[j,e], sink: f32[i]) -> o: f32[i,e], l: f32[i], a: f32[i,e], b: f32[i,e], c: f32[i,e] {
   score s = sum[d](q * k) * rsqrt(|d|);
   o = sum[j](softmax[j](s) * v);
   l = logsumexp[j](s);
   let m = max(max[j](s), sink);
   a = sum[j](exp(s - m) / (sum[j](exp(s - m)) + exp(sink - m)) * v);
   b = sum[j](sigmoid(s) * v);
+  c = sum[j](softmax[j](5 * tanh(s / 5)) * v);
 }
 """, dict(q=placed(R.f32(70, 8), ((2, 3), INF), ((60, 0), -INF)), k=placed(R.f32(150, 8), ((140, 3), 0)), v=R.f32(150, 3), sink=placed(R.f32(70), (5, -INF))),
       dict(q=placed(f32(abs(R.f32(7, 8).value)), ((2, 3), INF)), k=placed(f32(-abs(R.f32(70, 8).value)), ((50, 0), -INF)), v=R.f32(70, 3), sink=R.f32(7)),
@@ -95,7 +96,8 @@ def M4_infinities_in_tiles(q, k, v, sink):
     m = np.maximum(s.max(1), -3.4e38)
     with_sink = np.maximum(s.max(1), sink)[:, None]
     z = np.exp(s - with_sink)
-    return dict(o=by_the_formula(s) @ v, l=m + np.log(np.exp(s - m[:, None]).sum(1)), a=z / (z.sum(1, keepdims=True) + np.exp(sink[:, None] - with_sink)) @ v, b=1 / (1 + np.exp(-s)) @ v)
+    return dict(o=by_the_formula(s) @ v, l=m + np.log(np.exp(s - m[:, None]).sum(1)), a=z / (z.sum(1, keepdims=True) + np.exp(sink[:, None] - with_sink)) @ v, b=1 / (1 + np.exp(-s)) @ v,
+                c=by_the_formula(5 * np.tanh(s / 5)) @ v)
 
 
 # At a point that no row visits, neither infinities nor NaN matter; in another batch or head they never do.
