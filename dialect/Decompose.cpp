@@ -1,5 +1,6 @@
 // The meaning of every attn op, as plain linalg that materialises each step. The oracle runs nothing else.
 #include "dialect/Attn.h"
+#include "dialect/Mark.h"
 
 #include "mlir/Dialect/Utils/StructuredOpsUtils.h"
 #include "mlir/IR/IRMapping.h"
@@ -15,6 +16,7 @@ constexpr double lowest = -3.4e38;  // the prelude's stand-in for "no score yet"
 struct Decomposer {
   RewriterBase &b;
   Location loc;
+  Operation *from;
 
   Value real(Type type, double value) { return arith::ConstantOp::create(b, loc, FloatAttr::get(type, value)); }
 
@@ -38,8 +40,8 @@ struct Decomposer {
     maps.push_back(output);
     SmallVector<utils::IteratorType> iterators(output.getNumDims(), utils::IteratorType::reduction);
     for (AffineExpr result : output.getResults()) iterators[cast<AffineDimExpr>(result).getPosition()] = utils::IteratorType::parallel;
-    return linalg::GenericOp::create(b, loc, TypeRange{init.getType()}, inputs, ValueRange{init}, maps, iterators,
-                                     [&](OpBuilder &builder, Location, ValueRange arguments) {
+    auto made = linalg::GenericOp::create(b, loc, TypeRange{init.getType()}, inputs, ValueRange{init}, maps, iterators,
+                                          [&](OpBuilder &builder, Location, ValueRange arguments) {
       SmallVector<Value> scalars;
       unsigned next = 0;
       for (const Operand &operand : operands) {
@@ -53,7 +55,9 @@ struct Decomposer {
         scalars.push_back(tensor::ExtractOp::create(builder, loc, operand.tensor, position));
       }
       linalg::YieldOp::create(builder, loc, body(builder, scalars, arguments.back()));
-    }).getResult(0);
+    });
+    if (output.getNumResults() < output.getNumDims()) copyMark(from, made);
+    return made.getResult(0);
   }
 
   Value evaluate(OpBuilder &builder, AffineExpr e, ArrayRef<Value> dims) {
@@ -279,7 +283,7 @@ SmallVector<AffineMap> mapsOf(ArrayAttr attribute) {
 
 LogicalResult decompose(RewriterBase &rewriter, Operation *op) {
   rewriter.setInsertionPoint(op);
-  Decomposer d{rewriter, op->getLoc()};
+  Decomposer d{rewriter, op->getLoc(), op};
   if (auto score = dyn_cast<ScoreOp>(op)) {
     rewriter.replaceOp(op, d.score(score.getInputs(), mapsOf(score.getIndexingMaps()), score.getInit(), score.getBody().front(), score.getPointwise()));
   } else if (auto normalise = dyn_cast<NormaliseOp>(op)) {

@@ -15,7 +15,7 @@ const char *Elaborator::typeName(NodeId node) const { return b.type(node) == Typ
 NodeId Elaborator::value(const Expr *expr, Scope &scope) {
   if (!stackLeft()) return none;
   Place before = b.place;
-  b.place = sources.place(expr->range);
+  b.place = sources.place(visible(expr->range));
   NodeId result = none;
   switch (expr->kind) {
   case Expr::Integer: result = b.integer(expr->integer); break;
@@ -44,7 +44,7 @@ NodeId Elaborator::value(const Expr *expr, Scope &scope) {
 Elaborator::Nodes Elaborator::values(const Expr *expr, Scope &scope) {
   if (!stackLeft()) return {};
   Place before = b.place;
-  b.place = sources.place(expr->range);
+  b.place = sources.place(visible(expr->range));
   Nodes result;
   switch (expr->kind) {
   case Expr::Tuple:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 namespace fovea {
 
@@ -77,7 +78,9 @@ NodeId Builder::strip(NodeId value, const std::vector<NodeId> &masks) {
     }
     if (n.args == node(id).args) continue;
     n.free.clear();
+    Place before = std::exchange(place, n.place);  // it is what is written there
     now[id] = intern(std::move(n));
+    place = before;
   }
   return get(value);
 }

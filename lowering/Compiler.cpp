@@ -2,6 +2,7 @@
 
 #include "dialect/Attn.h"
 #include "frontend/emit/Emit.h"
+#include "lowering/Count.h"
 #include "lowering/KernelInterface.h"
 #include "lowering/ModelInterface.h"
 #include "lowering/ObjectCode.h"
@@ -49,10 +50,12 @@ struct Unit {
       return success();
     });
     module = ModuleOp::create(UnknownLoc::get(context.get()));
-    const leaf::TargetInfo *row = options.target == "host" ? leaf::bestTarget(leaf::hostFeatures()) : leaf::findTarget(options.target);
+    const leaf::TargetInfo *row = isHost() ? leaf::bestTarget(leaf::hostFeatures()) : leaf::findTarget(options.target);
+    if (options.counting()) countIn(*module);
     if (row) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row->name));
   }
 
+  bool isHost() const { return options.target == "host" || options.target == "host-count"; }
   bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
 
   // A kernel, specialised for the extents that its constraints list (rule K5).
@@ -80,6 +83,12 @@ struct Unit {
   }
 
   func::FuncOp emitFunction(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
+    func::FuncOp function = emitFitting(f, name, files, contiguous);
+    if (function && options.countOnly) function->setAttr("attn.parameters", IntegerAttr::get(IntegerType::get(context.get(), 64), f.parameters.size()));
+    return function;
+  }
+
+  func::FuncOp emitFitting(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
     EmitOptions emitOptions;
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
@@ -133,15 +142,27 @@ struct Unit {
       if (options.form == Form::Fused) return out.text = print(*module), true;
     }
     Machine machine;
-    if (!machineFor(options.target, machine)) {
+    if (!machineFor(isHost() ? "host" : options.target, machine)) {
       message = "target `" + options.target + "` is not supported yet";
       return false;
     }
     if (!oracle()) {
       if (!run(buildSchedulePipeline)) return false;
+      collectAttends(*module, out.decisions);
       if (options.form == Form::Schedule) return out.text = print(*module), true;
     }
+    if (!oracle()) {
+      if (!run(buildLoopsPipeline)) return false;
+      collectCounts(*module, out.decisions);
+      if (options.countOnly) {
+        if (!run(buildCountOnlyPipeline)) return false;
+        module->walk([&](func::FuncOp function) {
+          if (auto read = function->getAttrOfType<DenseI64ArrayAttr>("attn.reads")) out.reads.assign(read.asArrayRef().begin(), read.asArrayRef().end());
+        });
+      }
+    }
     if (!run(oracle() ? buildOraclePipeline : buildHostPipeline)) return false;
+    if (options.counting()) addCounterTable(*module);
     if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
       for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
     if (!finish()) return false;
@@ -169,7 +190,10 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
     if (!unit.emitKernel(*kernel, files)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
     for (const core::Function *kernel : kernels) {
-      std::optional<Descriptor> descriptor = describe(*kernel, unit.message);
+      core::Function checked = *kernel;
+      if (options.countOnly)  // what is sorted need not be there
+        for (core::Tensor &t : checked.tensors) t.sorted = false;
+      std::optional<Descriptor> descriptor = describe(checked, unit.message);
       if (!descriptor) return false;
       addKernelInterface(*unit.module, *kernel, kernel->name, descriptor->words, descriptor->strings);
     }
@@ -179,6 +203,7 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
 }
 
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
+  if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);

@@ -3,6 +3,7 @@
 #define FOVEA_LOWERING_COMPILER_H
 
 #include "frontend/Core.h"
+#include "lowering/Decisions.h"
 
 #include <functional>
 #include <map>
@@ -18,6 +19,8 @@ struct CompileOptions {
   Form form = Form::Object;
   enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
   bool quick = false;        // compile fast, run slowly
+  bool countOnly = false;    // of target host-count: only what decides the counts
+  bool counting() const { return target == "host-count" && arithmetic == Compiled; }
 };
 
 // What one compilation gives: text for the text forms, else host code and the leaves that it calls.
@@ -25,6 +28,8 @@ struct Compiled {
   std::string text;
   std::string code;                 // an object file's contents
   std::vector<std::string> leaves;  // specifications for fovea-leaf (lowering/halide/LeafSpec.h)
+  Decisions decisions;
+  std::vector<int64_t> reads;       // countOnly, of one kernel: the parameters whose values decide the counts
 };
 
 // Compiles kernels into one unit. A failure leaves one sentence in `error`; `internal` says that it is our fault.

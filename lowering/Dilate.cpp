@@ -1,6 +1,7 @@
 // attn-dilate: an attend whose keys are every c-th one ((i - j) % c == 0) becomes a loop over the residue classes of its rows. What the
 // rows of one class see is dense: a view of every c-th row and key, on which the rest of the mask is what is left (rule M5).
 #include "dialect/Attn.h"
+#include "lowering/Count.h"
 #include "lowering/Passes.h"
 #include "lowering/Support.h"
 
@@ -44,7 +45,9 @@ class Dilation {
   explicit Dilation(attn::AttendOp op) : op(op), b(op), loc(op.getLoc()), body(&op.getBody().front()), row(op.getDimension("row")), key(op.getDimension("key")) {}
 
   bool run() {
-    if (!find(cast<attn::YieldOp>(body->getTerminator()).getKeep()) || !isStrided(key) || (rowFactor && !isStrided(row))) return false;
+    Value keep = cast<attn::YieldOp>(body->getTerminator()).getKeep();
+    if (!find(keep) || !isStrided(key) || (rowFactor && !isStrided(row))) return false;
+    if (auto counting = Counting::of(op)) counting->note(condition, 0, {.step = by});
     Value size = constant(by), terms = constant(0);
     for (auto [factor, term] : rest) {
       Value v = arith::ExtSIOp::create(b, loc, b.getI64Type(), outside(term));
@@ -116,6 +119,7 @@ class Dilation {
       return find(both.getRhs());
     }
     place++;
+    condition = keep.getLoc();
     auto compare = keep.getDefiningOp<arith::CmpIOp>();
     return compare && understand(compare);
   }
@@ -197,7 +201,7 @@ class Dilation {
 
   attn::AttendOp op;
   OpBuilder b;
-  Location loc;
+  Location loc, condition = loc;
   Block *body;
   int64_t row, key, by = 0, keyFactor = 0, rowFactor = 0, place = 0;
   SmallVector<std::pair<int64_t, Value>> rest;

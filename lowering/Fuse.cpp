@@ -2,6 +2,7 @@
 // memory (rule F4). A logsumexp of the same scores becomes its second output. Pointwise weights need no attn.normalise; their total is
 // the second output. The last rounding into a result joins it too.
 #include "dialect/Attn.h"
+#include "dialect/Mark.h"
 #include "lowering/LeafExpression.h"
 #include "lowering/Passes.h"
 
@@ -209,6 +210,7 @@ struct Fuser {
       rewriter.eraseOp(attend);
       return false;
     }
+    copyMark(aggregate, attend);
     rewriter.replaceOp(out.copy ? out.copy.getOperation() : aggregate.getOperation(), attend.getResult(0));
     if (second) rewriter.replaceOp(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation(), attend.getResult(1));
     return true;

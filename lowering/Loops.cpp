@@ -2,6 +2,7 @@
 // (rule M5); what cannot be bounded is tested per point. One dimension becomes vectors where the body allows it; the outer parallel
 // loops are flattened into blocks of enough work.
 #include "dialect/Attn.h"
+#include "lowering/Count.h"
 #include "lowering/LoopBody.h"
 #include "lowering/Passes.h"
 #include "lowering/Support.h"
@@ -15,6 +16,8 @@
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
+#include <functional>
+
 using namespace mlir;
 
 namespace fovea {
@@ -23,6 +26,7 @@ namespace {
 constexpr int64_t pointsPerBlock = 16384;  // a block of a parallel loop has at least about so many points: some 10 us of work
 constexpr int64_t mostAccumulators = 4;    // vectors that one loop adds to side by side: enough to hide the latency of an addition
 constexpr int64_t leastLanes = 4;          // shorter dimensions stay scalar
+constexpr int64_t fewPoints = 16;          // bounds of shorter loops spare less than vectors do
 
 bool inExactRows(Operation *op) {
   auto function = op->getParentOfType<func::FuncOp>();
@@ -51,6 +55,7 @@ class LoopNest {
       extents.push_back(ShapedType::isDynamic(known) ? getValueOrCreateConstantIndexOp(b, loc, range.size) : constant(known));
     for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
       (kind == utils::IteratorType::parallel ? parallel : reduced).push_back(d);
+    if (auto marked = Counting::of(op); marked && (marked->masked() || keep())) counting = marked;
     if (op->hasAttr("attn.window") && window()) return op->erase();
     chooseVectors();
     SmallVector<unsigned> outer(parallel);
@@ -70,19 +75,39 @@ class LoopNest {
 
   void chooseVectors() {
     if (!machineLanes) return;
-    if (!parallel.empty() && fits(parallel.back())) {
-      inner = parallel.back();
-      lanes = lanesFor(*inner);
-      return;
-    }
+    const bool bounds = !parallel.empty() && losesBounds(parallel.back());
+    if ((!bounds && alongParallel()) || alongOneReduced()) return;
+    // Lanes visit more than steps save, unless these are longer.
+    if (bounds && llvm::none_of(reduced, [&](unsigned d) { return stepAlong(d) >= machineLanes; })) alongParallel();
+  }
+
+  bool alongParallel() {
+    if (parallel.empty() || !fits(parallel.back())) return false;
+    inner = parallel.back();
+    lanes = lanesFor(*inner);
+    return true;
+  }
+
+  bool alongOneReduced() {
     for (unsigned d : llvm::reverse(reduced))
-      if (fits(d) && !skips(d)) {
+      if (stepAlong(d) < leastLanes && fits(d)) {
         reduced.erase(llvm::find(reduced, d));
         reduced.push_back(d);  // innermost
         alongReduced = true;
         lanes = lanesFor(d);
-        return;
+        return true;
       }
+    return false;
+  }
+
+  // Whether vectors along a dimension lose the bounds of a long loop: conditions that vary over both of them.
+  bool losesBounds(unsigned d) {
+    std::function<bool(Value)> ties = [&](Value condition) {
+      if (auto both = condition.getDefiningOp<arith::AndIOp>()) return ties(both.getLhs()) || ties(both.getRhs());
+      return body.dependsOn(condition, d) &&
+             llvm::any_of(reduced, [&](unsigned r) { return (ShapedType::isDynamic(ranges[r]) || ranges[r] > fewPoints) && body.dependsOn(condition, r); });
+    };
+    return keep() && ties(keep());
   }
 
   bool fits(unsigned d) { return (ShapedType::isDynamic(ranges[d]) || ranges[d] >= leastLanes) && body.vectorises(d); }
@@ -194,6 +219,7 @@ class LoopNest {
 
   void reducePoint() {
     if (reduced.empty()) return body.store(body.compute(body.loadOutputs()));
+    count(Count::Rows, width = constant(1));
     body.store(boundedLoops(0, reduced.size(), body.loadOutputs(), [&](ValueRange accumulators) { return body.compute(accumulators); }));
   }
 
@@ -211,6 +237,8 @@ class LoopNest {
       accumulators.append(body.loadOutputs());
     }
     size_t each = accumulators.size() / count;
+    width = valid ? Value(arith::MinSIOp::create(b, loc, valid, constant(lanes))) : constant(count * lanes);
+    this->count(Count::Rows, width);
     SmallVector<Value> results = boundedLoops(0, reduced.size(), accumulators, [&](ValueRange carried) {
       SmallVector<Value> next;
       for (int64_t k = 0; k < count; k++) {
@@ -233,8 +261,10 @@ class LoopNest {
     SmallVector<Value> start = body.identity(first), accumulators;
     const size_t each = start.size();
     for (int64_t k = 0; k < mostAccumulators; k++) accumulators.append(start);
+    count(Count::Rows, width = constant(1));
     SmallVector<Value> results = boundedLoops(0, reduced.size() - 1, accumulators, [&](ValueRange carried) {
       Support range = supportAlong(dim, /*steps=*/false);
+      countPoints(range);
       body.hold(range.held);
       SmallVector<Value> all = chunks(dim, mostAccumulators, range.low, range.high, carried, [&](Value at, int64_t count, Value valid, ValueRange c) {
         SmallVector<Value> next(c);
@@ -265,6 +295,7 @@ class LoopNest {
   SmallVector<Value> boundedLoops(unsigned k, unsigned end, ValueRange accumulators, function_ref<SmallVector<Value>(ValueRange)> innermost) {
     if (k == end) return innermost(accumulators);
     Support range = supportAlong(reduced[k], /*steps=*/true);
+    if (k + 1 == end && !alongReduced) countPoints(range);
     body.hold(range.held);
     SmallVector<Value> results = loop(range.low, range.high, range.step, accumulators, [&](Value at, ValueRange carried) {
       body.positions[reduced[k]] = at;
@@ -275,11 +306,25 @@ class LoopNest {
     return results;
   }
 
+  // ---- counters of target host-count
+
+  void count(Count what, Value amount) {
+    if (counting) counting->add(b, loc, what, amount);
+  }
+  // The points of the innermost loop, at as many rows as run side by side.
+  void countPoints(const Support &range) {
+    if (!counting) return;
+    Value visited = arith::SubIOp::create(b, loc, range.high, range.low);
+    if (range.step > 1) visited = arith::CeilDivUIOp::create(b, loc, visited, constant(range.step));
+    count(Count::Points, arith::MulIOp::create(b, loc, width, visited));
+  }
+
   // The body's mask as seen from the loops entered so far.
   struct View final : MaskView {
+    LoopNest &nest;
     LoopBody &body;
     unsigned dim;
-    View(LoopBody &body, unsigned dim) : body(body), dim(dim) {}
+    View(LoopNest &nest, unsigned dim) : nest(nest), body(nest.body), dim(dim) {}
     bool isPosition(Value v) override {
       auto cast = v.getDefiningOp<arith::IndexCastOp>();
       auto index = (cast ? cast.getIn() : v).getDefiningOp<linalg::IndexOp>();
@@ -291,6 +336,12 @@ class LoopNest {
     bool isAvailable(Value v) override { return body.isAvailable(v, dim); }
     Value at(Value v, Value position) override { return body.at(v, dim, position); }
     bool holds(Value v) override { return body.holds(v); }
+    void became(Value condition, const Became &what) override {
+      if (!nest.counting) return;
+      SmallVector<utils::IteratorType> iterators = nest.op.getIteratorTypesArray();
+      unsigned number = llvm::count(ArrayRef(iterators).take_front(dim), utils::IteratorType::reduction);
+      nest.counting->note(condition.getLoc(), number, what);
+    }
   };
 
   // What the op's mask is; null if it has none.
@@ -303,14 +354,13 @@ class LoopNest {
   Support supportAlong(unsigned dim, bool steps) {
     Value mask = keep();
     if (!mask) return {constant(0), extents[dim], true};
-    View view(body, dim);
+    View view(*this, dim);
     return supportOf(view, b, loc, mask, extents[dim], steps);
   }
 
-  // Whether only few positions of each vector would be visited.
-  bool skips(unsigned dim) {
-    View view(body, dim);
-    return keep() && stepOf(view, keep()) >= leastLanes;
+  int64_t stepAlong(unsigned dim) {
+    View view(*this, dim);
+    return keep() ? stepOf(view, keep()) : 1;
   }
 
   linalg::LinalgOp op;
@@ -323,6 +373,8 @@ class LoopNest {
   SmallVector<unsigned> parallel, reduced;
   std::optional<unsigned> inner;       // a parallel dimension that is looped over inside a block
   bool alongReduced = false;           // the last of `reduced` becomes vectors
+  std::optional<Counting> counting;    // a reduction under a mask, for target host-count
+  Value width;                         // points of the parallel dimensions that are reduced side by side, where that is counted
   int64_t lanes = 0;                   // of the dimension that becomes vectors; 0: none does
 };
 

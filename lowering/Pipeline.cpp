@@ -86,7 +86,7 @@ void buildSchedulePipeline(OpPassManager &pm) {
   pm.addPass(createSchedulePass());            // a schedule on every attend
 }
 
-void buildHostPipeline(OpPassManager &pm) {
+void buildLoopsPipeline(OpPassManager &pm) {
   pm.addPass(createDecomposeUnfusedPass());    // what was not fused
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -98,6 +98,14 @@ void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createTileAttendPass());          // attend -> scf around leaves
   pm.addPass(createTileContractPass());        // matrix products with weights -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support
+}
+
+void buildCountOnlyPipeline(OpPassManager &pm) {
+  pm.addPass(createCountOnlyPass());           // what decides the counts
+  pm.addPass(createCanonicalizerPass());
+}
+
+void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createMathPass());                // elementary functions -> arithmetic
   pm.addPass(createLoopInvariantCodeMotionPass());
   pm.addPass(createArenaPass());               // temporaries of a loop's body

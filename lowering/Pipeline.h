@@ -11,6 +11,8 @@ void registerDialects(mlir::DialectRegistry &registry);
 
 void buildFusePipeline(mlir::OpPassManager &pm);      // attn + linalg on tensors -> fused (`--emit=fused`)
 void buildSchedulePipeline(mlir::OpPassManager &pm);  // -> with schedules (`--emit=schedule`)
+void buildLoopsPipeline(mlir::OpPassManager &pm);     // -> scf loops on buffers
+void buildCountOnlyPipeline(mlir::OpPassManager &pm); // of those, what decides the counts of target host-count
 void buildHostPipeline(mlir::OpPassManager &pm);      // -> the LLVM dialect
 void buildOraclePipeline(mlir::OpPassManager &pm);    // attn + linalg -> the LLVM dialect by upstream passes alone
 

@@ -87,8 +87,18 @@ class Bounds {
 
   // Whether what was found is all that the condition, or its contrary, says.
   bool condition(Value keep, bool contrary) {
+    // Told are the conditions that the mask is the conjunction of; not their parts.
+    bool told = telling && !keep.getDefiningOp<arith::AndIOp>();
+    if (told) telling = false;
+    Value lowBefore = low, highBefore = high;
+    int64_t stepBefore = step;
     bool all = part(keep, contrary);
     if (all && !contrary) held.push_back(keep);
+    if (told) {
+      telling = true;
+      bool stepped = step != stepBefore;
+      mask.became(keep, {!stepped && low != lowBefore, !stepped && high != highBefore, std::exchange(searched, false), stepped ? step : 1, !all});
+    }
     return all;
   }
 
@@ -126,12 +136,16 @@ class Bounds {
     condition(def->getOperand(1), contrary);
     held.truncate(known);
     steps = stepped;
+    if ((l == wholeLow && h == wholeHigh) || (low == wholeLow && high == wholeHigh)) {  // one is true anywhere
+      low = wholeLow, high = wholeHigh;
+      return false;
+    }
     Value none = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, l, h), noOther = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, low, high);
     auto join = [&](Value one, Value other, Value joined) {
       return arith::SelectOp::create(b, loc, none, other, Value(arith::SelectOp::create(b, loc, noOther, one, joined)));
     };
-    low = join(l, low, arith::MinSIOp::create(b, loc, l, low));
-    high = join(h, high, arith::MaxSIOp::create(b, loc, h, high));
+    if (l != low) low = join(l, low, arith::MinSIOp::create(b, loc, l, low));
+    if (h != high) high = join(h, high, arith::MaxSIOp::create(b, loc, h, high));
     return false;
   }
 
@@ -241,6 +255,7 @@ class Bounds {
   // positions, so that what it finds depends on the bound alone: rows of one segment find it where the row before did.
   void search(Value v, Side side, Value bound) {
     Value none = arith::ConstantIndexOp::create(b, loc, 0), one = arith::ConstantIndexOp::create(b, loc, 1), two = arith::ConstantIndexOp::create(b, loc, 2);
+    searched = true;
     Value place = mask.guess();
     SmallVector<Value> range{none, extent};
     Value first;
@@ -450,6 +465,8 @@ class Bounds {
   Location loc;
   Value extent, zero, low, high, phase;  // phase: of a class, a position of it
   SmallVector<Value> held;
+  bool telling = true;    // not within a condition
+  bool searched = false;  // by the condition that is looked at
 };
 
 }  // namespace

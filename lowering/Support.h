@@ -10,6 +10,14 @@
 
 namespace fovea {
 
+// What a condition of a mask became for one index.
+struct Became {
+  bool lower = false, upper = false;  // it bounds the index's loop
+  bool searched = false;              // for the elements of a sorted tensor
+  int64_t step = 1;                   // of that loop
+  bool tested = false;                // at each position visited, too
+};
+
 // How the mask of an op is seen from where its bounds are wanted.
 struct MaskView {
   virtual ~MaskView() = default;
@@ -21,6 +29,7 @@ struct MaskView {
   virtual mlir::Value at(mlir::Value v, mlir::Value position) = 0;  // such a value, computed with the index at `position`
   virtual bool holds(mlir::Value) { return false; }   // a condition that bounds of loops around see to
   virtual mlir::Value guess() { return {}; }          // memref<index>: where a search ended the last time; null: it is the only one
+  virtual void became(mlir::Value, const Became &) {} // told of each condition of the mask
 };
 
 // Whether a buffer's elements do not decrease along its last axis: an argument declared `sorted` (attn.sorted), perhaps through views.

@@ -3,6 +3,7 @@
 // supports of the block's rows (Support.h) bound it, and tell full tiles from partial ones (rule M5).
 // Keys are packed once, transposed, in blocks; values only where their rows do not fill whole panels.
 #include "dialect/Attn.h"
+#include "lowering/Count.h"
 #include "lowering/GroupHeads.h"
 #include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
@@ -50,6 +51,7 @@ class Tiler {
     auto yield = cast<attn::YieldOp>(body->getTerminator());
     Attribute constant;
     bool unmasked = matchPattern(yield.getKeep(), m_Constant(&constant));
+    if (counting = Counting::of(op); counting && unmasked && !counting->masked()) counting.reset();
 
     // Leaves.
     leaf::LeafSpec full = leafSpec(), partial = leafSpec();
@@ -346,6 +348,9 @@ class Tiler {
       memref::StoreOp::create(t.b, t.loc, t.constant64(0), place, ValueRange{});
       return place;
     }
+    void became(Value condition, const Became &what) override {
+      if (t.counting) t.counting->note(condition.getLoc(), 0, what);
+    }
   };
 
   // A value of the body that depends on neither key nor dot product, at the current row.
@@ -369,7 +374,10 @@ class Tiler {
     bool byRow = row >= 0 && names.varies(keep), byInner = inner >= 0 && names.dependsOn(keep, inner);
     Value none = constant64(0);
     auto union_ = [&](ValueRange so, Visited s) -> SmallVector<Value> {
-      return {arith::MinSIOp::create(b, loc, so[0], s.low), arith::MaxSIOp::create(b, loc, so[1], s.high), arith::MaxSIOp::create(b, loc, so[2], s.inner),
+      // A row that visits nothing has its bounds anywhere: it must not widen those of the others.
+      Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, s.low, s.high);
+      Value low = arith::SelectOp::create(b, loc, some, s.low, extents[key]), high = arith::SelectOp::create(b, loc, some, s.high, none);
+      return {arith::MinSIOp::create(b, loc, so[0], low), arith::MaxSIOp::create(b, loc, so[1], high), arith::MaxSIOp::create(b, loc, so[2], s.inner),
               arith::MinSIOp::create(b, loc, so[3], s.outer)};
     };
     std::function<Visited(bool, bool)> over = [&](bool inners, bool rowsToo) -> Visited {
@@ -454,6 +462,10 @@ class Tiler {
 
     Visited keysSeen = visited(keep, firstRow, rows);
     Value block = constant64(keys);
+    if (counting) {
+      count(Count::Rows, arith::MulIOp::create(b, loc, rows, inners));
+      count(Count::Tiles, arith::MulIOp::create(b, loc, inners, arith::CeilDivSIOp::create(b, loc, extents[key], block)));
+    }
     Value firstBlock = arith::DivUIOp::create(b, loc, keysSeen.low, block), endBlock = arith::CeilDivSIOp::create(b, loc, keysSeen.high, block);
     auto overKeys = scf::ForOp::create(b, loc, firstBlock, endBlock, constant64(1));
     b.setInsertionPoint(overKeys);
@@ -502,12 +514,18 @@ class Tiler {
           hoistScalars();
           queryAndState(n, tile);
         }
-        if (!keysSeen.exact) return call(partial, partialInputs, tile);
+        if (counting) count(Count::Points, arith::MulIOp::create(b, loc, tile.rows, present));
+        if (!keysSeen.exact) {
+          count(Count::Partial, constant64(1));
+          return call(partial, partialInputs, tile);
+        }
         auto choose = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(choose.thenBlock());
+        count(Count::Full, constant64(1));
         call(full, fullInputs, tile);
         b.setInsertionPointToStart(choose.elseBlock());
+        count(Count::Partial, constant64(1));
         call(partial, partialInputs, tile);
       });
     }
@@ -567,6 +585,10 @@ class Tiler {
     memref::StoreOp::create(b, loc, v, buffer, at);
   }
 
+  void count(Count what, Value amount) {
+    if (counting) counting->add(b, loc, what, amount);
+  }
+
   struct Tile {
     Value query, queryStride, key, keyStride, value, valueStride, firstRow, firstKey, rows, keys, maximum, sum, acc;
   };
@@ -602,6 +624,7 @@ class Tiler {
   LeafExpression names;
   int64_t row, key, contracted, value, inner = -1, queries, keys, panel;
   std::string target;
+  std::optional<Counting> counting;  // under a mask, for target host-count
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> keyAxes, valueAxes;
   llvm::DenseMap<Value, Value> hoisted;

@@ -116,7 +116,7 @@ double read(const void *data, core::Type type, int64_t n) {
 
 const TypeInfo &info(core::Type type) { return types[int(type)]; }
 
-bool bindArguments(const core::Function &kernel, const std::string &in, const std::vector<std::string> &set, Arguments &a, std::string &error) {
+bool bindArguments(const core::Function &kernel, const std::string &in, const std::vector<std::string> &set, Arguments &a, std::string &error, bool all) {
   if (!in.empty() && !(a.file = SafeTensors::open(in, error))) return false;
   std::map<std::string, std::string> given;
   for (const std::string &s : set) {
@@ -149,13 +149,17 @@ bool bindArguments(const core::Function &kernel, const std::string &in, const st
       } else if (found) {
         value = scalarOf(*found, type);
         if (!value) return error = fmt::format("{}: `{}` is {} with {} axes, not a scalar that fits", in, name, found->type, found->shape.size()), false;
-      } else {
+      } else if (all) {
         return error = fmt::format("missing value for scalar `{}` (give it in the input file or as --set {}=...)", name, name), false;
       }
-      a.scalars[p.id] = *value;
+      a.scalars[p.id] = value.value_or(ScalarValue{});
+      a.given.push_back(bool(value));
       a.pointers.push_back(&a.scalars[p.id]);
       continue;
     }
+    a.given.push_back(found);
+    a.pointers.push_back(&a.tensors[p.id].tensor);
+    if (!found && !all) continue;
     if (!found) return error = fmt::format("missing tensor `{}`{}", name, in.empty() ? " (no --in was given)" : " in " + in), false;
     const TypeInfo *is = nullptr;
     for (const TypeInfo &t : types)
@@ -167,7 +171,6 @@ bool bindArguments(const core::Function &kernel, const std::string &in, const st
     if (!is) return error = fmt::format("{}: `{}` has type {}, which no parameter has", in, name, found->type), false;
     a.tensors[p.id].shape = found->shape;
     a.tensors[p.id].bind(const_cast<void *>(found->data), is->dlpack);
-    a.pointers.push_back(&a.tensors[p.id].tensor);
   }
   return true;
 }
@@ -189,6 +192,8 @@ bool load(const core::Function &kernel, const std::vector<std::string> &files, c
   out.lastError = reinterpret_cast<const char *(*)()>(dlsym(out.library, "fovea_last_error"));
   if (!out.call || !out.lastError) return error = "the compiled kernel lacks its entry", false;
   if (auto setThreads = reinterpret_cast<int (*)(int)>(dlsym(out.library, "fovea_set_threads")); setThreads && threads) setThreads(threads);
+  out.counters = compiled.decisions.counters, out.reads = compiled.reads;
+  if (auto head = static_cast<fovea_count_list **>(dlsym(out.library, "fovea_counts")); head && *head) out.counts = (*head)->counts;
   return true;
 }
 
@@ -208,12 +213,18 @@ int64_t elementSize(core::Type type, CompileOptions::Arithmetic arithmetic) {
   return arithmetic == CompileOptions::OracleF64 && type <= core::Type::BF16 ? 8 : (info(type).dlpack.bits + 7) / 8;
 }
 
-bool allocateResults(const core::Function &kernel, const Arguments &arguments, CompileOptions::Arithmetic arithmetic, std::vector<Buffer> &results, std::string &error) {
+bool extentsOf(const core::Function &kernel, const Arguments &arguments, std::vector<int64_t> &extents, std::string &error) {
   std::optional<Descriptor> descriptor = describe(kernel, error);
   if (!descriptor) return false;
-  std::vector<int64_t> extents(std::max<size_t>(kernel.indices.size(), 1), -1);
+  extents.assign(std::max<size_t>(kernel.indices.size(), 1), -1);
   std::vector<void *> pointers(arguments.pointers);
   if (fovea_rt_extents(descriptor->words.data(), descriptor->strings.data(), pointers.data(), extents.data())) return error = fovea_last_error(), false;
+  return true;
+}
+
+bool allocateResults(const core::Function &kernel, const Arguments &arguments, CompileOptions::Arithmetic arithmetic, std::vector<Buffer> &results, std::string &error) {
+  std::vector<int64_t> extents;
+  if (!extentsOf(kernel, arguments, extents, error)) return false;
   results.assign(kernel.results.size(), {});
   for (size_t k = 0; k < results.size(); k++) {
     const core::Result &r = kernel.results[k];

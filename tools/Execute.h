@@ -4,6 +4,7 @@
 
 #include "frontend/Core.h"
 #include "lowering/Compiler.h"
+#include "runtime/include/fovea/counts.h"
 #include "runtime/include/fovea/dlpack.h"
 #include "runtime/support/File.h"
 #include "runtime/support/SafeTensors.h"
@@ -64,10 +65,13 @@ struct Arguments {
   std::vector<Buffer> tensors;
   std::vector<ScalarValue> scalars;
   std::vector<void *> pointers;  // in the C signature's order, without results
+  std::vector<bool> given;       // of each; the others have no value
 };
 
 // `set` are scalars as "name=value", which win over the file's (rule C2).
-bool bindArguments(const core::Function &kernel, const std::string &in, const std::vector<std::string> &set, Arguments &a, std::string &error);
+// `all`: a missing one is an error.
+bool bindArguments(const core::Function &kernel, const std::string &in, const std::vector<std::string> &set, Arguments &a, std::string &error,
+                   bool all = true);
 
 // A compiled kernel in this process.
 struct Loaded {
@@ -75,6 +79,10 @@ struct Loaded {
   void *library = nullptr;
   int (*call)(void **) = nullptr;
   const char *(*lastError)() = nullptr;
+  // Of target host-count.
+  std::vector<Counter> counters;
+  fovea_count *counts = nullptr;    // one for each counter
+  std::vector<int64_t> reads;
   ~Loaded();
 };
 
@@ -83,6 +91,9 @@ bool load(const core::Function &kernel, const std::vector<std::string> &files, c
 
 // The bytes of one element of a result: those of the f64 oracle are f64 where they are floating.
 int64_t elementSize(core::Type type, CompileOptions::Arithmetic arithmetic);
+
+// The extent of every index.
+bool extentsOf(const core::Function &kernel, const Arguments &arguments, std::vector<int64_t> &extents, std::string &error);
 
 // Memory for the results.
 bool allocateResults(const core::Function &kernel, const Arguments &arguments, CompileOptions::Arithmetic arithmetic, std::vector<Buffer> &results, std::string &error);

@@ -1,6 +1,7 @@
 #include "tools/Run.h"
 
 #include "tools/Execute.h"
+#include "tools/Visits.h"
 
 #include <fmt/core.h>
 
@@ -26,6 +27,12 @@ int runKernel(const core::Function &kernel, const std::vector<std::string> &file
   if (!load(kernel, files, compile, options.threads, loaded, error, internal)) return complain(error, internal ? 3 : 1);
   std::vector<Buffer> results;
   if (!execute(kernel, loaded, arguments, compile.arithmetic, results, error)) return complain(error);
+
+  if (compile.counting()) {
+    std::vector<int64_t> extents;
+    if (!extentsOf(kernel, arguments, extents, error)) return complain(error);
+    for (const Visits &v : visitsOf(loaded.counters, loaded.counts, extents)) fmt::print("{}: {}\n", v.what(), v.words());
+  }
 
   if (options.time > 0) {
     std::vector<double> milliseconds;

@@ -10,7 +10,10 @@
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
   fovea::registerPasses();
-  mlir::PassPipelineRegistration<> host("fovea-host", "everything from attn on tensors to the LLVM dialect", fovea::buildHostPipeline);
+  mlir::PassPipelineRegistration<> host("fovea-host", "everything from attn on tensors to the LLVM dialect", [](mlir::OpPassManager &pm) {
+    fovea::buildLoopsPipeline(pm);
+    fovea::buildHostPipeline(pm);
+  });
   mlir::PassPipelineRegistration<> oracle("fovea-oracle", "the oracle: upstream lowering of the decomposed ops", fovea::buildOraclePipeline);
   mlir::DialectRegistry registry;
   fovea::registerDialects(registry);

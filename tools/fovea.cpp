@@ -8,8 +8,8 @@
 #include "runtime/support/File.h"
 #include "runtime/support/Progress.h"
 #include "tools/Build.h"
-#include "tools/Explain.h"
 #include "tools/Run.h"
+#include "tools/explain/Explain.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -102,11 +102,12 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   std::string header = withEnding(out, ".h");
   if (header == out) return complain(fmt::format("-o {}: the header would overwrite the object", out), 2);
   if (!linkObject(compiled, names, out, error)) return complain(error);
-  if (!writeFileAtomically(header, writeHeader(kernels, std::filesystem::path(header).filename().string()), error)) return complain(error);
+  if (!writeFileAtomically(header, writeHeader(kernels, std::filesystem::path(header).filename().string(), options.counting()), error)) return complain(error);
   return 0;
 }
 
 int runCommand(const std::string &file, const std::string &kernel, const RunOptions &options) {
+  if (options.oracle && options.target == "host-count") return complain("--oracle counts nothing: leave one of --oracle and --target host-count out", 2);
   SourceManager sources;
   auto module = checked(file, sources);
   if (!module) return 1;
@@ -124,11 +125,14 @@ int buildCommand(const std::string &file, BuildOptions options, const std::strin
   return buildModel(module->models[0], *module, file, options);
 }
 
-int explainCommand(const std::string &file) {
+int explainCommand(const std::string &file, const std::string &kernel, const ExplainOptions &options) {
   SourceManager sources;
   auto module = checked(file, sources);
   if (!module) return 1;
-  return explain(*module);
+  // Extents and values are of one kernel.
+  const core::Function *k = nullptr;
+  if ((!kernel.empty() || options.asked()) && !(k = chooseKernel(*module, file, kernel))) return 1;
+  return explain(*module, k, options);
 }
 
 }  // namespace
@@ -139,14 +143,14 @@ int main(int argc, char **argv) {
   CLI::App app{"Fovea: a compiler for attention. A .attn file becomes an object file with a C header, or, for a model, a program.", "fovea"};
   app.set_version_flag("--version", std::string("fovea ") + version);
   app.require_subcommand(1);
-  const std::vector<std::string> targets = {"host", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids", "portable", "opencl", "cuda"};
+  const std::vector<std::string> targets = {"host", "host-count", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids", "portable", "opencl", "cuda"};
 
   std::string file, out, kernel, target = "host", emit = "obj";
   auto *compile = app.add_subcommand("compile", "Compile kernels to an object file and a C header");
   compile->add_option("file", file, "the program, F.attn")->required();
   compile->add_option("-o", out, "output (default: F.o and F.h; text forms go to standard output)");
   compile->add_option("--kernel", kernel, "only this kernel (default: all)");
-  compile->add_option("--target", target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
+  compile->add_option("--target", target, "machine to compile for; host-count: this one, with counters of the points that loops under masks visit")->check(CLI::IsMember(targets))->capture_default_str();
   compile->add_option("--emit", emit, "what to write")->check(CLI::IsMember({"ast", "attn", "fused", "schedule", "stmt", "asm", "ptx", "obj"}))->capture_default_str();
 
   RunOptions run;
@@ -156,7 +160,7 @@ int main(int argc, char **argv) {
   runApp->add_option("--in", run.in, "input tensors by parameter name (safetensors)");
   runApp->add_option("--out", run.out, "where results go (safetensors)");
   runApp->add_option("--set", run.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
-  runApp->add_option("--target", run.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
+  runApp->add_option("--target", run.target, "machine to compile for; host-count: this one, with counters of the points that loops under masks visit")->check(CLI::IsMember(targets))->capture_default_str();
   runApp->add_option("--threads", run.threads, "threads (default: all)")->check(CLI::Range(1, 1024));
   runApp->add_option("--time", run.time, "also print the minimum and median of N runs in milliseconds")->check(CLI::Range(1, 1000000));
   runApp->add_flag("--oracle", run.oracle, "run the oracle instead: every step materialised, in f64");
@@ -170,8 +174,13 @@ int main(int argc, char **argv) {
   buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
 
+  ExplainOptions explained;
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
   explainApp->add_option("file", file, "the program, F.attn")->required();
+  explainApp->add_option("--kernel", kernel, "only this kernel (default: all)");
+  explainApp->add_option("--extent", explained.extents, "an extent: --extent i=4096; then also how many points the masks keep and the loops visit")->allow_extra_args(false);
+  explainApp->add_option("--in", explained.in, "tensors by parameter name (safetensors): their extents, and the values that masks read");
+  explainApp->add_option("--set", explained.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
 
   try {
     app.parse(argc, argv);
@@ -184,7 +193,7 @@ int main(int argc, char **argv) {
     int status = *compile    ? compileCommand(file, out, kernel, target, emit)
                  : *runApp   ? runCommand(file, kernel, run)
                  : *buildApp ? buildCommand(file, build, emit)
-                             : explainCommand(file);
+                             : explainCommand(file, kernel, explained);
     if (fflush(stdout) || ferror(stdout)) return complain(fmt::format("standard output: {}", std::strerror(errno)));
     return status;
   } catch (const std::system_error &e) {  // of fmt::print

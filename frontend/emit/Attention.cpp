@@ -83,7 +83,10 @@ Materialised Emitter::softmaxWeights(NodeId n, const Softmax &s) {
   if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
   Materialised m = inScope(scope, [&]() -> Materialised {
     Materialised scores = score(s, scope);
-    return failedAny ? Materialised() : normalise(s, s.sinks, attn::Normaliser::Softmax, scores);
+    if (failedAny) return {};
+    Materialised result = normalise(s, s.sinks, attn::Normaliser::Softmax, scores);
+    if (!failedAny) mark(result.tensor.getDefiningOp(), n, "softmax", s.indices, s.masks, !s.masks.empty());
+    return result;
   });
   m.scope = scope;
   if (!failedAny) scope->weights[n] = m;
@@ -95,7 +98,10 @@ Materialised Emitter::logSumExp(NodeId n, const Softmax &s) {
   if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
   Materialised m = inScope(scope, [&]() -> Materialised {
     Materialised scores = score(s, scope);
-    return failedAny ? Materialised() : normalise(s, s.sinks, attn::Normaliser::LogSumExp, scores);
+    if (failedAny) return {};
+    Materialised result = normalise(s, s.sinks, attn::Normaliser::LogSumExp, scores);
+    if (!failedAny) mark(result.tensor.getDefiningOp(), n, "logsumexp", s.indices, s.masks, !s.masks.empty());
+    return result;
   });
   m.scope = scope;
   if (!failedAny) scope->weights[n] = m;
@@ -180,6 +186,7 @@ std::optional<Materialised> Emitter::aggregate(NodeId n, const Axes &out) {
   Value init = empty(out, real);
   auto op = attn::AggregateOp::create(b, loc, init.getType(), weights.tensor, values, init, b.getArrayAttr({map(weightMap), map(found->valueMap), map(outMap)}));
   op->setAttr("attn.node", b.getI64IntegerAttr(n));
+  mark(op, found->sum, nullptr, f.nodes[found->sum].indices, {}, f.nodes[found->sum].args.size() > 1);
   if (!found->pointwise) return Materialised{op.getResult(), out};
   for (auto [m, other] : llvm::enumerate(f.nodes))
     if (isTotal(other, *found->pointwise) && home(m) == current) {

@@ -90,6 +90,7 @@ struct Nest {
   llvm::DenseSet<NodeId> seen;
   SmallVector<Value> operands;
   SmallVector<AffineMap> maps;
+  NodeId reduction = core::none;                // what the reduced indices are reduced by; none: a search for a window
   bool whole = false;                           // a score: expensive nodes under it are its own, for the normaliser keeps the result
 };
 
@@ -221,6 +222,8 @@ class Emitter {
   // The direct leaves become operands; a reduced index that none of them carries gets an operand that only says its extent.
   void layOut(Nest &nest, size_t outputs);
   void bindOperands(Body &body, ValueRange arguments);
+  // For the counters, that `op` is the reduction `n`, called `name`.
+  void mark(Operation *op, NodeId n, const char *name, ArrayRef<IndexId> over, const MaskSet &masks, bool masked);
   using BodyBuilder = function_ref<SmallVector<Value>(Body &, ValueRange)>;
   // linalg.generic with the nest's operands, the given initial outputs (all over the output axes), and a body.
   SmallVector<Value> generic(Nest &nest, size_t outputs, ArrayRef<Value> inits, BodyBuilder build);

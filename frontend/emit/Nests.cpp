@@ -4,6 +4,7 @@
 #include "frontend/emit/Emitter.h"
 
 #include "dialect/Attn.h"
+#include "dialect/Mark.h"
 
 #include <algorithm>
 
@@ -205,6 +206,7 @@ Value Emitter::positionIndex(Body &body, IndexId index) {
 Value Emitter::evaluate(Body &body, NodeId n) {
   if (auto it = body.memo.find(n); it != body.memo.end()) return it->second;
   const Node &node = f.nodes[n];
+  Location before = loc;
   Value v;
   if (auto leaf = body.nest.leaves.find(n); leaf != body.nest.leaves.end()) {
     v = extract(body, leaf->second);
@@ -225,10 +227,12 @@ Value Emitter::evaluate(Body &body, NodeId n) {
       default: {
         SmallVector<Value> arguments;
         for (NodeId a : node.args) arguments.push_back(evaluate(body, a));
+        if (node.type == core::Type::Bool) loc = at(node.place);  // what becomes of a condition is told by its place
         v = scalar().apply(node.op, node.type, f.nodes[node.args[0]].type, arguments);
       }
     }
   }
+  loc = before;
   return body.memo[n] = v;
 }
 
@@ -271,7 +275,7 @@ Value Emitter::extract(Body &body, const Leaf &leaf) {
 // ---------------------------------------------------------------- building nests
 
 Nest Emitter::makeNest(ArrayRef<IndexId> out, ArrayRef<IndexId> reduced) {
-  Nest nest{current, Axes(out), {}, {}, {}, {}, false};
+  Nest nest{current, Axes(out), {}, {}, {}, {}, core::none, false};
   nest.dims.append(reduced.begin(), reduced.end());
   return nest;
 }
@@ -315,7 +319,30 @@ SmallVector<Value> Emitter::generic(Nest &nest, size_t outputs, ArrayRef<Value> 
   Body body{nest};
   bindOperands(body, block->getArguments());
   linalg::YieldOp::create(b, loc, build(body, block->getArguments().take_back(inits.size())));
+  if (outputs < nest.dims.size()) mark(op, nest.reduction, nullptr, ArrayRef(nest.dims).drop_front(outputs), {}, false);
   return SmallVector<Value>(op.getResults());
+}
+
+void Emitter::mark(Operation *op, NodeId n, const char *name, ArrayRef<IndexId> over, const MaskSet &masks, bool masked) {
+  if (!isCounting(op)) return;
+  static const char *const names[] = {"sum", "prod", "max", "min", "any", "all", "count", "argmax", "argmin"};
+  Mark mark;
+  if (n != core::none) {
+    if (!name) name = names[size_t(f.nodes[n].op) - size_t(Op::Sum)];
+    for (IndexId i : over) mark.text += (mark.text.empty() ? name + std::string("[") : ",") + f.indices[i].name;
+    mark.text += "]";
+    mark.node = n;
+    MaskSet all = masks;
+    if (isReduction(f.nodes[n].op)) all.insert(f.nodes[n].args.begin() + 1, f.nodes[n].args.end());
+    if (!holds.empty())
+      for (NodeId m : holds[n])
+        if (llvm::all_of(f.nodes[m].free, [&](IndexId i) { return llvm::is_contained(f.nodes[n].free, i); })) all.insert(m);
+    mark.masks.append(all.begin(), all.end());
+    op->setLoc(at(f.nodes[n].place));
+  }
+  mark.over.append(over.begin(), over.end());
+  mark.masked = masked;
+  setMark(op, mark);
 }
 
 Value Emitter::filled(ArrayRef<IndexId> axes, Type element, TypedAttr value) {

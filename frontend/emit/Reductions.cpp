@@ -65,6 +65,7 @@ Materialised Emitter::reduce(NodeId n) {
   if (auto whole = aggregate(n, out)) return *whole;
   orderAxes(node, out);
   Nest nest = makeNest(out, node.indices);
+  nest.reduction = n;
   for (NodeId m : masks) collect(nest, m, {});
   collect(nest, node.args[0], masks);
   if (failedAny) return {};

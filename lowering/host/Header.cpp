@@ -190,7 +190,7 @@ std::string guardOf(const std::string &fileName) {
 
 }  // namespace
 
-std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName) {
+std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName, bool counts) {
   std::set<std::string> names;
   for (const Function *kernel : kernels)
     names.insert(kernel->name);
@@ -206,6 +206,7 @@ std::string writeHeader(const std::vector<const core::Function *> &kernels, cons
   text += embeddedDlpack;
   text += "\n";
   text += embeddedStatus;
+  if (counts) text += std::string("\n") + embeddedCounts;
   text += "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
   for (const Function *kernel : kernels)
     text += writeKernel(*kernel, names) + "\n";

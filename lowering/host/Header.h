@@ -9,8 +9,9 @@
 
 namespace fovea {
 
-// The text of a header that compiles alone in C99 and C++; `fileName` (its last part) gives the include guard.
-std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName);
+// The text of a header that compiles alone in C99 and C++; `fileName` (its last part) gives the include guard. `counts`: of target host-count, with
+// how its counts are read.
+std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName, bool counts = false);
 
 }  // namespace fovea
 

@@ -59,6 +59,10 @@ void fovea_set_memory_limit(int64_t bytes);
 /* Bytes that all arenas of this copy hold now. */
 int64_t fovea_memory_in_use(void);
 
+/* Of a kernel for target host-count: its fovea_count_list enters and leaves the list that starts at `head`. */
+void fovea_rt_enter_counts(void *head, void *list);
+void fovea_rt_leave_counts(void *head, void *list);
+
 #ifdef __cplusplus
 }
 #endif

@@ -20,7 +20,8 @@
 // CHECK: %[[SEEN:[a-z0-9]+]]:4 = scf.for
 // CHECK: %[[HIGH:[a-z0-9]+]] = arith.minsi %dim{{.*}}, %{{.*}}
 // CHECK-NEXT: %[[VISITED:[a-z0-9]+]] = arith.maxsi %[[HIGH]], %c0
-// CHECK: arith.maxsi %{{.*}}, %[[VISITED]]
+// CHECK: %[[SOME:[a-z0-9]+]] = arith.select %{{.*}}, %[[VISITED]], %c0
+// CHECK: arith.maxsi %{{.*}}, %[[SOME]]
 // CHECK: %[[END:[a-z0-9]+]] = arith.ceildivsi %[[SEEN]]#1, %c128
 // CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]] step
 // CHECK: scf.if

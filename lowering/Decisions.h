@@ -1,0 +1,63 @@
+// What the passes decided for a program, for the tools that tell of it. Without MLIR. Nodes and indices are those of core::Function;
+// they, counters and fates are known for target host-count alone.
+#ifndef FOVEA_LOWERING_DECISIONS_H
+#define FOVEA_LOWERING_DECISIONS_H
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace fovea {
+
+// A reduction whose visits are counted; its counts have its number in the object's table.
+struct Counter {
+  std::string file;                 // the place where it is written: for a function of the prelude, where that is used
+  uint32_t line = 0, column = 0;
+  uint32_t node = 0;                // the reduction, or the normaliser that it belongs to
+  std::string text;                 // "sum[j]"
+  std::vector<int64_t> indices;     // those reduced
+  std::vector<uint32_t> masks;      // the nodes of all that it runs under
+};
+
+// What a condition of a mask did to the loop over an index, somewhere where it was asked.
+struct Fate {
+  std::string file;                 // the place of the condition
+  uint32_t line = 0, column = 0;
+  int64_t index = 0;
+  bool lower = false, upper = false;
+  bool searched = false;            // for the elements of a sorted tensor
+  int64_t step = 1;
+  bool tested = false;              // at each point, too
+};
+
+// Fused attention, with its schedule.
+struct Attend {
+  std::string function;
+  std::vector<int64_t> indices;     // reduced
+  bool pointwise = false;           // the weights need no maximum
+  bool sinks = false;
+  struct Tiles {
+    std::string target;
+    int64_t queries = 0, keys = 0, panel = 0;
+    bool packed = false;
+  } many, few;
+  int64_t fewRows = 0;              // up to so many rows `few`; 0: never
+};
+
+// A loop over rows: what is reduced for one row.
+struct RowLoop {
+  std::string function;
+  std::vector<std::pair<uint32_t, std::vector<int64_t>>> reductions;  // nodes and indices
+};
+
+struct Decisions {
+  std::vector<Counter> counters;
+  std::vector<Fate> fates;
+  std::vector<Attend> attends;
+  std::vector<RowLoop> rowLoops;
+};
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_DECISIONS_H
