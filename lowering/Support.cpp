@@ -342,12 +342,12 @@ class Bounds {
     Value least = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, bound, integer(0));
     Value most = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, bound, integer(c.by));
     allIf(arith::AndIOp::create(b, loc, least, most));
-    phase = arith::SubIOp::create(b, loc, bound, terms);
+    Value wanted = arith::SubIOp::create(b, loc, bound, terms);
     if (moves) {
       step = c.by;
-      if (c.form.coefficient < 0) phase = arith::SubIOp::create(b, loc, integer(0), phase);
+      phase = c.form.coefficient > 0 ? wanted : Value(arith::SubIOp::create(b, loc, integer(0), wanted));
     } else {
-      allIf(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::RemSIOp::create(b, loc, phase, integer(c.by)), integer(0)));
+      allIf(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::RemSIOp::create(b, loc, wanted, integer(c.by)), integer(0)));
     }
     return true;
   }

@@ -224,6 +224,7 @@ SUPPORTS = [  # (name, mask, NumPy of what it is given)
     ("a loaded remainder", "(i - j) % 4 == mine", lambda i, j, g, m: (i - j) % 4 == m),
     ("a negative remainder", "(j - i) % 4 == past - 6", lambda i, j, g, m: (j - i) % 4 == -1),
     ("two remainders", "(i - j) % 4 == 0 and j % 3 == 1", lambda i, j, g, m: ((i - j) % 4 == 0) & (j % 3 == 1)),
+    ("a step and a class of rows", "(j - i) % 5 == 4 and (10 * j - i) % 5 == 1", lambda i, j, g, m: ((j - i) % 5 == 4) & ((10 * j - i) % 5 == 1)),
     ("a multiple of the row", "(2 * i - j) % 4 == 1", lambda i, j, g, m: (2 * i - j) % 4 == 1),
     ("every other one of a segment", "2 == 2 + (j - i) % 2 and seg == mine", lambda i, j, g, m: ((j - i) % 2 == 0) & (g == m)),
 ]
