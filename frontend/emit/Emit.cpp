@@ -89,7 +89,10 @@ Location Emitter::at(const core::Place &place) {
   return FileLineColLoc::get(b.getContext(), file, place.line, place.column);
 }
 
-int64_t Emitter::staticExtent(IndexId index) { return f.indices[index].fixed ? *f.indices[index].fixed : ShapedType::kDynamic; }
+// A fixed extent of 0 is not static: MLIR's slices refuse to begin there.
+static bool isStatic(const core::Index &index) { return index.fixed && *index.fixed > 0; }
+
+int64_t Emitter::staticExtent(IndexId index) { return isStatic(f.indices[index]) ? *f.indices[index].fixed : ShapedType::kDynamic; }
 
 SmallVector<int64_t> Emitter::shapeOf(ArrayRef<IndexId> axes) { return llvm::map_to_vector(axes, [&](IndexId i) { return staticExtent(i); }); }
 
@@ -325,8 +328,9 @@ Value Emitter::extent(IndexId index) {
           return memref::DimOp::create(b, loc, buffer, axis);
     return {};
   };
-  if (info.fixed) value = indexConstant(*info.fixed);
-  else if (!(value = fromAxis())) {
+  if (isStatic(info)) value = indexConstant(*info.fixed);
+  else if (!(value = fromAxis()) && info.fixed) value = indexConstant(*info.fixed);
+  else if (!value) {
     if (info.extent != core::none) {
       llvm::DenseMap<NodeId, Value> memo;
       // Its operands are scalars and other extents.
@@ -375,7 +379,7 @@ Value Emitter::scalarTree(NodeId n, llvm::DenseMap<NodeId, Value> &memo) {
 
 OpFoldResult Emitter::mixedExtent(IndexId index) {
   if (const Window *w = window(index, current)) return w->size;
-  if (f.indices[index].fixed) return b.getIndexAttr(*f.indices[index].fixed);
+  if (isStatic(f.indices[index])) return b.getIndexAttr(*f.indices[index].fixed);
   return extent(index);
 }
 

@@ -208,3 +208,10 @@ for word in ("while", "template", "main", "_hidden", "fovea_x", "halide_x", "pri
 def K9_parameters_may_have_any_name(**given):
     names = ["int", "class", "DLTensor", "data", "shape"]
     return {"while": sum((n + 1) * given[name] for n, name in enumerate(names)) + 0.5}
+
+
+# K5, K3: an extent that a constraint fixes to 0.
+@case("kernel k5(q: f32[i,d], k: f32[j,d], v: f32[j,e], x: f32[i,n]) -> o: f32[i,e], p: f32[i,e], t: f32[i] where e = 0, n = 0 { "
+      "o = sum[j](softmax[j](sum[d](q * k)) * v); p = sum[j](sparsemax[j](sum[d](q * k)) * v); t = sum[n](x) + 1; }",
+      dict(q=f32(np.ones((3, 4))), k=f32(np.ones((5, 4))), v=f32(np.zeros((5, 0))), x=f32(np.zeros((3, 0)))))
+def K5_an_extent_of_0(q, k, v, x): return dict(o=np.zeros((3, 0)), p=np.zeros((3, 0)), t=np.ones(3))
