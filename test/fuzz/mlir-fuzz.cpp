@@ -1,5 +1,6 @@
 // Mutated .mlir texts through the parser and the verifiers, with the dialects of fovea-opt: any bytes give a module or errors.
 #include "lowering/Pipeline.h"
+#include "lowering/Readable.h"
 #include "test/fuzz/Fuzz.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -8,6 +9,7 @@
 #include "mlir/Parser/Parser.h"
 
 static bool check(const std::string &text, std::string &fault) {
+  if (fovea::unreadableProperties(text)) return false;
   static const mlir::DialectRegistry *registry = [] {
     auto made = new mlir::DialectRegistry;
     fovea::registerDialects(*made);
