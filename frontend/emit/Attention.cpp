@@ -78,14 +78,14 @@ Materialised Emitter::normalise(const Scores &s, ArrayRef<NodeId> sinks, attn::N
                                     sinks.empty() ? ArrayAttr() : b.getArrayAttr(maps)).getResult(), axes};
 }
 
-Materialised Emitter::softmaxWeights(NodeId n, const Softmax &s) {
+Materialised Emitter::normalised(NodeId n, const Softmax &s, attn::Normaliser kind, const char *name) {
   Scope *scope = home(n);
   if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
   Materialised m = inScope(scope, [&]() -> Materialised {
     Materialised scores = score(s, scope);
     if (failedAny) return {};
-    Materialised result = normalise(s, s.sinks, attn::Normaliser::Softmax, scores);
-    if (!failedAny) mark(result.tensor.getDefiningOp(), n, "softmax", s.indices, s.masks, !s.masks.empty());
+    Materialised result = normalise(s, s.sinks, kind, scores);
+    if (!failedAny) mark(result.tensor.getDefiningOp(), n, name, s.indices, s.masks, !s.masks.empty());
     return result;
   });
   m.scope = scope;
@@ -93,20 +93,9 @@ Materialised Emitter::softmaxWeights(NodeId n, const Softmax &s) {
   return m;
 }
 
-Materialised Emitter::logSumExp(NodeId n, const Softmax &s) {
-  Scope *scope = home(n);
-  if (auto it = scope->weights.find(n); it != scope->weights.end()) return it->second;
-  Materialised m = inScope(scope, [&]() -> Materialised {
-    Materialised scores = score(s, scope);
-    if (failedAny) return {};
-    Materialised result = normalise(s, s.sinks, attn::Normaliser::LogSumExp, scores);
-    if (!failedAny) mark(result.tensor.getDefiningOp(), n, "logsumexp", s.indices, s.masks, !s.masks.empty());
-    return result;
-  });
-  m.scope = scope;
-  if (!failedAny) scope->weights[n] = m;
-  return m;
-}
+Materialised Emitter::softmaxWeights(NodeId n, const Softmax &s) { return normalised(n, s, attn::Normaliser::Softmax, "softmax"); }
+
+Materialised Emitter::logSumExp(NodeId n, const Softmax &s) { return normalised(n, s, attn::Normaliser::LogSumExp, "logsumexp"); }
 
 // Whether a node is the sum of the weights themselves.
 static bool isTotal(const Node &node, const Pointwise &p) {

@@ -2,7 +2,6 @@
 // function leaves behind: caches with their new entry, and results.
 #include "frontend/emit/Emitter.h"
 
-#include "frontend/Builder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -230,7 +229,7 @@ void Emitter::findContexts(const std::set<NodeId> &refused) {
     MaskSet here = holds[n];
     const bool masked = node.op == Op::Keep || isReduction(node.op);
     if (isReduction(node.op)) here = lacking(here, node.indices);
-    if (!masked && !fovea::isElementwise(node.op) && node.op != Op::LoopResult) here.clear();  // reads it at other points
+    if (!masked && !isElementwise(node.op) && node.op != Op::LoopResult) here.clear();  // reads it at other points
     for (size_t k = 1; masked && k < node.args.size(); k++) use(node.args[k], here);
     if (masked) here.insert(node.args.begin() + 1, node.args.end());
     for (size_t k = 0; k < (masked ? 1 : node.args.size()); k++) use(node.args[k], here);

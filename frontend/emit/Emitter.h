@@ -7,6 +7,7 @@
 #define FOVEA_FRONTEND_EMIT_EMITTER_H
 
 #include "dialect/Attn.h"
+#include "frontend/Builder.h"
 #include "frontend/emit/Emit.h"
 #include "frontend/emit/Normalisers.h"
 #include "frontend/emit/Scalar.h"
@@ -115,8 +116,6 @@ struct Aggregate {
   std::optional<Pointwise> pointwise;
   SmallVector<AffineExpr> valueMap;
 };
-
-inline bool isReduction(Op op) { return op >= Op::Sum && op <= Op::ArgMin; }
 
 // Emits one function. A failure is reported where it is found and sets `failedAny`; what is returned then is not used.
 class Emitter {
@@ -259,6 +258,8 @@ class Emitter {
   Materialised score(const Scores &s, Scope *scope, bool pointwise = false);
   // attn.normalise of them.
   Materialised normalise(const Scores &s, ArrayRef<NodeId> sinks, attn::Normaliser kind, const Materialised &scores);
+  // The two below, made once in the scope that they belong to.
+  Materialised normalised(NodeId n, const Softmax &s, attn::Normaliser kind, const char *name);
   // The weights of a recognised softmax: 0 at removed points.
   Materialised softmaxWeights(NodeId n, const Softmax &s);
   // The logarithm of the sum of exponentials, over the axes without those normalised over.

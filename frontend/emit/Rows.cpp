@@ -300,10 +300,6 @@ Window Emitter::emitWindow(IndexId index, const MaskSet &masks) {
 
 int64_t Emitter::stepOf(NodeId mask, IndexId index) {
   const Node &node = f.nodes[mask];
-  if (node.op == Op::And) {
-    int64_t first = stepOf(node.args[0], index);
-    return first > 1 ? first : stepOf(node.args[1], index);
-  }
   if (node.op != Op::Eq) return 1;
   // The coefficient of the index in a sum; 2 for anything else.
   std::function<int64_t(NodeId)> coefficient = [&](NodeId n) -> int64_t {

@@ -1,5 +1,6 @@
 #include "lowering/stage/Stage.h"
 
+#include "frontend/Builder.h"
 #include "lowering/stage/Graph.h"
 
 #include <algorithm>
@@ -13,8 +14,6 @@ using namespace core;
 namespace {
 
 enum Level { Always, AtLoad, AtEncode, AtStep };
-
-bool isReduction(Op op) { return op >= Op::Sum && op <= Op::ArgMin; }
 
 // The earliest stage at which each node of a function can be computed.
 class Levels {
