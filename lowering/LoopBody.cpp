@@ -60,6 +60,28 @@ Value LoopBody::load(Value memref, ValueRange at, Value guard) {
   return vector::MaskedLoadOp::create(b, loc, vector, memref, at, where, none);
 }
 
+// A read whose positions differ from lane to lane; where the conditions under which they are positions do not hold, nothing is read.
+Value LoopBody::gather(memref::LoadOp read, IRMapping &mapping) {
+  Value memref = mapping.lookupOrDefault(read.getMemRef()), from, where = mask;
+  auto strides = memref::ExtractStridedMetadataOp::create(b, loc, memref).getStrides();
+  SmallVector<Value> first;
+  for (auto [k, index] : llvm::enumerate(read.getIndices())) {
+    Value at = mapping.lookupOrDefault(index);
+    bool differs = isa<VectorType>(at.getType());
+    first.push_back(differs ? constant(0) : at);
+    if (auto select = index.getDefiningOp<arith::SelectOp>(); select && matchPattern(select.getFalseValue(), m_Zero())) {
+      Value holds = spread(mapping.lookupOrDefault(select.getCondition()));
+      where = where ? Value(arith::AndIOp::create(b, loc, where, holds)) : holds;
+    }
+    if (!differs) continue;
+    if (k + 1 < read.getIndices().size()) at = arith::MulIOp::create(b, loc, at, spread(strides[k]));
+    from = from ? Value(arith::AddIOp::create(b, loc, from, at)) : at;
+  }
+  auto type = VectorType::get(lanes, read.getType());
+  if (!where) where = spread(arith::ConstantOp::create(b, loc, b.getBoolAttr(true)));
+  return vector::GatherOp::create(b, loc, type, memref, first, from, where, arith::ConstantOp::create(b, loc, b.getZeroAttr(type)));
+}
+
 void LoopBody::preload() {
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
@@ -87,6 +109,13 @@ void LoopBody::store(ArrayRef<Value> values) {
 }
 
 // ---- the body
+
+// Of a read outside a tensor every lane is 0 already.
+bool LoopBody::isZeroOutside(arith::SelectOp select) {
+  auto read = select.getTrueValue().getDefiningOp<memref::LoadOp>();
+  if (!read || !lanes || read.getIndices().empty() || guards.lookup(read.getIndices().back()) != select.getCondition()) return false;
+  return matchPattern(select.getFalseValue(), m_Zero()) || matchPattern(select.getFalseValue(), m_PosZeroFloat());
+}
 
 Value LoopBody::spread(Value scalar) {
   if (isa<VectorType>(scalar.getType())) return scalar;
@@ -121,7 +150,7 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
       mapping.map(inner.getResult(0), mapping.lookupOrDefault(inner.getOperand(isTrue(inner.getOperand(0)) ? 1 : 0)));
       continue;
     }
-    if (auto select = dyn_cast<arith::SelectOp>(inner); select && isTrue(select.getCondition())) {
+    if (auto select = dyn_cast<arith::SelectOp>(inner); select && (isTrue(select.getCondition()) || isZeroOutside(select))) {
       mapping.map(select.getResult(), mapping.lookupOrDefault(select.getTrueValue()));
       continue;
     }
@@ -139,12 +168,20 @@ SmallVector<Value> LoopBody::compute(ValueRange accumulators) {
       continue;
     }
     if (auto read = dyn_cast<memref::LoadOp>(inner); read && lanes && !read.getIndices().empty() && runs.contains(read.getIndices().back())) {
-      SmallVector<Value> at = llvm::map_to_vector(read.getIndices(), [&](Value v) { return mapping.lookupOrDefault(v); });
       Value guard = guards.lookup(read.getIndices().back());
+      // No lane is read where the guard is false, so the position need not be chosen.
+      SmallVector<Value> at = llvm::map_to_vector(read.getIndices(), [&](Value v) {
+        auto select = v.getDefiningOp<arith::SelectOp>();
+        return mapping.lookupOrDefault(guard && select && select.getCondition() == guard ? select.getTrueValue() : v);
+      });
       mapping.map(read.getResult(), load(mapping.lookupOrDefault(read.getMemRef()), at, guard && !isTrue(guard) ? mapping.lookupOrDefault(guard) : Value()));
       continue;
     }
     bool vector = lanes && llvm::any_of(inner.getOperands(), [&](Value v) { return isa<VectorType>(mapping.lookupOrDefault(v).getType()); });
+    if (auto read = dyn_cast<memref::LoadOp>(inner); read && vector) {
+      mapping.map(read.getResult(), gather(read, mapping));
+      continue;
+    }
     if (!vector) {
       relax(b.clone(inner, mapping), inner);
       continue;
@@ -267,7 +304,7 @@ void LoopBody::vectors(unsigned dim, int64_t count, Value valid) {
   if (valid) mask = vector::CreateMaskOp::create(b, loc, VectorType::get(count, b.getI1Type()), valid);
 }
 
-bool LoopBody::vectorises(unsigned dim) {
+bool LoopBody::vectorises(unsigned dim, bool gathers) {
   const bool reduced = op.getIteratorTypesArray()[dim] == utils::IteratorType::reduction;
   AffineExpr position = getAffineDimExpr(dim, op.getContext());
   auto isLane = [](Type type) { return type.isIntOrFloat() && type.getIntOrFloatBitWidth() >= 8 && type.getIntOrFloatBitWidth() <= 64; };
@@ -325,12 +362,14 @@ bool LoopBody::vectorises(unsigned dim) {
       continue;
     }
     if (llvm::none_of(inner.getOperands(), [&](Value v) { return vectors.contains(v); })) continue;
-    if (!isa<attn::SupportOp>(inner)) {
+    if (auto read = dyn_cast<memref::LoadOp>(inner)) {
+      if (!gathers || !isLane(read.getType()) || read.getType().getIntOrFloatBitWidth() < 32 || !read.getMemRefType().isLastDimUnitStride()) return false;
+    } else if (!isa<attn::SupportOp>(inner)) {
       if (!OpTrait::hasElementwiseMappableTraits(&inner)) return false;
       for (Value v : inner.getOperands())
-        if (!v.getType().isIntOrFloat()) return false;
+        if (!v.getType().isIntOrIndexOrFloat()) return false;
       for (Value v : inner.getResults())
-        if (!v.getType().isIntOrFloat()) return false;
+        if (!v.getType().isIntOrIndexOrFloat()) return false;
     }
     for (Value v : inner.getResults()) vectors.insert(v);
   }

@@ -4,8 +4,11 @@
 
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SmallPtrSet.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace fovea {
 
@@ -42,7 +45,7 @@ class LoopBody {
   // ---- at `lanes` neighbours along one dimension
   // Whether the body can be computed so: what it reads and writes lies along the dimension or does not move, and every operation on
   // it is elementwise. A reduced dimension needs a reduction that may be taken in any order.
-  bool vectorises(unsigned dim);
+  bool vectorises(unsigned dim, bool gathers);
   // From now on along `dim`; of `count` neighbours only the first `valid` exist when that is given.
   void vectors(unsigned dim, int64_t lanes, mlir::Value valid = {});
   void points() { lanes = 0, mask = {}; }
@@ -60,6 +63,8 @@ class LoopBody {
   llvm::SmallVector<mlir::Value> subscripts(mlir::AffineMap map);
   mlir::Value evaluate(mlir::AffineExpr e);
   bool moves(mlir::OpOperand &operand) { return lanes && op.getMatchingIndexingMap(&operand).isFunctionOfDim(along); }
+  mlir::Value gather(mlir::memref::LoadOp read, mlir::IRMapping &mapping);
+  bool isZeroOutside(mlir::arith::SelectOp select);
   mlir::Value spread(mlir::Value scalar);
   void relax(mlir::Operation *copy, mlir::Operation &original);
   mlir::Operation *combiner(unsigned result);

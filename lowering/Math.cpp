@@ -9,6 +9,8 @@
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
+#include <limits>
+
 using namespace mlir;
 
 namespace fovea {
@@ -40,6 +42,25 @@ struct Tanh : OpRewritePattern<math::TanhOp> {
   }
 };
 
+// What exp gives below the normal numbers is 0 (rule E10), as the arithmetic above has it.
+struct FlushExpPass : PassWrapper<FlushExpPass, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FlushExpPass)
+  StringRef getArgument() const final { return "attn-flush-exp"; }
+  StringRef getDescription() const final { return "Replace subnormal results of exp in f32 by 0"; }
+  void runOnOperation() final {
+    getOperation()->walk([](math::ExpOp op) {
+      if (!op.getType().isF32()) return;
+      OpBuilder b(op->getContext());
+      b.setInsertionPointAfter(op);
+      Value least = arith::ConstantOp::create(b, op.getLoc(), b.getF32FloatAttr(std::numeric_limits<float>::min()));
+      Value zero = arith::ConstantOp::create(b, op.getLoc(), b.getF32FloatAttr(0));
+      auto tiny = arith::CmpFOp::create(b, op.getLoc(), arith::CmpFPredicate::OLT, op, least);
+      auto flushed = arith::SelectOp::create(b, op.getLoc(), tiny, zero, op);
+      op.getResult().replaceUsesWithIf(flushed, [&](OpOperand &use) { return use.getOwner() != tiny && use.getOwner() != flushed; });
+    });
+  }
+};
+
 struct MathPass : PassWrapper<MathPass, OperationPass<>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(MathPass)
   StringRef getArgument() const final { return "attn-math"; }
@@ -58,6 +79,7 @@ struct MathPass : PassWrapper<MathPass, OperationPass<>> {
 
 }  // namespace
 
+std::unique_ptr<Pass> createFlushExpPass() { return std::make_unique<FlushExpPass>(); }
 std::unique_ptr<Pass> createMathPass() { return std::make_unique<MathPass>(); }
 
 }  // namespace fovea

@@ -19,6 +19,7 @@ std::unique_ptr<mlir::Pass> createFillsPass();             // attn-fills: a fill
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy
 std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support
 std::unique_ptr<mlir::Pass> createCountOnlyPass();         // attn-count-only: of a program that counts, what decides its counts
+std::unique_ptr<mlir::Pass> createFlushExpPass();          // attn-flush-exp: subnormal results of exp in f32 are 0, for the strict oracle
 std::unique_ptr<mlir::Pass> createMathPass();              // attn-math: exp, log, erf, tanh of f32 as arithmetic that vectorises
 std::unique_ptr<mlir::Pass> createReusePass();             // attn-reuse: temporaries are given back after their last use
 std::unique_ptr<mlir::Pass> createArenaPass();             // attn-arena: allocations in loop bodies are released each time round

@@ -61,7 +61,9 @@ static void addLLVMLowering(OpPassManager &pm) {
   pm.addPass(arith::createArithExpandOpsPass());
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(createConvertMathToLLVMPass());
+  ConvertMathToLLVMPassOptions math;
+  math.approximateLog1p = false;               // log(1 + x) is 0 where x is small
+  pm.addPass(createConvertMathToLLVMPass(math));
   pm.addPass(createConvertMathToLibmPass());
   FinalizeMemRefToLLVMConversionPassOptions memref;
   memref.useGenericFunctions = true;                        // allocation is the runtime's arena
@@ -108,6 +110,7 @@ void buildCountOnlyPipeline(OpPassManager &pm) {
 void buildHostPipeline(OpPassManager &pm) {
   pm.addPass(createMathPass());                // elementary functions -> arithmetic
   pm.addPass(createLoopInvariantCodeMotionPass());
+  pm.addPass(createCSEPass());                 // what vectors side by side have in common
   pm.addPass(createArenaPass());               // temporaries of a loop's body
   pm.addPass(createOutlineParallelPass());     // scf.parallel -> the runtime's threads
   addLLVMLowering(pm);
@@ -115,6 +118,7 @@ void buildHostPipeline(OpPassManager &pm) {
 
 void buildOraclePipeline(OpPassManager &pm) {
   pm.addPass(createDecomposePass());
+  pm.addPass(createFlushExpPass());            // in f32 only
   addBufferization(pm);
   pm.addPass(createArenaPass());
   addLLVMLowering(pm);

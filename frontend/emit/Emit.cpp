@@ -446,7 +446,7 @@ void Emitter::emitResults() {
     RowPlan plan = *plans[k];
     SmallVector<size_t> together;
     for (size_t other = k; other < f.results.size(); other++)
-      if (!done[other] && plans[other] && plans[other]->rows == plan.rows) {
+      if (!done[other] && plans[other] && plans[other]->rows.size() == plan.rows.size() && std::is_permutation(plan.rows.begin(), plan.rows.end(), plans[other]->rows.begin())) {
         together.push_back(other);
         done[other] = true;
         plan.inside.insert(plans[other]->inside.begin(), plans[other]->inside.end());

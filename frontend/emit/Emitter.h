@@ -105,7 +105,7 @@ struct Body {
 
 // What is computed row by row.
 struct RowPlan {
-  Axes rows;                 // of the root's axes, in their order
+  Axes rows;                 // of the root's axes, the outermost first
   std::set<NodeId> inside;   // what is computed for one row
 };
 

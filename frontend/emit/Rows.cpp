@@ -5,6 +5,7 @@
 #include "dialect/Attn.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 
@@ -101,6 +102,15 @@ struct Emitter::RowSearch {
     return true;
   }
 
+  // The rows that read the same keys come one after the other, while the keys are in the cache: outermost is what keys also belong to.
+  void orderRows(RowPlan &plan) {
+    std::set<IndexId> keyed;
+    for (NodeId n : order)
+      if (node(n).op == Op::Load && llvm::any_of(node(n).free, [&](IndexId i) { return sequences.count(i) && !has(plan.rows, i); }))
+        keyed.insert(node(n).free.begin(), node(n).free.end());
+    std::stable_partition(plan.rows.begin(), plan.rows.end(), [&](IndexId i) { return keyed.count(i) != 0; });
+  }
+
   // Fills `cut` with what should rather be computed before; then the search starts again.
   std::optional<RowPlan> plan(std::set<NodeId> &cut) {
     std::vector<std::pair<NodeId, Axes>> big;  // and the axes of `out` that it has
@@ -167,7 +177,9 @@ std::optional<RowPlan> Emitter::planRows(NodeId root, const Axes &out) {
     search.findSequences();
     size_t before = cut.size();
     std::optional<RowPlan> plan = search.plan(cut);
-    if (cut.size() == before) return plan;
+    if (cut.size() != before) continue;
+    if (plan) search.orderRows(*plan);
+    return plan;
   }
 }
 

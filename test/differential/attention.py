@@ -82,7 +82,7 @@ class Attention:
             self.state((), "mask {};", condition)
             if str(condition) in ("j <= i", "causal(i, j)"):
                 self.note("causal")
-        left = np.broadcast_to(left, [self.extents[a] for a in "bhij"])
+        left = np.broadcast_to(left, [self.extents[a] if a in "ij" or a in batch else 1 for a in "bhij"])
         if not left.all():
             if (~left.any(3)).any():
                 self.note("empty rows")
@@ -98,12 +98,14 @@ class Attention:
         s = self.name("x")
         self.state((s,), f"score {s} = {{}};", self.score(q, key, batch, axes, fusing, huge, linear))
         often = 0.25 if fusing else 1                      # what else reads scores or weights keeps them from fusing
-        if self.chance(0.15 * often):
+        if self.chance(0.15 * often) and not linear:       # inf / inf
             self.note("scores of minus infinity")
             self.state((s,), f"score {s} = {s} + log(if {{}} then 1.0 else 0.0);", self.known_mask(batch + ["i"], 0)[0])
         self.defined.append((s, "f32", axes))
         rows = [a for a in axes if a != "j"]
         kind = self.pick("f32", "f32", "bf16", "f16") if storage == "f32" else storage
+        if huge and kind == "f16":                        # the sign of what overflows hangs on the order of the sum
+            kind = "f32"
         p = self.weights(s, rows, fusing, huge, linear)
         mild = not huge and "6 * rsqrt" not in " ".join(str(t) for _, t in self.statements)      # no weight is 0
         if left.all() and mild and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)):
@@ -255,8 +257,8 @@ class Attention:
         if kind == "weights over their sum":
             name = self.name("fn_")
             square = ["{ let w = x * x; w / (1 + sum[n](w)) }"] if "scores of minus infinity" not in self.features else []  # inf / inf
-            body = self.pick("relu(x) / (0.01 + sum[n](relu(x)))", "{ let w = exp(x); w / sum[n](w) }", "{ let w = sigmoid(x); w / sum[n](w) }", *square,
-                             "exp2(x) / (1 + sum[n](exp2(x)))", "{ let w = softplus(x); w * (1 / (0.01 + sum[n](w))) }")
+            body = self.pick("relu(x) / (1 + sum[n](relu(x)))", "{ let w = exp(x); w / sum[n](w) }", "{ let w = sigmoid(x); w / sum[n](w) }", *square,
+                             "exp2(x) / (1 + sum[n](exp2(x)))", "{ let w = softplus(x); w * (1 / (1 + sum[n](w))) }")
             self.function(f"fn {name}[n](x) {body if body[0] == '{' else f'= {body};'}")
             return node("f32", f"{name}[j]({s})")
         if kind == "log_softmax":

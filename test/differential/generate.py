@@ -168,8 +168,11 @@ class Generator(Expressions, Masks, Attention, Forms):
         stated = f"[{','.join(axes)}]" if axes else ""
         length = self.pick("3", "0", "5", self.scalar("i32")) if kind == "iterate" else over
         form, kinds = self.pick((f"0.5 * {state} + {{}}", "x"), (f"tanh({state} + {{}})", "x"), (f"if {{}} then {state} else 0.9 * {state} + {{}}", "cx"))
-        step = node("f32", form, *[self.real(inside, 1) if k == "x" else self.truth(inside, 1) for k in kinds])
-        if axes and self.chance(0.4):                      # the state is reduced over by its own step
+        # Under a mask, a reduction might depend on an axis that the state lacks.
+        masked = any(str(text).startswith("mask ") for _, text in self.statements)
+        depth = 0 if masked else 1
+        step = node("f32", form, *[self.real(inside, depth) if k == "x" else self.truth(inside, depth) for k in kinds])
+        if axes and not masked and self.chance(0.4):       # the state is reduced over by its own step
             self.note("step that reduces over its state")
             step = node("f32", f"tanh({{}} + mean[{axes[0]}]({state}) * 0.5)", step)
         axes_of_result = inside if kind.startswith("scan") else axes

@@ -78,6 +78,56 @@ module attributes {attn.target = "x86-64-v3"} {
     return
   }
 
+  // A position for each lane: what they read is gathered, but for lanes whose position is none.
+  // CHECK-LABEL: func.func @gather
+  // CHECK: arith.index_cast %{{.*}} : vector<8xi32> to vector<8xindex>
+  // CHECK: %[[INSIDE:.*]] = arith.cmpi ult, %{{.*}} : vector<8xindex>
+  // CHECK: arith.muli
+  // CHECK: vector.gather %{{.*}}[%c0{{.*}}, %{{.*}}] [%{{.*}}], %[[INSIDE]]
+  func.func @gather(%x: memref<?x4xf32>, %at: memref<64xi32>, %out: memref<4x64xf32>) {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %size = memref.dim %x, %c0 : memref<?x4xf32>
+    linalg.generic {indexing_maps = [#v, #x], iterator_types = ["parallel", "parallel"]} ins(%at : memref<64xi32>) outs(%out : memref<4x64xf32>) {
+    ^bb0(%n: i32, %o: f32):
+      %i = linalg.index 0 : index
+      %p = arith.index_cast %n : i32 to index
+      %inside = arith.cmpi ult, %p, %size : index
+      %row = arith.select %inside, %p, %c0 : index
+      %read = memref.load %x[%row, %i] : memref<?x4xf32>
+      %v = arith.select %inside, %read, %zero : f32
+      linalg.yield %v : f32
+    }
+    return
+  }
+
+  // One position for all lanes: where it is none, no lane is read, so the position need not be chosen, nor the value.
+  // CHECK-LABEL: func.func @rows
+  // CHECK: %[[AT:.*]] = arith.index_cast
+  // CHECK: %[[INSIDE:.*]] = arith.cmpi ult, %[[AT]]
+  // CHECK-NOT: arith.select
+  // CHECK: %[[ALL:.*]] = vector.broadcast %[[INSIDE]] : i1 to vector<8xi1>
+  // CHECK: vector.maskedload %{{.*}}[%[[AT]], %{{.*}}], %[[ALL]]
+  // CHECK-NOT: arith.select
+  // CHECK: vector.store
+  func.func @rows(%x: memref<?x64xf32>, %at: memref<4xi32>, %out: memref<4x64xf32>) {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %size = memref.dim %x, %c0 : memref<?x64xf32>
+    linalg.generic {indexing_maps = [#r, #x], iterator_types = ["parallel", "parallel"]} ins(%at : memref<4xi32>) outs(%out : memref<4x64xf32>) {
+    ^bb0(%n: i32, %o: f32):
+      %j = linalg.index 1 : index
+      %p = arith.index_cast %n : i32 to index
+      %inside = arith.cmpi ult, %p, %size : index
+      %row = arith.select %inside, %p, %c0 : index
+      %column = arith.select %inside, %j, %c0 : index
+      %read = memref.load %x[%row, %column] : memref<?x64xf32>
+      %v = arith.select %inside, %read, %zero : f32
+      linalg.yield %v : f32
+    }
+    return
+  }
+
   // What lies across the vectors, what is no reduction in any order, and short dimensions stay scalar.
   // CHECK-LABEL: func.func @scalar
   // CHECK-NOT: vector.

@@ -175,6 +175,24 @@ def E6_reads_outside_of_two_axes(x, y, z):
 
 
 @case("""
+kernel e6(x: f32[h,w], y: i32[n,m], z: i32[m], none: f32[k], wide: f32[k,l]) -> o: f32[n,m], p: f32[n], q: f32[n,m], r: f32[n], s: f32[m,w], t: f32[m,l] {
+  o = x[y, z] * 2 + x[z, y];                          // a position for each lane of a vector
+  p = sum[m](x[y, z]);
+  q = none[y];
+  r = max[m](x[y, 1]) + sum[m](none[z]);
+  s = x[h: z];                                        // one for all lanes
+  t = wide[k: z] + 1;
+}
+""", dict(x=R.f32(7, 19), y=R.i32(-2, 9, 3, 37), z=R.i32(-3, 21, 37), none=R.f32(0), wide=R.f32(0, 20)))
+def E6_positions_of_lanes(x, y, z, none, wide):
+    n, w, l = len(y), np.arange(19), np.arange(20)
+    rows = lambda v: np.broadcast_to(v, y.shape)
+    o = 2 * read(x, y, rows(z)) + read(x, rows(z), y)
+    return dict(o=o, p=read(x, y, rows(z)).sum(1), q=np.zeros(y.shape), r=read(x, y, np.ones_like(y)).max(1), s=read(x, z[:, None], w[None] + 0 * z[:, None]),
+                t=np.ones((37, 20)))
+
+
+@case("""
 kernel e7(x: f32[n,m], k: i32[n,m])
   -> a: f32[n], b: f32[n], c: f32[n], d: f32[n], e: bool[n], f: bool[n], g: i32[n], h: f32[n], i: i32[n], j: i32[n],
      s: i32[n], t: i32[n], u: f32, v: f32[m], w: i32, z: f32 {
