@@ -1,4 +1,5 @@
 #include "lowering/Count.h"
+#include "lowering/RuntimeCall.h"
 
 #include "dialect/Attn.h"
 
@@ -50,12 +51,8 @@ void Counting::add(OpBuilder &b, Location loc, Count what, Value amount) {
   unsigned number = entered(module, countersName, b.getDictionaryAttr({b.getNamedAttr("file", place.getFilename()), b.getNamedAttr("line", b.getI64IntegerAttr(place.getLine())),
                                                                        b.getNamedAttr("column", b.getI64IntegerAttr(place.getColumn())),
                                                                        b.getNamedAttr("node", mark.get("node")), b.getNamedAttr("text", mark.get("text")), b.getNamedAttr("over", mark.get("over")), b.getNamedAttr("masks", mark.get("masks"))}));
-  if (!module.lookupSymbol("fovea_count")) {
-    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
-    func::FuncOp::create(top, loc, "fovea_count", top.getFunctionType({top.getI32Type(), top.getI32Type(), top.getIndexType()}, {})).setPrivate();
-  }
   Value arguments[] = {arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(number)), arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(what))), amount};
-  func::CallOp::create(b, loc, "fovea_count", TypeRange{}, arguments);
+  callRuntime(b, loc, "fovea_count", {}, arguments);
 }
 
 void Counting::note(Location condition, unsigned k, const Became &what) {

@@ -1,5 +1,7 @@
 #include "lowering/LeafExpression.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 
 using namespace mlir;
@@ -29,23 +31,84 @@ bool LeafExpression::dependsOn(Value value, int64_t dimension) {
 
 bool LeafExpression::varies(Value value) { return dependsOnDot(value) || dependsOn(value, row) || dependsOn(value, key); }
 
+// What an expression computes with: positions are i32 (rule E4), whatever holds them.
 static std::optional<leaf::Type> leafType(Type type) {
   if (type.isF32()) return leaf::Type::F32;
-  if (type.isInteger(32)) return leaf::Type::I32;
+  if (type.isInteger(32) || type.isIndex()) return leaf::Type::I32;
   if (type.isInteger(1)) return leaf::Type::Bool;
   return {};
 }
 
-std::optional<leaf::Expression> LeafExpression::input(Value value, leaf::Input kind) {
+// What an input's elements are; a bool is stored as a byte.
+static std::optional<leaf::Type> storedType(Type type, bool truth) {
+  if (truth) return type.isInteger(8) ? std::optional(leaf::Type::Bool) : std::nullopt;
+  if (type.isF16()) return leaf::Type::F16;
+  if (type.isBF16()) return leaf::Type::BF16;
+  return type.isF32() || type.isInteger(32) ? leafType(type) : std::nullopt;
+}
+
+std::optional<leaf::Expression> LeafExpression::input(Value value, leaf::Input kind, unsigned axis) {
   leaf::Expression e{"input"};
   for (auto [k, known] : llvm::enumerate(inputs))
-    if (known.value == value) {
+    if (known.value == value && known.leaf.kind == kind.kind && known.axis == axis) {
       e.integer = k;
       return e;
     }
   e.integer = inputs.size();
-  inputs.push_back({value, kind});
+  inputs.push_back({value, kind, axis});
   return e;
+}
+
+// A block argument, widened or compared with 0 by who asks.
+std::optional<leaf::Expression> LeafExpression::operand(BlockArgument argument, bool truth) {
+  auto type = storedType(argument.getType(), truth);
+  if (!type) return {};
+  AffineMap map = op.getMap(2 + argument.getArgNumber());
+  bool overRow = row >= 0 && map.isFunctionOfDim(row), overKey = map.isFunctionOfDim(key);
+  // Each of the two must be a whole axis of the operand.
+  for (int64_t d : {row, key})
+    if (d >= 0 && map.isFunctionOfDim(d) && axisAlong(map, d) < 0) return {};
+  return input(argument, {overRow ? overKey ? leaf::Input::Tile : leaf::Input::Row : leaf::Input::Column, *type, overKey});
+}
+
+std::optional<LeafExpression::Read> LeafExpression::readOf(Value value) {
+  Operation *def = value.getDefiningOp();
+  if (!def || def->getBlock() != body || !isa<memref::LoadOp, tensor::ExtractOp>(def)) return {};
+  Read read{def->getOperand(0), {}, {}, {}};
+  for (auto [axis, index] : llvm::enumerate(def->getOperands().drop_front())) {
+    // Where the position is none, the first place is read, and the value not used.
+    if (auto select = index.getDefiningOp<arith::SelectOp>(); select && matchPattern(select.getFalseValue(), m_Zero())) {
+      if (varies(select.getCondition()) && read.inside && read.inside != select.getCondition()) return {};
+      if (varies(select.getCondition())) read.inside = select.getCondition(), index = select.getTrueValue();
+    }
+    if (varies(index)) read.along.push_back(axis);
+    read.at.push_back(index);
+  }
+  if (read.along.empty()) return {};
+  return read;
+}
+
+std::optional<leaf::Expression> LeafExpression::table(Value value, bool truth) {
+  auto read = readOf(value);
+  auto type = storedType(value.getType(), truth);
+  if (!read || !type) return {};
+  std::optional<leaf::Expression> index;
+  for (unsigned axis : read->along) {
+    auto position = translate(read->at[axis]);
+    if (!position) return {};
+    // The number of elements from one position to the next is a scalar, but along the last axis.
+    if (axis + 1 != read->at.size()) position = leaf::Expression{"mul", 0, 0, {std::move(*position), *input(value, {leaf::Input::Scalar, leaf::Type::I32, false}, axis)}};
+    index = index ? leaf::Expression{"add", 0, 0, {std::move(*index), std::move(*position)}} : std::move(*position);
+  }
+  if (read->inside) {
+    auto inside = translate(read->inside);
+    if (!inside) return {};
+    index = leaf::Expression{"select", 0, 0, {std::move(*inside), std::move(*index), leaf::Expression{"i32"}}};
+  }
+  auto place = input(value, {leaf::Input::Table, *type, false});
+  place->op = "read";
+  place->args.push_back(std::move(*index));
+  return place;
 }
 
 std::optional<leaf::Expression> LeafExpression::translate(Value value) {
@@ -55,7 +118,7 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     if (auto f = dyn_cast<FloatAttr>(constant)) return Expression{"f32", f.getValueAsDouble()};
     if (auto i = dyn_cast<IntegerAttr>(constant)) {
       if (i.getType().isInteger(1)) return Expression{"bool", 0, i.getValue().getBoolValue()};
-      if (i.getType().isInteger(32)) return Expression{"i32", 0, i.getInt()};
+      if (i.getType().isInteger(32) || i.getType().isIndex()) return Expression{"i32", 0, i.getInt()};
     }
     return {};
   }
@@ -66,14 +129,7 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
   }
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     if (argument.getArgNumber() == 0) return Expression{"dot"};
-    auto type = leafType(value.getType());
-    if (!type) return {};
-    AffineMap map = op.getMap(2 + argument.getArgNumber());
-    bool overRow = row >= 0 && map.isFunctionOfDim(row), overKey = map.isFunctionOfDim(key);
-    // Each of the two must be a whole axis of the operand.
-    for (int64_t d : {row, key})
-      if (d >= 0 && map.isFunctionOfDim(d) && axisAlong(map, d) < 0) return {};
-    return input(value, {overRow ? overKey ? leaf::Input::Tile : leaf::Input::Row : leaf::Input::Column, *type, overKey});
+    return argument.getType().isF32() || argument.getType().isInteger(32) ? operand(argument, false) : std::nullopt;
   }
   Operation *def = value.getDefiningOp();
   auto node = [&](std::string name) -> std::optional<Expression> {
@@ -85,20 +141,30 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     }
     return e;
   };
-  if (auto cast = dyn_cast<arith::IndexCastOp>(def)) {
-    auto index = cast.getIn().getDefiningOp<attn::IndexOp>();
-    if (!index) return {};
+  if (auto cast = dyn_cast<arith::IndexCastOp>(def)) return translate(cast.getIn());
+  if (auto index = dyn_cast<attn::IndexOp>(def)) {
     if (int64_t(index.getDimension()) == row) return Expression{"row"};
     if (int64_t(index.getDimension()) == key) return Expression{"column"};
     return {};
   }
+  if (isa<memref::LoadOp, tensor::ExtractOp>(def)) return def->getResult(0).getType().isF32() || def->getResult(0).getType().isInteger(32) ? table(value, false) : std::nullopt;
+  if (isa<arith::ExtFOp>(def)) {
+    auto argument = dyn_cast<BlockArgument>(def->getOperand(0));
+    return argument && argument.getOwner() == body ? operand(argument, false) : table(def->getOperand(0), false);
+  }
   if (auto compare = dyn_cast<arith::CmpIOp>(def)) {
     // A bool is stored as a byte; loaded, it is compared with 0.
-    if (auto argument = dyn_cast<BlockArgument>(compare.getLhs()); argument && argument.getOwner() == body && argument.getType().isInteger(8)) {
-      AffineMap map = op.getMap(2 + argument.getArgNumber());
-      bool overRow = row >= 0 && map.isFunctionOfDim(row), overKey = map.isFunctionOfDim(key);
+    if (compare.getLhs().getType().isInteger(8)) {
       if (compare.getPredicate() != arith::CmpIPredicate::ne || !matchPattern(compare.getRhs(), m_Zero())) return {};
-      return input(argument, {overRow ? overKey ? leaf::Input::Tile : leaf::Input::Row : leaf::Input::Column, leaf::Type::Bool, overKey});
+      auto argument = dyn_cast<BlockArgument>(compare.getLhs());
+      return argument && argument.getOwner() == body ? operand(argument, true) : table(compare.getLhs(), true);
+    }
+    // A position inside an axis: neither negative, nor too large.
+    if (compare.getPredicate() == arith::CmpIPredicate::ult) {
+      auto position = translate(compare.getLhs()), size = translate(compare.getRhs());
+      if (!position || !size) return {};
+      Expression notNegative{"ge", 0, 0, {*position, Expression{"i32"}}};
+      return Expression{"and", 0, 0, {std::move(notNegative), Expression{"lt", 0, 0, {std::move(*position), std::move(*size)}}}};
     }
     using P = arith::CmpIPredicate;
     switch (compare.getPredicate()) {
@@ -120,6 +186,7 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
       case P::OGE: return node("ge");
       case P::OEQ: return node("eq");
       case P::UNE: return node("ne");
+      case P::UNO: return compare.getLhs() == compare.getRhs() ? node("ne") : std::nullopt;
       default: return {};
     }
   }
@@ -140,14 +207,14 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
       {"arith.select", "select"}, {"arith.andi", "and"},     {"arith.ori", "or"},          {"arith.sitofp", "to_f32"},  {"arith.uitofp", "to_f32"},
       {"arith.extui", "to_i32"},  {"math.exp", "exp"},       {"math.log", "log"},          {"math.exp2", "exp2"},       {"math.tanh", "tanh"},
       {"math.erf", "erf"},        {"math.sqrt", "sqrt"},     {"math.floor", "floor"},      {"math.ceil", "ceil"},       {"math.roundeven", "round"},
-      {"math.sin", "sin"},        {"math.cos", "cos"},       {"math.powf", "pow"},         {"math.absf", "abs"},
+      {"arith.fptosi", "to_i32"}, {"math.sin", "sin"},        {"math.cos", "cos"},       {"math.powf", "pow"},         {"math.absf", "abs"},
   };
   for (const Name &name : names) {
     if (def->getName().getStringRef() != name.mlir) continue;
     Type type = def->getResult(0).getType();
     if (!leafType(type)) return {};
     if ((name.leaf == StringRef("and") || name.leaf == StringRef("or")) && !type.isInteger(1)) return {};
-    if (name.leaf == StringRef("to_i32") && !def->getOperand(0).getType().isInteger(1)) return {};
+    if (name.mlir == "arith.extui" && !def->getOperand(0).getType().isInteger(1)) return {};
     if (name.mlir == "arith.select" && !def->getOperand(0).getType().isInteger(1)) return {};
     return node(name.leaf);
   }

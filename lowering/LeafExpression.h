@@ -15,16 +15,27 @@ class LeafExpression {
  public:
   explicit LeafExpression(attn::AttendOp op);
 
-  // A leaf input: a block argument (an operand of the op that varies over the tile), or a value that does not vary.
+  // A leaf input: a block argument (an operand of the op that varies over the tile), a value that does not vary, or what is read at a position
+  // of its own (`readOf`): its table, and as a scalar that table's stride.
   struct Input {
     mlir::Value value;
     leaf::Input leaf;
+    unsigned axis = 0;  // of a table's stride
   };
 
   // The expression of a value of the body; nothing if a leaf cannot compute it. Adds the inputs it needs.
   std::optional<leaf::Expression> translate(mlir::Value value);
 
   std::vector<Input> inputs;
+
+  // What is read of a tensor that is no operand, at positions that vary.
+  struct Read {
+    mlir::Value from;
+    llvm::SmallVector<mlir::Value> at;  // a position for each axis; of those that do not vary, only what lies inside counts
+    llvm::SmallVector<unsigned> along;  // the axes along which it varies
+    mlir::Value inside;                 // elsewhere the value is not used; null: everywhere
+  };
+  std::optional<Read> readOf(mlir::Value value);
 
   // Whether a value differs between the points of a tile.
   bool varies(mlir::Value value);
@@ -33,7 +44,9 @@ class LeafExpression {
   bool dependsOnDot(mlir::Value value);
 
  private:
-  std::optional<leaf::Expression> input(mlir::Value value, leaf::Input kind);
+  std::optional<leaf::Expression> input(mlir::Value value, leaf::Input kind, unsigned axis = 0);
+  std::optional<leaf::Expression> operand(mlir::BlockArgument argument, bool truth);
+  std::optional<leaf::Expression> table(mlir::Value value, bool truth);
 
   attn::AttendOp op;
   mlir::Block *body;

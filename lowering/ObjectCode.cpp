@@ -9,6 +9,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Scalar/LoopIdiomRecognize.h"
 #include "mlir/Target/LLVMIR/Export.h"
 
 using namespace mlir;
@@ -36,8 +37,10 @@ bool machineFor(const std::string &target, Machine &machine) {
 }
 
 // LLVM's passes, without its loop vectoriser: attn-loops has made the vectors there are to make, and the vectoriser's analysis of
-// values that are the same in every lane is exponential in their depth (a softplus under two exponentials takes hours).
+// values that are the same in every lane is exponential in their depth (a softplus under two exponentials takes hours). The search for
+// loops that are a CRC goes: it is exponential in a loop's body too (a minimum of 40 values, 64 times over, does not end).
 static void optimise(llvm::Module &module, llvm::TargetMachine &machine, int level) {
+  llvm::DisableLIRP::HashRecognize = true;
   llvm::PipelineTuningOptions tuning;
   tuning.LoopInterleaving = tuning.LoopVectorization = false;
   tuning.SLPVectorization = level > 1;

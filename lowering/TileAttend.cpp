@@ -7,6 +7,7 @@
 #include "lowering/GroupHeads.h"
 #include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
+#include "lowering/RuntimeCall.h"
 #include "lowering/Support.h"
 #include "lowering/Passes.h"
 
@@ -70,6 +71,9 @@ class Tiler {
     for (const auto &i : fullInputs.inputs) full.inputs.push_back(i.leaf);
     for (const auto &i : partialInputs.inputs) partial.inputs.push_back(i.leaf);
     if (failed(declareLeaf(op, module, full)) || failed(declareLeaf(op, module, partial))) return failure();
+
+    for (const auto &i : partialInputs.inputs)
+      if (i.leaf.kind == leaf::Input::Table) checkSpan(*partialInputs.readOf(i.value));
 
     Value blockKeys = constant64(keys), blockRows = constant64(queries);
     Value keyBlocks = arith::CeilDivSIOp::create(b, loc, extents[key], blockKeys);
@@ -479,7 +483,7 @@ class Tiler {
     auto hoistScalars = [&] {
       for (LeafExpression *inputs : {&fullInputs, &partialInputs})
         for (auto &i : inputs->inputs)
-          if (i.leaf.kind == leaf::Input::Scalar) outside(i.value);
+          if (i.leaf.kind == leaf::Input::Scalar && !inputs->readOf(i.value)) outside(i.value);
     };
     auto queryAndState = [&](Value n, Tile &tile) {
       tile.query = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
@@ -602,9 +606,14 @@ class Tiler {
     named["maximum"] = t.maximum, named["sum"] = t.sum, named["acc"] = t.acc;
     for (auto [k, i] : llvm::enumerate(inputs.inputs)) {
       std::string name = "input" + std::to_string(k);
+      if (auto read = inputs.readOf(i.value)) {
+        if (i.leaf.kind == leaf::Input::Table) named[name] = tableOf(*read);
+        else named[name] = toI32(metadata(read->from).strides[i.axis]);
+        continue;
+      }
       if (i.leaf.kind == leaf::Input::Scalar) {
         Value v = outside(i.value);
-        named[name] = v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, loc, b.getI32Type(), v)) : v;
+        named[name] = v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, loc, b.getI32Type(), v)) : v.getType().isIndex() ? toI32(v) : v;
         continue;
       }
       unsigned operand = 2 + cast<BlockArgument>(i.value).getArgNumber();
@@ -614,6 +623,38 @@ class Tiler {
       if (int axis = axisOf(operand, key); axis >= 0) named[name + "_column_stride"] = toI32(m.strides[axis]);
     }
     callLeaf(b, loc, spec, named);
+  }
+
+  // A leaf counts a table's elements in 32 bits: a larger one ends the kernel.
+  void checkSpan(const LeafExpression::Read &read) {
+    if (ArrayRef<unsigned>{unsigned(read.at.size() - 1)} == ArrayRef(read.along)) return;  // a position is as small
+    Metadata m = metadata(read.from);
+    Value span = constant64(0);
+    for (unsigned axis : read.along) span = arith::AddIOp::create(b, loc, span, arith::MulIOp::create(b, loc, m.sizes[axis], m.strides[axis]));
+    auto of = [&](int64_t v) -> Value { return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(v)); };
+    Value large = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, span, constant64(std::numeric_limits<int32_t>::max()));
+    callRuntime(b, loc, "fovea_check_size", {}, Value(arith::SelectOp::create(b, loc, large, of(std::numeric_limits<int64_t>::max()), of(0))));
+  }
+
+  // Where a table begins: at its first position, and where it stands along the axes on which the position does not vary. What lies outside of
+  // one of these is nowhere used, and of an empty tensor the first place may be read.
+  Value tableOf(const LeafExpression::Read &read) {
+    Metadata m = metadata(read.from);
+    SmallVector<Value> at;
+    Value zero = constant64(0), some;
+    for (Value size : m.sizes) {
+      Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, size, zero);
+      some = some ? Value(arith::AndIOp::create(b, loc, some, here)) : here;
+    }
+    for (auto [axis, index] : llvm::enumerate(read.at)) {
+      if (llvm::is_contained(read.along, axis)) {
+        at.push_back(zero);
+        continue;
+      }
+      Value position = outside(index), inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, position, m.sizes[axis]);
+      at.push_back(arith::SelectOp::create(b, loc, arith::AndIOp::create(b, loc, some, inside), position, zero));
+    }
+    return address(m, at);
   }
 
   attn::AttendOp op;

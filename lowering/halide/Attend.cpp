@@ -84,7 +84,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     dot(k, i) = 0.f;
     accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % a.panel, k / a.panel * head + n)); }, V);
   }
-  const Point point{values, dot(k, i), i0 + row, j0 + k, row, k};
+  const Point point{values, dot(k, i), i0 + row, j0 + k, row, k, a.partial ? keys : Expr()};
   Expr s = evaluate(a.score, point);
   if (!a.pointwise) s = s * float(1.4426950408889634);  // in units of log 2: a constant factor folds
   if (a.partial) {

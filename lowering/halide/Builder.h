@@ -33,8 +33,12 @@ struct Values {
   Values(const LeafSpec &spec, std::vector<Halide::Argument> &arguments);
   // Input n at a place of the tile. `columns` and `rows` say how far it may be read; a `stage`d input is first copied.
   Halide::Expr input(size_t n, Halide::Expr row, Halide::Expr column) const;
+  // A table's value at an index.
+  Halide::Expr read(size_t n, Halide::Expr index) const;
   // Copies columns and tiles into padded scratch up to `columns`, so that whole vectors may be read beyond them.
   void stage(Halide::Expr columns, Halide::Expr rows, int maxColumns, int maxRows, int lanes);
+
+  Halide::Expr loaded(size_t n, Halide::Expr stored) const;
 
   const LeafSpec &spec;
   std::vector<Halide::ImageParam> images;       // by input; undefined for scalars
@@ -48,6 +52,7 @@ struct Point {
   Halide::Expr value;                           // "dot" or "acc"
   Halide::Expr row, column;                     // positions (i0 + local, j0 + local)
   Halide::Expr localRow, localColumn;           // where inputs are read
+  Halide::Expr beyond = {};                     // columns from here on do not exist, if defined; what is staged has no value there
 };
 Halide::Expr evaluate(const Expression &e, const Point &point);
 // How many operations the expression has, transcendental ones counted as 20.

@@ -17,7 +17,7 @@ struct Wrong {
 };
 
 const char *const typeNames[] = {"f32", "f16", "bf16", "i32", "bool"};
-const char *const inputKinds[] = {"scalar", "row", "column", "tile"};
+const char *const inputKinds[] = {"scalar", "row", "column", "tile", "table"};
 
 const char *name(Type t) { return typeNames[int(t)]; }
 
@@ -42,7 +42,7 @@ Json expressionJson(const Expression &e) {
       j.push_back("-inf");
     else
       j.push_back(e.real);
-  } else if (e.op == "i32" || e.op == "input") {
+  } else if (e.op == "i32" || e.op == "input" || e.op == "read") {
     j.push_back(e.integer);
   } else if (e.op == "bool") {
     j.push_back(e.integer != 0);
@@ -55,8 +55,9 @@ Expression expressionFrom(const Json &j) {
   if (!j.is_array() || j.empty() || !j[0].is_string()) throw Wrong{"an expression is an array that begins with a name, not " + j.dump()};
   Expression e;
   e.op = j[0].get<std::string>();
-  if (e.op == "f32" || e.op == "i32" || e.op == "bool" || e.op == "input") {
-    if (j.size() != 2) throw Wrong{"`" + e.op + "` takes one constant: " + j.dump()};
+  const bool read = e.op == "read";
+  if (e.op == "f32" || e.op == "i32" || e.op == "bool" || e.op == "input" || read) {
+    if (j.size() != (read ? 3 : 2)) throw Wrong{"`" + e.op + "` takes " + (read ? "a number and an index: " : "one constant: ") + j.dump()};
     const Json &c = j[1];
     if (e.op == "f32" && c.is_string()) {
       const double inf = std::numeric_limits<double>::infinity();
@@ -68,11 +69,12 @@ Expression expressionFrom(const Json &j) {
       e.real = c.get<double>();
     } else if (e.op == "bool" && c.is_boolean()) {
       e.integer = c.get<bool>();
-    } else if ((e.op == "i32" || e.op == "input") && c.is_number_integer()) {
+    } else if ((e.op == "i32" || e.op == "input" || e.op == "read") && c.is_number_integer()) {
       e.integer = c.get<int64_t>();
     } else {
       throw Wrong{"`" + e.op + "` does not go with the constant " + c.dump()};
     }
+    if (read) e.args.push_back(expressionFrom(j[2]));
     return e;
   }
   for (size_t i = 1; i < j.size(); i++) e.args.push_back(expressionFrom(j[i]));
@@ -214,7 +216,7 @@ LeafSpec specFrom(std::string_view text) {
     Input i;
     std::string k = ir.text("kind");
     auto it = std::find(std::begin(inputKinds), std::end(inputKinds), k);
-    if (it == std::end(inputKinds)) throw Wrong{"an input is a scalar, row, column or tile, not `" + k + "`"};
+    if (it == std::end(inputKinds)) throw Wrong{"an input is a scalar, row, column, tile or table, not `" + k + "`"};
     i.kind = Input::Kind(it - std::begin(inputKinds));
     i.type = ir.type("type", true);
     i.strided = ir.boolean("strided");
@@ -241,11 +243,14 @@ Type typeOfThrow(const Expression &e, const LeafSpec &spec) {
     if (e.integer != int32_t(e.integer)) throw Wrong{"the constant " + std::to_string(e.integer) + " does not fit i32"};
     return Type::I32;
   }
-  if (e.op == "input") {
-    leaf();
+  if (e.op == "input" || e.op == "read") {
     if (e.integer < 0 || size_t(e.integer) >= spec.inputs.size()) throw Wrong{"there is no input " + std::to_string(e.integer)};
-    Type t = spec.inputs[e.integer].type;
-    return storedFloat(t) ? Type::F32 : t;
+    const Input &input = spec.inputs[e.integer];
+    const bool read = e.op == "read";
+    if (read != (input.kind == Input::Table)) throw Wrong{"`" + e.op + "` does not go with a " + inputKinds[input.kind]};
+    if (!read) leaf();
+    else if (e.args.size() != 1 || typeOfThrow(e.args[0], spec) != Type::I32) throw Wrong{"the index of `read` must be i32"};
+    return storedFloat(input.type) ? Type::F32 : input.type;
   }
   auto op = std::find_if(std::begin(operators), std::end(operators), [&](const Operator &o) { return e.op == o.name; });
   if (op == std::end(operators)) throw Wrong{"there is no operator `" + e.op + "` here"};
@@ -292,7 +297,7 @@ void checkThrow(const LeafSpec &s) {
   if (s.inputs.size() > 64) throw Wrong{"more than 64 inputs"};
   for (const Input &i : s.inputs) {
     if (i.kind == Input::Scalar && (i.type == Type::F16 || i.type == Type::BF16)) throw Wrong{"a scalar is f32, i32 or bool"};
-    if (i.strided && (i.kind == Input::Scalar || i.kind == Input::Row)) throw Wrong{"only a column or a tile can be strided"};
+    if (i.strided && i.kind != Input::Column && i.kind != Input::Tile) throw Wrong{"only a column or a tile can be strided"};
   }
   if (s.kind == LeafSpec::ContractLeaf) {
     const Contract &c = s.contract;
@@ -349,7 +354,7 @@ std::vector<Argument> signature(const LeafSpec &s) {
       continue;
     }
     pointer(base, i.type, i.kind == Input::Tile ? 2 : 1);
-    if (i.kind != Input::Column) integer(base + "_row_stride");
+    if (i.kind == Input::Row || i.kind == Input::Tile) integer(base + "_row_stride");
     if (i.strided) integer(base + "_column_stride");
   }
   if (s.kind == LeafSpec::ContractLeaf) {

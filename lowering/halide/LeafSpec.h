@@ -25,6 +25,7 @@ struct Input {
     Row,     // [rows], any element stride
     Column,  // [columns], element stride 1 unless `strided`
     Tile,    // [rows, columns], any row stride, column stride 1 unless `strided`
+    Table,   // [n], element stride 1, at an index of its own: "read"
   } kind{};
   Type type{};
   bool strided = false;  // the last axis' stride is an argument too (costs gathers)
@@ -34,7 +35,7 @@ struct Input {
 struct Expression {
   std::string op;
   double real = 0;      // op "f32"
-  int64_t integer = 0;  // op "i32", "bool" (0 or 1), "input" (its number)
+  int64_t integer = 0;  // op "i32", "bool" (0 or 1), "input" and "read" (its number)
   std::vector<Expression> args;
 };
 

@@ -2,6 +2,7 @@
 #include "lowering/halide/Math.h"
 
 #include <cmath>
+#include <limits>
 #include <unordered_map>
 
 using namespace Halide;
@@ -102,7 +103,7 @@ Values::Values(const LeafSpec &spec, std::vector<Halide::Argument> &arguments)
     }
     ImageParam image(storageType(in.type), in.kind == Input::Tile ? 2 : 1, name);
     Expr column = in.strided ? integer(name + "_column_stride", arguments) : Expr(1);
-    Expr row = in.kind != Input::Column ? integer(name + "_row_stride", arguments) : Expr();
+    Expr row = in.kind == Input::Row || in.kind == Input::Tile ? integer(name + "_row_stride", arguments) : Expr();
     image.dim(0).set_min(0).set_stride(in.kind == Input::Row ? row : column);
     if (in.kind == Input::Tile) image.dim(1).set_min(0).set_stride(row);
     arguments.push_back(image);
@@ -116,9 +117,18 @@ Expr Values::input(size_t n, Expr row, Expr column) const {
   std::vector<Expr> at;
   if (in.kind != Input::Row) at.push_back(column);
   if (in.kind != Input::Column) at.push_back(row);
-  Expr stored = staged[n].defined() ? staged[n](at) : images[n](at);
-  if (in.type == Type::Bool) return stored != cast<uint8_t>(0);
-  return in.type == Type::I32 ? stored : asFloat(stored);
+  return loaded(n, staged[n].defined() ? staged[n](at) : images[n](at));
+}
+
+Expr Values::read(size_t n, Expr index) const {
+  // Nobody asks how far an input reaches, but Halide wants it bounded.
+  return loaded(n, images[n](unsafe_promise_clamped(std::move(index), 0, std::numeric_limits<int32_t>::max() - 1)));
+}
+
+Expr Values::loaded(size_t n, Expr stored) const {
+  const Type type = spec.inputs[n].type;
+  if (type == Type::Bool) return stored != cast<uint8_t>(0);
+  return type == Type::I32 ? stored : asFloat(stored);
 }
 
 void Values::stage(Expr columns, Expr rows, int maxColumns, int maxRows, int lanes) {
@@ -152,6 +162,7 @@ int cost(const Expression &e) {
   int total = e.args.empty() ? 0 : 1;
   for (const char *s : slow)
     if (e.op == s) total = 20;
+  if (e.op == "read") total = 20;
   for (const Expression &a : e.args) total += cost(a);
   return total;
 }
@@ -234,6 +245,11 @@ Expr evaluate(const Expression &e, const Point &p) {
   if (e.op == "column") return p.column;
   if (e.op == "dot" || e.op == "acc") return p.value;
   if (e.op == "input") return p.values.input(e.integer, p.localRow, p.localColumn);
+  if (e.op == "read") {  // also where the score is not used: at the last column, which exists
+    Point there = p;
+    if (p.beyond.defined()) there.column = min(p.column, p.column - p.localColumn + p.beyond - 1), there.localColumn = min(p.localColumn, p.beyond - 1);
+    return p.values.read(e.integer, evaluate(e.args[0], there));
+  }
   std::vector<Expr> args;
   for (const Expression &a : e.args) args.push_back(evaluate(a, p));
   return operators().at(e.op)(args);

@@ -206,7 +206,11 @@ class Attention:
             bias = self.pick(lambda: self.real_tensor(["j"]), lambda: node("f32", "-0.1 * abs(i - j)"), lambda: node("f32", "{} * (j - i)", self.slope(batch)),
                              lambda: node("f32", "{}[k: i - j]", self.tensor("f32", ["k"])), lambda: self.real_tensor(["i", "j"], "f32", "bf16", "f16"),
                              lambda: node("f32", "{}[j: j + 1]", self.tensor("f32", ["j"])),
-                             lambda: node("f32", "{}[k: t5_bucket(j - i, true, 8, 20)]", self.tensor("f32", ["k"])))()
+                             lambda: node("f32", "{}[k: t5_bucket(j - i, true, 8, 20)]", self.tensor("f32", ["k"])),
+                             lambda: node("f32", "{}[k: {}]", self.tensor(self.pick("f32", "f16", "bf16"), ["k"] + [a for a in batch if a == "h"]), self.tensor("i32", ["i", "j"])),
+                             lambda: node("f32", "{}[k: j / 3, d: i % 5]", self.tensor("f32", ["k", "d"])))()
+            if re.search(r"\[k: t\d+\]|j / 3", str(bias)):
+                self.note("table of scores")
             if "t5_bucket" in str(bias):
                 self.note("t5_bucket")
             body = node("f32", "{} + {}", body, bias)

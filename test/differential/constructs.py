@@ -23,7 +23,7 @@ softmax, softmax1, logsumexp, log_softmax, sparsemax, entmax15, softmax over two
 attention, attention that fuses, grouped queries, shared keys, huge scores, scores of minus infinity, soft cap, bias, causal
 additive score, distance score, bilinear score, two products, weights are a result, two aggregates, max aggregate, gated values
 projection of the output, product with weights, top key, graph, pages, window in two dimensions, decode, empty rows, poisoned padding
-temperature per head, computed factors, location-aware score, linear attention, sigmoid attention, squared relu, weights over their sum, weights times weights
+temperature per head, table of scores, computed factors, location-aware score, linear attention, sigmoid attention, squared relu, weights over their sum, weights times weights
 several values, logsumexp with softmax1, sampler, sampler in two dimensions, compact factor, condition as a factor, if-else-0 factor
 convolution, convolution in two dimensions, infinite inputs, infinite values, any bits
 mask: constant, mask: index, mask: scalar, mask: window, mask: distance, mask: length, mask: range, mask: dilation

@@ -429,6 +429,36 @@ TEST_F(Host, AttendTileAndColumnInputs) {
   }
 }
 
+// Values at positions of their own, also beyond the tile's last row and column, where inputs have no value.
+TEST_F(Host, AttendTables) {
+  for (bool partial : {false, true}) {
+    AttendCase c{attendSpec(host(), 12, 64, hostPanel())};
+    c.spec.attend.partial = partial;
+    c.spec.inputs = {{Input::Table, Type::F32}, {Input::Table, Type::F16}, {Input::Tile, Type::I32}, {Input::Scalar, Type::I32}};
+    auto read = [](int n, Expression index) {
+      Expression e = op("read", {std::move(index)});
+      e.integer = n;
+      return e;
+    };
+    auto distance = op("add", {op("sub", {op("row"), op("column")}), i32(200)});
+    c.spec.attend.score = op("add", {op("add", {op("dot"), read(0, distance)}), read(1, op("mul", {input(2), input(3)}))});
+    c.head = 16, c.steps = 2, c.i0 = 20, c.poison = true;
+    if (partial) c.rows = 11, c.keys = 45;
+    const int total = 64 + (partial ? 45 : 64);
+    std::mt19937 random(12);
+    std::vector<float> near(300);
+    std::vector<int> which(12 * total);
+    Tensor chosen(10 * 3, Type::F16, random);
+    for (float &f : near) f = float(random() % 100) / 50;
+    for (int &n : which) n = int(random() % 10);
+    c.inputs = [&](Leaf &leaf, int step) {
+      leaf.set("input0", near.data()).set("input1", chosen.data()).set("input2", which.data() + step * 64).set("input2_row_stride", total).set("input3", 3);
+    };
+    c.score = [&](double dot, int i, int j, int row, int column) { return dot + near[i - j + 200] + chosen.at(3 * which[row * total + column]); };
+    runAttend(c);
+  }
+}
+
 // Large scores, among them some whose weights vanish, and infinities.
 TEST_F(Host, AttendExtremeScores) {
   AttendCase c{attendSpec(host(), 12, 64, hostPanel())};
@@ -708,10 +738,12 @@ TEST_F(Host, FloatDivisionComparisonAndConversion) {
 
 TEST(Specification, RoundTrip) {
   LeafSpec s = attendSpec("x86-64-v3", 6, 64, 32);
-  s.inputs = {{Input::Tile, Type::Bool, true}, {Input::Scalar, Type::F32}};
+  s.inputs = {{Input::Tile, Type::Bool, true}, {Input::Scalar, Type::F32}, {Input::Table, Type::BF16}};
   s.attend.partial = true;
   s.attend.keep = op("and", {input(0), op("lt", {op("column"), i32(7)})});
-  s.attend.score = op("add", {op("mul", {op("dot"), input(1)}), f32(-infinity)});
+  Expression read = op("read", {op("row")});
+  read.integer = 2;
+  s.attend.score = op("add", {op("mul", {op("dot"), input(1)}), op("min", {f32(-infinity), read})});
   std::string error;
   auto back = fromJson(toJson(s), error);
   ASSERT_TRUE(back) << error;

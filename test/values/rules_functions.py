@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from formulas import entmax, grid, logsumexp, project_to_simplex, softmax, t5_bucket
+from formulas import entmax, grid, logsumexp, project_to_simplex, read, softmax, t5_bucket
 from harness import case, error
 from tensors import Random, f32, i32
 
@@ -341,3 +341,22 @@ def F4_computed_factors(x, y, wq, wk, wv, wo):
     a = softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[2])) @ v
     unit = k / np.sqrt((k * k).sum(2, keepdims=True) + 1)
     return dict(o=np.einsum("hie,hec->ic", a, wo), p=np.maximum(np.tanh(q) @ unit.swapaxes(1, 2), 0) @ v)
+
+
+@case("""
+kernel f4(q: f32[h,i,d], k: f32[h,j,d], v: f32[h,j,e], near: f32[h,r], hop: i32[i,j], by_hop: bf16[n,h], ok: bool[a,b], more: f16[i,j], none: f32[z], which: i32)
+  -> o: f32[h,i,e], p: f32[h,i,e] {
+  score s = sum[d](q * k) * rsqrt(|d|) + near[h: h + which, r: i - j + 40] + by_hop[n: hop] + more + none[hop];
+  p = sum[j](sigmoid(s) * v);
+  mask ok[i / 16, j / 16] and hop > 0;
+  o = sum[j](softmax[j](s + more[j: j + 3]) * v);
+}
+""", dict(q=R.f32(2, 70, 12), k=R.f32(2, 150, 12), v=R.f32(2, 150, 20), near=R.f32(2, 90), hop=R.i32(-2, 9, 70, 150), by_hop=R.bf16(7, 2), ok=R.bool(5, 10),
+          more=R.f16(70, 150), none=R.f32(0), which=i32(1)))
+def F4_scores_that_read_tables(q, k, v, near, hop, by_hop, ok, more, none, which):
+    i, j = grid(70, 150)
+    s = q @ k.swapaxes(1, 2) / np.sqrt(12) + more
+    s += np.stack([read(near, np.full_like(i - j, h + which), i - j + 40) + read(by_hop, hop, np.full_like(hop, h)) for h in range(2)])
+    kept = ok[i // 16, j // 16].astype(bool) & (hop > 0)
+    shifted = s + read(more, i + 0 * j, j + 3 + 0 * i)
+    return dict(o=softmax(np.where(kept, shifted, -INF)) @ v, p=(1 / (1 + np.exp(-s))) @ v)
