@@ -8,6 +8,8 @@ using namespace mlir;
 
 namespace fovea {
 
+constexpr double mostExpanded = 5e5;  // a T5 bucket is 8e4 and takes half a second; a sigmoid of one is 1e6 and takes minutes
+
 LeafExpression::LeafExpression(attn::AttendOp op) : op(op), body(&op.getBody().front()), row(op.getDimension("row")), key(op.getDimension("key")) {}
 
 bool LeafExpression::dependsOnDot(Value value) {
@@ -131,6 +133,22 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     if (argument.getArgNumber() == 0) return Expression{"dot"};
     return argument.getType().isF32() || argument.getType().isInteger(32) ? operand(argument, false) : std::nullopt;
   }
+  // Once for all that use it: an expression is a tree, and would grow with every use of a use.
+  if (value.hasOneUse()) return operation(value);
+  if (auto it = known.find(value); it != known.end()) return it->second;
+  auto e = operation(value);
+  if (e) e = known[value] = shared(std::move(*e));
+  return e;
+}
+
+leaf::Expression LeafExpression::shared(leaf::Expression e) {
+  if (e.args.empty()) return e;
+  lets.push_back(std::move(e));
+  return {"let", 0, int64_t(lets.size()) - 1};
+}
+
+std::optional<leaf::Expression> LeafExpression::operation(Value value) {
+  using leaf::Expression;
   Operation *def = value.getDefiningOp();
   auto node = [&](std::string name) -> std::optional<Expression> {
     Expression e{std::move(name)};
@@ -163,6 +181,7 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     if (compare.getPredicate() == arith::CmpIPredicate::ult) {
       auto position = translate(compare.getLhs()), size = translate(compare.getRhs());
       if (!position || !size) return {};
+      position = shared(std::move(*position));
       Expression notNegative{"ge", 0, 0, {*position, Expression{"i32"}}};
       return Expression{"and", 0, 0, {std::move(notNegative), Expression{"lt", 0, 0, {std::move(*position), std::move(*size)}}}};
     }
@@ -232,10 +251,24 @@ int axisAlong(AffineMap map, unsigned dimension) {
   return -1;
 }
 
+// About how large an expression is once functions stand for their polynomials, which use their arguments several times. Halide simplifies
+// expressions as trees.
+static double expanded(const leaf::Expression &e, ArrayRef<double> lets) {
+  if (e.op == "let") return lets[e.integer];
+  static const StringRef functions[] = {"exp", "log", "exp2", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt", "read"};
+  double size = 1;
+  for (const leaf::Expression &argument : e.args) size += expanded(argument, lets);
+  return llvm::is_contained(functions, StringRef(e.op)) ? 4 * size : size;
+}
+
 bool isLeafExpression(attn::AttendOp op) {
   LeafExpression e(op);
   auto yield = cast<attn::YieldOp>(op.getBody().front().getTerminator());
-  return e.translate(yield.getValue()) && e.translate(yield.getKeep());
+  auto score = e.translate(yield.getValue()), keep = score ? e.translate(yield.getKeep()) : std::nullopt;
+  if (!keep) return false;
+  SmallVector<double> lets;
+  for (const leaf::Expression &let : e.lets) lets.push_back(expanded(let, lets));
+  return expanded(*score, lets) <= mostExpanded && expanded(*keep, lets) <= mostExpanded;
 }
 
 }  // namespace fovea

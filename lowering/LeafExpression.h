@@ -27,6 +27,7 @@ class LeafExpression {
   std::optional<leaf::Expression> translate(mlir::Value value);
 
   std::vector<Input> inputs;
+  std::vector<leaf::Expression> lets;  // what the expressions use more than once
 
   // What is read of a tensor that is no operand, at positions that vary.
   struct Read {
@@ -47,6 +48,10 @@ class LeafExpression {
   std::optional<leaf::Expression> input(mlir::Value value, leaf::Input kind, unsigned axis = 0);
   std::optional<leaf::Expression> operand(mlir::BlockArgument argument, bool truth);
   std::optional<leaf::Expression> table(mlir::Value value, bool truth);
+  std::optional<leaf::Expression> operation(mlir::Value value);
+  leaf::Expression shared(leaf::Expression e);
+
+  llvm::DenseMap<mlir::Value, leaf::Expression> known;  // of values with several uses
 
   attn::AttendOp op;
   mlir::Block *body;

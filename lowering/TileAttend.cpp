@@ -70,6 +70,7 @@ class Tiler {
     }
     for (const auto &i : fullInputs.inputs) full.inputs.push_back(i.leaf);
     for (const auto &i : partialInputs.inputs) partial.inputs.push_back(i.leaf);
+    full.lets = fullInputs.lets, partial.lets = partialInputs.lets;
     if (failed(declareLeaf(op, module, full)) || failed(declareLeaf(op, module, partial))) return failure();
 
     for (const auto &i : partialInputs.inputs)

@@ -130,7 +130,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   }
 
   Var io("io"), ir("ir"), xo("xo"), xr("xr");
-  const bool unroll = cost(a.score) + (a.keep ? cost(*a.keep) : 0) <= 8;
+  const bool unroll = cost(a.score) + (a.keep ? cost(*a.keep) : 0) + costOfLets(spec) <= 8;
   acc.bound(d, 0, width).bound(i, 0, groupedRows);
   sum.bound(i, 0, groupedRows);
   if (!a.pointwise) maximum.bound(i, 0, groupedRows);

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -53,10 +54,13 @@ struct Point {
   Halide::Expr row, column;                     // positions (i0 + local, j0 + local)
   Halide::Expr localRow, localColumn;           // where inputs are read
   Halide::Expr beyond = {};                     // columns from here on do not exist, if defined; what is staged has no value there
+  mutable std::map<int64_t, Halide::Expr> lets = {};  // the values of those asked for
+  mutable std::shared_ptr<Point> existing = {};       // the same, but at the last column that exists
 };
 Halide::Expr evaluate(const Expression &e, const Point &point);
-// How many operations the expression has, transcendental ones counted as 20.
+// How many operations the expression has, transcendental ones counted as 20, without those of its "let"s.
 int cost(const Expression &e);
+int costOfLets(const LeafSpec &spec);
 
 Halide::Type storageType(Type t);
 Halide::Expr asFloat(Halide::Expr stored);      // f32, f16 or bf16 to f32

@@ -34,7 +34,7 @@ Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   C(x, i) = result;
 
   const TailStrategy tail = c.edges ? TailStrategy::GuardWithIf : TailStrategy::RoundUp;
-  const bool unroll = !c.edges && (!c.epilogue || cost(*c.epilogue) <= 8);
+  const bool unroll = !c.edges && (!c.epilogue || cost(*c.epilogue) + costOfLets(spec) <= 8);
   C.bound(x, 0, columns).bound(i, 0, rows);
   C.split(i, io, ir, micro.rows, tail).split(x, xo, xr, micro.columns, tail).reorder(xr, ir, io, xo).vectorize(xr, V, tail);
   if (unroll) C.unroll(xr).unroll(ir);

@@ -42,7 +42,7 @@ Json expressionJson(const Expression &e) {
       j.push_back("-inf");
     else
       j.push_back(e.real);
-  } else if (e.op == "i32" || e.op == "input" || e.op == "read") {
+  } else if (e.op == "i32" || e.op == "input" || e.op == "read" || e.op == "let") {
     j.push_back(e.integer);
   } else if (e.op == "bool") {
     j.push_back(e.integer != 0);
@@ -56,7 +56,7 @@ Expression expressionFrom(const Json &j) {
   Expression e;
   e.op = j[0].get<std::string>();
   const bool read = e.op == "read";
-  if (e.op == "f32" || e.op == "i32" || e.op == "bool" || e.op == "input" || read) {
+  if (e.op == "f32" || e.op == "i32" || e.op == "bool" || e.op == "input" || e.op == "let" || read) {
     if (j.size() != (read ? 3 : 2)) throw Wrong{"`" + e.op + "` takes " + (read ? "a number and an index: " : "one constant: ") + j.dump()};
     const Json &c = j[1];
     if (e.op == "f32" && c.is_string()) {
@@ -69,7 +69,7 @@ Expression expressionFrom(const Json &j) {
       e.real = c.get<double>();
     } else if (e.op == "bool" && c.is_boolean()) {
       e.integer = c.get<bool>();
-    } else if ((e.op == "i32" || e.op == "input" || e.op == "read") && c.is_number_integer()) {
+    } else if ((e.op == "i32" || e.op == "input" || e.op == "let" || read) && c.is_number_integer()) {
       e.integer = c.get<int64_t>();
     } else {
       throw Wrong{"`" + e.op + "` does not go with the constant " + c.dump()};
@@ -94,6 +94,7 @@ public:
     object.erase(it);
     return value;
   }
+  bool has(const std::string &key) const { return object.contains(key); }
   std::string text(const std::string &key) {
     Json j = take(key);
     if (!j.is_string()) throw Wrong{"`" + key + "` is not a string"};
@@ -161,6 +162,8 @@ Json contentJson(const LeafSpec &s) {
   }
   j["inputs"] = Json::array();
   for (const Input &i : s.inputs) j["inputs"].push_back({{"kind", inputKinds[i.kind]}, {"type", name(i.type)}, {"strided", i.strided}});
+  j["lets"] = Json::array();
+  for (const Expression &e : s.lets) j["lets"].push_back(expressionJson(e));
   if (contract) {
     j["epilogue"] = s.contract.epilogue ? expressionJson(*s.contract.epilogue) : Json();
   } else {
@@ -223,13 +226,19 @@ LeafSpec specFrom(std::string_view text) {
     ir.end();
     s.inputs.push_back(i);
   }
+  if (r.has("lets")) {
+    Json lets = r.take("lets");
+    if (!lets.is_array()) throw Wrong{"`lets` is not an array"};
+    for (const Json &e : lets) s.lets.push_back(expressionFrom(e));
+  }
   r.end();
   return s;
 }
 
 bool storedFloat(Type t) { return t == Type::F32 || t == Type::F16 || t == Type::BF16; }
 
-Type typeOfThrow(const Expression &e, const LeafSpec &spec) {
+// `lets`: the types of those that it may use.
+Type typeOfThrow(const Expression &e, const LeafSpec &spec, const std::vector<Type> &lets) {
   auto leaf = [&] {
     if (!e.args.empty()) throw Wrong{"`" + e.op + "` takes no arguments"};
   };
@@ -243,13 +252,18 @@ Type typeOfThrow(const Expression &e, const LeafSpec &spec) {
     if (e.integer != int32_t(e.integer)) throw Wrong{"the constant " + std::to_string(e.integer) + " does not fit i32"};
     return Type::I32;
   }
+  if (e.op == "let") {
+    leaf();
+    if (e.integer < 0 || size_t(e.integer) >= lets.size()) throw Wrong{"there is no let " + std::to_string(e.integer) + " before"};
+    return lets[e.integer];
+  }
   if (e.op == "input" || e.op == "read") {
     if (e.integer < 0 || size_t(e.integer) >= spec.inputs.size()) throw Wrong{"there is no input " + std::to_string(e.integer)};
     const Input &input = spec.inputs[e.integer];
     const bool read = e.op == "read";
     if (read != (input.kind == Input::Table)) throw Wrong{"`" + e.op + "` does not go with a " + inputKinds[input.kind]};
     if (!read) leaf();
-    else if (e.args.size() != 1 || typeOfThrow(e.args[0], spec) != Type::I32) throw Wrong{"the index of `read` must be i32"};
+    else if (e.args.size() != 1 || typeOfThrow(e.args[0], spec, lets) != Type::I32) throw Wrong{"the index of `read` must be i32"};
     return storedFloat(input.type) ? Type::F32 : input.type;
   }
   auto op = std::find_if(std::begin(operators), std::end(operators), [&](const Operator &o) { return e.op == o.name; });
@@ -257,7 +271,7 @@ Type typeOfThrow(const Expression &e, const LeafSpec &spec) {
   if (e.args.size() != op->arity)
     throw Wrong{"`" + e.op + "` takes " + std::to_string(op->arity) + " arguments, not " + std::to_string(e.args.size())};
   std::vector<Type> types;
-  for (const Expression &a : e.args) types.push_back(typeOfThrow(a, spec));
+  for (const Expression &a : e.args) types.push_back(typeOfThrow(a, spec, lets));
   auto demand = [&](bool good) {
     if (good) return;
     std::string list;
@@ -290,8 +304,9 @@ void checkThrow(const LeafSpec &s) {
   auto stored = [](const char *what, Type type) {
     if (!storedFloat(type)) throw Wrong{std::string("`") + what + "` must be f32, f16 or bf16, not " + name(type)};
   };
+  std::vector<Type> lets;
   auto typed = [&](const char *what, const Expression &e, Type want) {
-    Type got = typeOfThrow(e, s);
+    Type got = typeOfThrow(e, s, lets);
     if (got != want) throw Wrong{std::string("`") + what + "` must be " + name(want) + ", not " + name(got)};
   };
   if (s.inputs.size() > 64) throw Wrong{"more than 64 inputs"};
@@ -299,6 +314,7 @@ void checkThrow(const LeafSpec &s) {
     if (i.kind == Input::Scalar && (i.type == Type::F16 || i.type == Type::BF16)) throw Wrong{"a scalar is f32, i32 or bool"};
     if (i.strided && i.kind != Input::Column && i.kind != Input::Tile) throw Wrong{"only a column or a tile can be strided"};
   }
+  for (const Expression &e : s.lets) lets.push_back(typeOfThrow(e, s, lets));
   if (s.kind == LeafSpec::ContractLeaf) {
     const Contract &c = s.contract;
     within("rows", c.rows, 1, 1024);
@@ -426,7 +442,7 @@ std::string check(const LeafSpec &s) {
 
 std::optional<Type> typeOf(const Expression &e, const LeafSpec &spec, std::string &error) {
   try {
-    return typeOfThrow(e, spec);
+    return typeOfThrow(e, spec, {});
   } catch (const Wrong &w) {
     error = w.what;
     return std::nullopt;

@@ -35,7 +35,7 @@ struct Input {
 struct Expression {
   std::string op;
   double real = 0;      // op "f32"
-  int64_t integer = 0;  // op "i32", "bool" (0 or 1), "input" and "read" (its number)
+  int64_t integer = 0;  // op "i32", "bool" (0 or 1), "input", "read" and "let" (its number)
   std::vector<Expression> args;
 };
 
@@ -65,6 +65,7 @@ struct LeafSpec {
   std::string name;                 // the symbol
   std::string target;               // a name of Targets.def
   std::vector<Input> inputs;
+  std::vector<Expression> lets;     // what other expressions, and later ones of these, use more than once: "let"
   Contract contract;                // kind ContractLeaf
   AttendStep attend;                // kind AttendStepLeaf
 };
@@ -114,7 +115,7 @@ const TargetInfo *bestTarget(const std::vector<std::string> &features);
 // This CPU's flags.
 std::vector<std::string> hostFeatures();
 
-// The type of an expression, or nothing and a sentence in `error`.
+// The type of an expression that uses no "let", or nothing and a sentence in `error`.
 std::optional<Type> typeOf(const Expression &e, const LeafSpec &spec, std::string &error);
 
 }  // namespace fovea::leaf

@@ -167,6 +167,12 @@ int cost(const Expression &e) {
   return total;
 }
 
+int costOfLets(const LeafSpec &spec) {
+  int total = 0;
+  for (const Expression &e : spec.lets) total += cost(e);
+  return total;
+}
+
 namespace {
 
 using Arguments = const std::vector<Expr> &;
@@ -245,10 +251,18 @@ Expr evaluate(const Expression &e, const Point &p) {
   if (e.op == "column") return p.column;
   if (e.op == "dot" || e.op == "acc") return p.value;
   if (e.op == "input") return p.values.input(e.integer, p.localRow, p.localColumn);
-  if (e.op == "read") {  // also where the score is not used: at the last column, which exists
-    Point there = p;
-    if (p.beyond.defined()) there.column = min(p.column, p.column - p.localColumn + p.beyond - 1), there.localColumn = min(p.localColumn, p.beyond - 1);
-    return p.values.read(e.integer, evaluate(e.args[0], there));
+  if (e.op == "let") {
+    Expr &known = p.lets[e.integer];
+    if (!known.defined()) known = evaluate(p.values.spec.lets[e.integer], p);
+    return known;
+  }
+  if (e.op == "read") {  // also where the score is not used
+    if (!p.beyond.defined()) return p.values.read(e.integer, evaluate(e.args[0], p));
+    if (!p.existing) {
+      Expr last = p.beyond - 1;
+      p.existing = std::make_shared<Point>(Point{p.values, p.value, p.row, p.column - p.localColumn + min(p.localColumn, last), p.localRow, min(p.localColumn, last)});
+    }
+    return p.values.read(e.integer, evaluate(e.args[0], *p.existing));
   }
   std::vector<Expr> args;
   for (const Expression &a : e.args) args.push_back(evaluate(a, p));
