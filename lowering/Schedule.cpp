@@ -37,9 +37,9 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache; 48 x 128 is the best of
       // what lowering/halide/bench/leaf_bench.cpp measures, and small enough for masks to skip blocks. Few rows read keys where they
       // lie: packing them would cost more than the product.
-      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op);
-      keys = boundsBothSides(op) ? 64 : 128;
-      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * 8, "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
+      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op), small = boundsBothSides(op);
+      keys = small ? 64 : 128;
+      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * (small ? 4 : 8), "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
       SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
       auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
       if (!one && contiguous) add("few", few);
@@ -61,8 +61,8 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
 
   int64_t keys = 128;
 
-  // Whether the mask may hold keys from both sides (a window, a document): small blocks waste less at the ends. Measured with a window of
-  // 256 keys: 1.3 times the share of the dense time with 64, 1.6 with 128; without a mask 64 costs 1 to 3 %.
+  // Whether the mask may hold keys from both sides (a window, a document): small tiles waste less at the ends. Measured with a window of
+  // 256 keys: 1.41 times the share of the dense time with 24 x 64, 1.44 with 48 x 64, 1.6 with 48 x 128; without a mask 64 keys cost 1 to 3 %.
   static bool boundsBothSides(attn::AttendOp op) {
     Value keep = cast<attn::YieldOp>(op.getBody().front().getTerminator()).getKeep();
     bool both = false;
