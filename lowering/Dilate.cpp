@@ -96,6 +96,12 @@ class Dilation {
       start32.getDefiningOp()->moveBefore(part);
       for (Operation *user : llvm::make_early_inc_range(index->getUsers())) {
         OpBuilder::InsertionGuard guard(b);
+        if (!isa<arith::IndexCastOp>(user)) {  // where something is read
+          b.setInsertionPoint(user);
+          Value scaled = arith::MulIOp::create(b, loc, index, arith::ConstantIndexOp::create(b, loc, by));
+          user->replaceUsesOfWith(index, arith::AddIOp::create(b, loc, scaled, start));
+          continue;
+        }
         b.setInsertionPointAfter(user);
         Value scaled = arith::MulIOp::create(b, loc, user->getResult(0), arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(by))));
         Value whole = arith::AddIOp::create(b, loc, scaled, start32);
@@ -168,15 +174,11 @@ class Dilation {
     return b.clone(*def, mapping)->getResult(0);
   }
 
-  // Whether every operand reads the dimension as an axis of its own, and the body as a number.
+  // Whether every operand reads the dimension as an axis of its own.
   bool isStrided(int64_t d) {
     for (unsigned k = 0; k < op->getNumOperands(); k++)
       for (AffineExpr e : op.getMap(k).getResults())
         if (e.isFunctionOfDim(d) && e != getAffineDimExpr(d, b.getContext())) return false;
-    for (Operation &inner : *body)
-      if (auto index = dyn_cast<attn::IndexOp>(inner); index && int64_t(index.getDimension()) == d)
-        for (Operation *user : index->getUsers())
-          if (!isa<arith::IndexCastOp>(user) || !user->getResult(0).getType().isInteger(32)) return false;
     return true;
   }
 

@@ -76,9 +76,14 @@ attn::AttendOp groupHeads(attn::AttendOp op, OpBuilder &b) {
     auto asI32 = [&](Value v) -> Value { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); };
     Value g = asI32(index), r = asI32(attn::IndexOp::create(b, loc, b.getIndexType(), int64_t(rank))), n = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(group.size));
     Value whole = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, g, n), r);
+    Value position = arith::IndexCastOp::create(b, loc, b.getIndexType(), whole);
     for (Operation *user : llvm::make_early_inc_range(index->getUsers())) {
       auto cast = dyn_cast<arith::IndexCastOp>(user);
-      if (!cast || cast.getResult() == g) continue;
+      if (cast && cast.getResult() == g) continue;
+      if (!cast) {  // where something is read
+        user->replaceUsesOfWith(index, position);
+        continue;
+      }
       cast.getResult().replaceAllUsesWith(whole);
       cast.erase();
     }

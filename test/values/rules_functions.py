@@ -360,3 +360,27 @@ def F4_scores_that_read_tables(q, k, v, near, hop, by_hop, ok, more, none, which
     kept = ok[i // 16, j // 16].astype(bool) & (hop > 0)
     shifted = s + read(more, i + 0 * j, j + 3 + 0 * i)
     return dict(o=softmax(np.where(kept, shifted, -INF)) @ v, p=(1 / (1 + np.exp(-s))) @ v)
+
+
+@case("""
+kernel f4(q: f32[h,i,d], k: f32[g,j,d], v: f32[g,j,e], t: f16[r,j,h], u: f32[h,i,r]) -> o: f32[h,i,e] where h = 4*g {
+  score s = sum[d](q * k[g: h / 4]) + t[r: (j + h) / 3] * u[r: j % 7];
+  o = sum[j](softmax[j](s) * v[g: h / 4]);            // the heads of a group are the rows of a tile
+}
+""", dict(q=R.f32(8, 2, 12), k=R.f32(2, 150, 12), v=R.f32(2, 150, 20), t=R.f16(30, 150, 8), u=R.f32(8, 2, 30)))
+def F4_tables_of_grouped_heads(q, k, v, t, u):
+    k, v, (h, j) = k.repeat(4, 0), v.repeat(4, 0), grid(8, 150)
+    return dict(o=softmax(q @ k.swapaxes(1, 2) + read(t, (j + h) // 3, j, h)[:, None] * u[:, :, np.arange(150) % 7]) @ v)
+
+
+@case("""
+kernel f4(q: f32[h,i,d], k: f32[h,j,d], v: f32[h,j,e], x: f32[i,w], y: bf16[u,j]) -> o: f32[h,i,e] {
+  mask j <= i and (i - j) % 3 == 0;
+  score s = sum[d](q * k) + x[w: j / 2] + y[u: i % 4];
+  o = sum[j](softmax[j](s) * v);
+}
+""", dict(q=R.f32(2, 140, 12), k=R.f32(2, 140, 12), v=R.f32(2, 140, 20), x=R.f32(140, 50), y=R.bf16(4, 140)))
+def F4_tables_of_residue_classes(q, k, v, x, y):
+    i, j = grid(140, 140)
+    s = q @ k.swapaxes(1, 2) + read(x, i, j // 2) + read(y, i % 4, j)
+    return dict(o=softmax(np.where((j <= i) & ((i - j) % 3 == 0), s, -INF)) @ v)
