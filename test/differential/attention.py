@@ -107,8 +107,10 @@ class Attention:
         if huge and kind == "f16":                        # the sign of what overflows hangs on the order of the sum
             kind = "f32"
         p = self.weights(s, rows, fusing, huge, linear)
-        mild = not huge and "6 * rsqrt" not in " ".join(str(t) for _, t in self.statements)      # no weight is 0
-        if left.all() and mild and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)):
+        text = " ".join(str(t) for _, t in self.statements)
+        mild = not huge and "6 * rsqrt" not in text
+        if left.all() and mild and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)) and (
+                "rsqrt(|d|)" in text or "sigmoid" in str(p)) and "computed factors" not in self.features:   # no weight is 0
             self.infinities(v)
         if not fusing and self.chance(0.4):
             name = self.name("x")
