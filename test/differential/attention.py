@@ -109,7 +109,7 @@ class Attention:
         p = self.weights(s, rows, fusing, huge, linear)
         text = " ".join(str(t) for _, t in self.statements)
         mild = not huge and "6 * rsqrt" not in text
-        if left.all() and mild and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.7) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)) and (
+        if left.all() and mild and not {"mask: any condition", "scores of minus infinity"} & self.features and self.chance(0.97) and re.match(r"softmax1?\[j\]\(\w+\)$|sigmoid", str(p)) and (
                 "rsqrt(|d|)" in text or "sigmoid" in str(p)) and "computed factors" not in self.features:   # no weight is 0
             self.infinities(v)
         if not fusing and self.chance(0.4):
