@@ -17,7 +17,7 @@ size_t unreadableProperties(std::string_view text) {
   };
   auto inside = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$'; };
   // Properties stand behind the operation's name, its attributes, or its indexing maps.
-  for (bool place = false; skip(), at < text.size();) {
+  for (bool place = false, array = false; skip(), at < text.size();) {
     char c = text[at];
     if (c == '"') {
       for (++at; at < text.size() && text[at] != '"' && text[at] != '\n'; ++at) at += text[at] == '\\';
@@ -27,6 +27,11 @@ size_t unreadableProperties(std::string_view text) {
       size_t begin = at;
       while (at < text.size() && inside(text[at])) ++at;
       place = text.substr(begin, at - begin).starts_with("linalg.");
+      array = text.substr(begin, at - begin) == "array";
+    } else if (c == '<' && array) {
+      ++at, skip();
+      if (text.substr(at).starts_with("index")) return line;
+      array = false;
     } else if (++at; c == '<' && place) {
       size_t opened = line;
       skip();

@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
   auto out = text ? mlir::openOutputFile(output, &error) : nullptr;
   if (!out) return llvm::errs() << "fovea-opt: " << error << "\n", EXIT_FAILURE;
   if (size_t line = fovea::unreadableProperties(text->getBuffer())) {
-    llvm::errs() << input << ":" << line << ": error: the properties of an operation are a dictionary, `<{...}>`\n";
+    llvm::errs() << input << ":" << line << ": error: the properties of an operation are a dictionary, `<{...}>`, and the elements of an `array<...>` no index\n";
     return EXIT_FAILURE;
   }
   auto done = mlir::MlirOptMain(out->os(), std::move(text), registry, mlir::MlirOptMainConfig::createFromCLOptions());
