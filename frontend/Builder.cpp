@@ -69,6 +69,7 @@ NodeId Builder::intern(Node n) {
     info.structural &= infos[arg].structural || (n.op == Op::Read && arg == n.args[0]);
     info.hasKeep |= (elementwise || isReduction(n.op)) && infos[arg].hasKeep;
     info.weight = std::min(info.weight + infos[arg].weight, 1u << 20);
+    info.depth = std::max(info.depth, infos[arg].depth + 1);
   }
   switch (n.op) {
   case Op::Position: n.free = {n.ref}; break;
@@ -85,6 +86,7 @@ NodeId Builder::intern(Node n) {
     if (isReduction(n.op) || n.op == Op::Sample)
       std::erase_if(n.free, [&](IndexId index) { return std::find(n.indices.begin(), n.indices.end(), index) != n.indices.end(); });
   }
+  depth = std::max(depth, info.depth);
   n.place = place;
   auto id = static_cast<NodeId>(function.nodes.size());
   function.nodes.push_back(std::move(n));

@@ -68,6 +68,8 @@ public:
   // The value of an i32 node whose extents are fixed.
   std::optional<int64_t> constant(NodeId id, unsigned depth = 0) const;
   bool tooLarge() const { return function.nodes.size() > largest; }
+  // A value that is computed from one that is computed from one, and so on, for longer than what walks over it has stack for.
+  bool tooDeep() const { return depth > deepest; }
 
   // Drops nodes and loops that nothing uses and numbers extent classes.
   void finish();
@@ -77,6 +79,7 @@ private:
     bool structural = false;  // elementwise over loads, reads, positions, scalars and states
     bool hasKeep = false;     // a Keep is reachable through elementwise nodes and reductions
     uint32_t weight = 1;      // size as a tree, bounded
+    uint32_t depth = 1;       // as a tree
   };
 
   NodeId intern(core::Node node);
@@ -88,6 +91,8 @@ private:
   bool equalNodes(NodeId a, NodeId b, unsigned depth);
 
   static constexpr size_t largest = 300'000;
+  static constexpr uint32_t deepest = 10'000;
+  uint32_t depth = 0;  // of the deepest node
 
   std::vector<Info> infos;
   std::unordered_map<size_t, std::vector<NodeId>> table;

@@ -13,7 +13,7 @@ bool Elaborator::stackLeft() {
   char here;
   if (aborted) return false;
   constexpr uint64_t mostWork = 4'000'000;
-  if (stackEnd && &here < stackEnd) {
+  if ((stackEnd && &here < stackEnd) || b.tooDeep()) {
     abort.emplace(Diag::TooDeep, now ? now->call : SourceRange{file.file->file, 0, 0});
     aborted = true;
   } else if (++work > mostWork || b.tooLarge()) {

@@ -3,6 +3,7 @@
 #include "dialect/Attn.h"
 #include "lowering/Count.h"
 #include "lowering/Passes.h"
+#include "lowering/Slice.h"
 #include "lowering/Support.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -26,13 +27,11 @@ struct View final : MaskView {
     return index && int64_t(index.getDimension()) == dim;
   }
   bool dependsOn(Value v) override {
-    if (auto argument = dyn_cast<BlockArgument>(v)) {
-      if (argument.getOwner() != body) return false;
-      return argument.getArgNumber() == 0 || op.getMap(2 + argument.getArgNumber()).isFunctionOfDim(dim);
-    }
-    Operation *def = v.getDefiningOp();
-    if (def->getBlock() != body) return false;
-    return isPosition(v) || llvm::any_of(def->getOperands(), [&](Value operand) { return dependsOn(operand); });
+    return anyBehind(v, body, [&](Value w) {
+      auto argument = dyn_cast<BlockArgument>(w);
+      if (!argument) return isPosition(w);
+      return argument.getOwner() == body && (argument.getArgNumber() == 0 || op.getMap(2 + argument.getArgNumber()).isFunctionOfDim(dim));
+    });
   }
   Value outside(Value) override { return {}; }
   bool isSorted(Value) override { return false; }
@@ -158,20 +157,19 @@ class Dilation {
 
   // What does not vary over the whole op.
   bool isUniform(Value v) {
-    if (!v.getType().isInteger(32)) return false;
-    if (auto argument = dyn_cast<BlockArgument>(v))
-      return argument.getOwner() != body || (argument.getArgNumber() > 0 && (!isa<MemRefType>(op->getOperand(2 + argument.getArgNumber()).getType())));
-    Operation *def = v.getDefiningOp();
-    return def->getBlock() != body || matchPattern(v, m_Constant()) || (!isa<attn::IndexOp>(def) && llvm::all_of(def->getOperands(), [&](Value o) { return isUniform(o); }));
+    return !anyBehind(v, body, [&](Value w) {
+      if (!w.getType().isInteger(32)) return true;
+      if (auto argument = dyn_cast<BlockArgument>(w))
+        return argument.getOwner() == body && (argument.getArgNumber() == 0 || isa<MemRefType>(op->getOperand(2 + argument.getArgNumber()).getType()));
+      return w.getDefiningOp()->getBlock() == body && isa<attn::IndexOp>(w.getDefiningOp());
+    });
   }
 
   Value outside(Value v) {
-    if (auto argument = dyn_cast<BlockArgument>(v)) return argument.getOwner() == body ? op->getOperand(2 + argument.getArgNumber()) : v;
-    Operation *def = v.getDefiningOp();
-    if (def->getBlock() != body) return v;
     IRMapping mapping;
-    for (Value operand : def->getOperands()) mapping.map(operand, outside(operand));
-    return b.clone(*def, mapping)->getResult(0);
+    for (BlockArgument argument : body->getArguments().drop_front()) mapping.map(argument, op->getOperand(2 + argument.getArgNumber()));
+    for (Operation *def : sliceOf(v, body)) b.clone(*def, mapping);
+    return mapping.lookupOrDefault(v);
   }
 
   // Whether every operand reads the dimension as an axis of its own.

@@ -1,5 +1,7 @@
 #include "lowering/LeafExpression.h"
 
+#include "lowering/Slice.h"
+
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -13,22 +15,17 @@ constexpr double mostExpanded = 5e5;  // a T5 bucket is 8e4 and takes half a sec
 LeafExpression::LeafExpression(attn::AttendOp op) : op(op), body(&op.getBody().front()), row(op.getDimension("row")), key(op.getDimension("key")) {}
 
 bool LeafExpression::dependsOnDot(Value value) {
-  if (auto argument = dyn_cast<BlockArgument>(value)) return argument.getOwner() == body && argument.getArgNumber() == 0;
-  Operation *def = value.getDefiningOp();
-  return def->getBlock() == body && llvm::any_of(def->getOperands(), [&](Value v) { return dependsOnDot(v); });
+  return anyBehind(value, body, [&](Value v) { return v == body->getArgument(0); });
 }
 
 bool LeafExpression::dependsOn(Value value, int64_t dimension) {
   if (dimension < 0) return false;
-  if (auto argument = dyn_cast<BlockArgument>(value)) {
-    if (argument.getOwner() != body) return false;
-    if (argument.getArgNumber() == 0) return true;
-    return op.getMap(2 + argument.getArgNumber()).isFunctionOfDim(dimension);
-  }
-  Operation *def = value.getDefiningOp();
-  if (def->getBlock() != body) return false;
-  if (auto index = dyn_cast<attn::IndexOp>(def)) return int64_t(index.getDimension()) == dimension;
-  return llvm::any_of(def->getOperands(), [&](Value v) { return dependsOn(v, dimension); });
+  return anyBehind(value, body, [&](Value v) {
+    if (auto argument = dyn_cast<BlockArgument>(v))
+      return argument.getOwner() == body && (argument.getArgNumber() == 0 || op.getMap(2 + argument.getArgNumber()).isFunctionOfDim(dimension));
+    auto index = v.getDefiningOp<attn::IndexOp>();
+    return index && index->getBlock() == body && int64_t(index.getDimension()) == dimension;
+  });
 }
 
 bool LeafExpression::varies(Value value) { return dependsOnDot(value) || dependsOn(value, row) || dependsOn(value, key); }

@@ -1,6 +1,7 @@
 #include "lowering/LoopBody.h"
 
 #include "dialect/Attn.h"
+#include "lowering/Slice.h"
 #include "lowering/Support.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -50,14 +51,17 @@ Value LoopBody::load(OpOperand &operand) {
 
 Value LoopBody::load(Value memref, ValueRange at, Value guard) {
   auto vector = VectorType::get(lanes, cast<MemRefType>(memref.getType()).getElementType());
-  Value where = mask;
-  if (guard) {
-    Value all = spread(guard);
-    where = mask ? Value(arith::AndIOp::create(b, loc, mask, all)) : all;
-  }
+  Value where = guarded(mask, guard);
   if (!where) return vector::LoadOp::create(b, loc, vector, memref, at);
   Value none = arith::ConstantOp::create(b, loc, b.getZeroAttr(vector));
   return vector::MaskedLoadOp::create(b, loc, vector, memref, at, where, none);
+}
+
+// The lanes of `where` for which the guard holds as well; null is all lanes.
+Value LoopBody::guarded(Value where, Value guard) {
+  if (!guard) return where;
+  guard = spread(guard);
+  return where ? Value(arith::AndIOp::create(b, loc, where, guard)) : guard;
 }
 
 // A read whose positions differ from lane to lane; where the conditions under which they are positions do not hold, nothing is read.
@@ -70,8 +74,7 @@ Value LoopBody::gather(memref::LoadOp read, IRMapping &mapping) {
     bool differs = isa<VectorType>(at.getType());
     first.push_back(differs ? constant(0) : at);
     if (auto select = index.getDefiningOp<arith::SelectOp>(); select && matchPattern(select.getFalseValue(), m_Zero())) {
-      Value holds = spread(mapping.lookupOrDefault(select.getCondition()));
-      where = where ? Value(arith::AndIOp::create(b, loc, where, holds)) : holds;
+      where = guarded(where, mapping.lookupOrDefault(select.getCondition()));
     }
     if (!differs) continue;
     if (k + 1 < read.getIndices().size()) at = arith::MulIOp::create(b, loc, at, spread(strides[k]));
@@ -232,40 +235,38 @@ void LoopBody::relax(Operation *copy, Operation &original) {
 }
 
 Value LoopBody::outside(Value v) {
-  if (auto argument = dyn_cast<BlockArgument>(v)) {
-    if (argument.getOwner() != body) return v;
-    if (argument.getArgNumber() >= op.getNumDpsInputs()) return {};
-    OpOperand &operand = op->getOpOperand(argument.getArgNumber());
-    AffineMap map = op.getMatchingIndexingMap(&operand);
-    for (unsigned d = 0; d < positions.size(); d++)
-      if (map.isFunctionOfDim(d) && (!positions[d] || (lanes && d == along))) return {};
-    return load(operand);
-  }
-  Operation *def = v.getDefiningOp();
-  if (def->getBlock() != body) return v;
-  if (auto index = dyn_cast<linalg::IndexOp>(def)) return lanes && index.getDim() == along ? Value() : positions[index.getDim()];
-  if (def->getNumRegions()) return {};
+  if (!isAvailable(v, {})) return {};
   IRMapping mapping;
-  for (Value operand : def->getOperands()) {
-    Value here = outside(operand);
-    if (!here) return {};
-    mapping.map(operand, here);
+  auto here = [&](Value w) {
+    auto argument = dyn_cast<BlockArgument>(w);
+    if (argument && argument.getOwner() == body && !mapping.contains(w)) mapping.map(w, load(op->getOpOperand(argument.getArgNumber())));
+    return mapping.lookupOrDefault(w);
+  };
+  for (Operation *def : sliceOf(v, body)) {
+    if (auto index = dyn_cast<linalg::IndexOp>(def)) {
+      mapping.map(index.getResult(), positions[index.getDim()]);
+      continue;
+    }
+    for (Value operand : def->getOperands()) here(operand);
+    b.clone(*def, mapping);
   }
-  return b.clone(*def, mapping)->getResult(cast<OpResult>(v).getResultNumber());
+  return here(v);
 }
 
-bool LoopBody::isAvailable(Value v, unsigned dim) {
+bool LoopBody::isAvailable(Value v, std::optional<unsigned> dim) {
   auto entered = [&](unsigned d) { return d == dim || (positions[d] && !(lanes && d == along)); };
-  if (auto argument = dyn_cast<BlockArgument>(v)) {
-    if (argument.getOwner() != body) return true;
-    if (argument.getArgNumber() >= op.getNumDpsInputs()) return false;
-    AffineMap map = op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber()));
-    return llvm::all_of(llvm::seq<unsigned>(0, positions.size()), [&](unsigned d) { return !map.isFunctionOfDim(d) || entered(d); });
-  }
-  Operation *def = v.getDefiningOp();
-  if (def->getBlock() != body) return true;
-  if (auto index = dyn_cast<linalg::IndexOp>(def)) return entered(index.getDim());
-  return def->getNumRegions() == 0 && llvm::all_of(def->getOperands(), [&](Value operand) { return isAvailable(operand, dim); });
+  return !anyBehind(v, body, [&](Value w) {
+    if (auto argument = dyn_cast<BlockArgument>(w)) {
+      if (argument.getOwner() != body) return false;
+      if (argument.getArgNumber() >= op.getNumDpsInputs()) return true;
+      AffineMap map = op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber()));
+      return llvm::any_of(llvm::seq<unsigned>(0, positions.size()), [&](unsigned d) { return map.isFunctionOfDim(d) && !entered(d); });
+    }
+    Operation *def = w.getDefiningOp();
+    if (def->getBlock() != body) return false;
+    if (auto index = dyn_cast<linalg::IndexOp>(def)) return !entered(index.getDim());
+    return def->getNumRegions() != 0;
+  });
 }
 
 Value LoopBody::at(Value v, unsigned dim, Value position) {
@@ -285,14 +286,14 @@ bool LoopBody::isSorted(Value v, unsigned dim) {
 }
 
 bool LoopBody::dependsOn(Value v, unsigned dim) {
-  if (auto argument = dyn_cast<BlockArgument>(v)) {
-    if (argument.getOwner() != body) return false;
-    return op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber())).isFunctionOfDim(dim) || argument.getArgNumber() >= op.getNumDpsInputs();
-  }
-  Operation *def = v.getDefiningOp();
-  if (def->getBlock() != body) return false;
-  if (auto index = dyn_cast<linalg::IndexOp>(def)) return index.getDim() == dim;
-  return llvm::any_of(def->getOperands(), [&](Value operand) { return dependsOn(operand, dim); });
+  return anyBehind(v, body, [&](Value w) {
+    if (auto argument = dyn_cast<BlockArgument>(w)) {
+      if (argument.getOwner() != body) return false;
+      return op.getMatchingIndexingMap(&op->getOpOperand(argument.getArgNumber())).isFunctionOfDim(dim) || argument.getArgNumber() >= op.getNumDpsInputs();
+    }
+    auto index = w.getDefiningOp<linalg::IndexOp>();
+    return index && index->getBlock() == body && index.getDim() == dim;
+  });
 }
 
 // ---- vectors
@@ -386,16 +387,10 @@ bool LoopBody::vectorises(unsigned dim, bool gathers) {
 Operation *LoopBody::combiner(unsigned k) {
   BlockArgument accumulator = body->getArgument(op.getNumDpsInputs() + k);
   auto reads = [&](Value v) {
-    SmallVector<Value> work{v};
-    while (!work.empty()) {
-      Value w = work.pop_back_val();
-      if (auto argument = dyn_cast<BlockArgument>(w)) {
-        if (argument.getOwner() == body && argument.getArgNumber() >= op.getNumDpsInputs()) return true;
-        continue;
-      }
-      if (w.getDefiningOp()->getBlock() == body) work.append(w.getDefiningOp()->operand_begin(), w.getDefiningOp()->operand_end());
-    }
-    return false;
+    return anyBehind(v, body, [&](Value w) {
+      auto argument = dyn_cast<BlockArgument>(w);
+      return argument && argument.getOwner() == body && argument.getArgNumber() >= op.getNumDpsInputs();
+    });
   };
   auto takes = [&](Value x, Value y) { return (x == accumulator && !reads(y)) || (y == accumulator && !reads(x)); };
   Operation *last = body->getTerminator()->getOperand(k).getDefiningOp();

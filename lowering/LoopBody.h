@@ -36,8 +36,8 @@ class LoopBody {
   // A value of the body computed here, before the loops not yet entered; null if it depends on them, or differs between lanes.
   mlir::Value outside(mlir::Value v);
   bool dependsOn(mlir::Value v, unsigned dim);
-  // Whether a value, and all it depends on but `dim`, can be computed here; and that, with `dim` at a position.
-  bool isAvailable(mlir::Value v, unsigned dim);
+  // Whether a value, and all it depends on but `dim` (if given), can be computed here; and that, with `dim` at a position.
+  bool isAvailable(mlir::Value v, std::optional<unsigned> dim);
   mlir::Value at(mlir::Value v, unsigned dim, mlir::Value position);
   // Whether a value is an element of a sorted tensor, in order along `dim`.
   bool isSorted(mlir::Value v, unsigned dim);
@@ -63,6 +63,7 @@ class LoopBody {
   llvm::SmallVector<mlir::Value> subscripts(mlir::AffineMap map);
   mlir::Value evaluate(mlir::AffineExpr e);
   bool moves(mlir::OpOperand &operand) { return lanes && op.getMatchingIndexingMap(&operand).isFunctionOfDim(along); }
+  mlir::Value guarded(mlir::Value where, mlir::Value guard);
   mlir::Value gather(mlir::memref::LoadOp read, mlir::IRMapping &mapping);
   bool isZeroOutside(mlir::arith::SelectOp select);
   mlir::Value spread(mlir::Value scalar);

@@ -14,7 +14,11 @@ using namespace mlir;
 
 namespace fovea {
 
+// How often a mask is looked into for one index. Its values are a graph: a value used twice by one that is used twice, and so on, has no end otherwise.
+constexpr unsigned mostLooks = 2000;
+
 bool Linear::add(MaskView &mask, Value v, int64_t factor) {
+  if (++looks > mostLooks) return false;
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
   if (!mask.dependsOn(v)) {
     terms.push_back({factor, v});
@@ -43,7 +47,7 @@ std::optional<Class> remainderOf(MaskView &mask, Value v) {
   if (!quotient || quotient.getLhs() != remainder.getLhs() || !matchPattern(quotient.getRhs(), m_ConstantInt(&by)) || !by.sgt(1) ||
       !matchPattern(whole.getRhs(), m_ConstantInt(&again)) || by != again)
     return {};
-  Class found{{}, by.getSExtValue()};
+  Class found{Linear(), by.getSExtValue()};
   if (!found.form.add(mask, remainder.getLhs(), 1) || !found.form.coefficient) return {};
   return found;
 }
@@ -103,6 +107,7 @@ class Bounds {
   }
 
   bool part(Value keep, bool contrary) {
+    if (++looks > mostLooks) return false;
     if (matchPattern(keep, contrary ? m_Zero() : m_One()) || (!contrary && mask.holds(keep))) return true;
     Operation *def = keep.getDefiningOp();
     if (contrary ? isa_and_nonnull<arith::OrIOp>(def) : isa_and_nonnull<arith::AndIOp>(def)) {
@@ -183,6 +188,7 @@ class Bounds {
 
   // v, which depends on the position, is at most (at least) `bound`: what follows for the position.
   bool solve(Value v, Side side, Value bound) {
+    if (++looks > mostLooks) return false;
     if (mask.isPosition(v)) return apply(side, bound), true;
     if (ascends(v)) return mask.isAvailable(v) && (search(v, side, bound), true);
     Operation *def = v.getDefiningOp();
@@ -370,6 +376,7 @@ class Bounds {
   }
 
   void solveReal(Value v, Side side, Value bound) {
+    if (++looks > mostLooks) return;
     Operation *def = v.getDefiningOp();
     if (!def) return;
     if (auto convert = dyn_cast<arith::SIToFPOp>(def)) {
@@ -465,6 +472,7 @@ class Bounds {
   Location loc;
   Value extent, zero, low, high, phase;  // phase: of a class, a position of it
   SmallVector<Value> held;
+  unsigned looks = 0;
   bool telling = true;    // not within a condition
   bool searched = false;  // by the condition that is looked at
 };
@@ -501,13 +509,20 @@ Support supportOf(MaskView &mask, OpBuilder &b, Location loc, Value keep, Value 
 }
 
 int64_t stepOf(MaskView &mask, Value keep) {
-  if (auto both = keep.getDefiningOp<arith::AndIOp>()) {
-    int64_t first = stepOf(mask, both.getLhs());
-    return first > 1 ? first : stepOf(mask, both.getRhs());
+  SmallVector<Value> conditions{keep};
+  llvm::SmallPtrSet<Value, 8> seen;
+  while (!conditions.empty()) {
+    Value condition = conditions.pop_back_val();
+    if (!seen.insert(condition).second) continue;
+    if (auto both = condition.getDefiningOp<arith::AndIOp>()) {
+      conditions.append({both.getRhs(), both.getLhs()});
+      continue;
+    }
+    auto compare = condition.getDefiningOp<arith::CmpIOp>();
+    auto c = compare ? classOf(mask, compare) : std::nullopt;
+    if (c && std::abs(c->form.coefficient) == 1) return c->by;
   }
-  auto compare = keep.getDefiningOp<arith::CmpIOp>();
-  auto c = compare ? classOf(mask, compare) : std::nullopt;
-  return c && std::abs(c->form.coefficient) == 1 ? c->by : 1;
+  return 1;
 }
 
 }  // namespace fovea

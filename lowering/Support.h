@@ -42,7 +42,10 @@ struct Linear {
   int64_t coefficient = 0;
   llvm::SmallVector<std::pair<int64_t, mlir::Value>> terms;
 
-  bool add(MaskView &mask, mlir::Value v, int64_t factor);  // false if it is no such sum
+  bool add(MaskView &mask, mlir::Value v, int64_t factor);  // false if it is no such sum, or a long one
+
+ private:
+  unsigned looks = 0;
 };
 
 // The remainder of a sum by a constant, which is written as that of floor division: x - x / c * c.

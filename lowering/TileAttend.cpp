@@ -8,8 +8,9 @@
 #include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
 #include "lowering/RuntimeCall.h"
-#include "lowering/Support.h"
 #include "lowering/Passes.h"
+#include "lowering/Slice.h"
+#include "lowering/Support.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -360,12 +361,20 @@ class Tiler {
 
   // A value of the body that depends on neither key nor dot product, at the current row.
   Value atRow(Value v) {
-    if (auto argument = dyn_cast<BlockArgument>(v); argument || v.getDefiningOp()->getBlock() != body) return outside(v);
-    Operation *def = v.getDefiningOp();
-    if (auto index = dyn_cast<attn::IndexOp>(def)) return positions[index.getDimension()];
     IRMapping mapping;
-    for (Value operand : def->getOperands()) mapping.map(operand, atRow(operand));
-    return b.clone(*def, mapping)->getResult(0);
+    auto here = [&](Value w) {
+      if (!mapping.contains(w)) mapping.map(w, outside(w));  // an argument, or from outside of the body
+      return mapping.lookup(w);
+    };
+    for (Operation *def : sliceOf(v, body)) {
+      if (auto index = dyn_cast<attn::IndexOp>(def)) {
+        mapping.map(index.getResult(), positions[index.getDimension()]);
+        continue;
+      }
+      for (Value operand : def->getOperands()) here(operand);
+      b.clone(*def, mapping);
+    }
+    return here(v);
   }
 
   // What the rows of a block visit: `low` .. `high` is what some row does, `inner` .. `outer` what all do if the support is exact.

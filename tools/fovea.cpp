@@ -14,11 +14,13 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <sys/resource.h>
 #include <system_error>
 
 using namespace fovea;
@@ -135,9 +137,19 @@ int explainCommand(const std::string &file, const std::string &kernel, const Exp
   return explain(*module, k, options);
 }
 
+// The compiler recurses as deeply as values are computed from each other (Builder::tooDeep says how deeply that is at most).
+void takeStack() {
+  rlimit limit{};
+  const rlim_t wanted = rlim_t{120} << 20;  // below what lies under any main thread's stack
+  if (getrlimit(RLIMIT_STACK, &limit) || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  (void)setrlimit(RLIMIT_STACK, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
+  takeStack();
   holdStandardDescriptors();
   removeTemporariesOnSignals();
   CLI::App app{"Fovea: a compiler for attention. A .attn file becomes an object file with a C header, or, for a model, a program.", "fovea"};

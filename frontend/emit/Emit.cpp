@@ -1,5 +1,6 @@
 // The entry: the function's signature, what must be known of all nodes before the first is emitted, scopes and extents, and what the
 // function leaves behind: caches with their new entry, and results.
+#include "frontend/Walk.h"
 #include "frontend/emit/Emitter.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -259,10 +260,14 @@ void Emitter::shareFactors(const Node &sum) {
   const Node &left = f.nodes[product.args[0]], &right = f.nodes[product.args[1]];
   if (!lacks(left, right) || !lacks(right, left)) return;
   // No larger than something that it reads.
-  std::function<bool(NodeId, const Node &)> reads = [&](NodeId n, const Node &all) {
-    const Node &node = f.nodes[n];
-    if (node.op == Op::Load) return plain(node) && llvm::all_of(all.free, [&](IndexId i) { return !isLong(i) || llvm::is_contained(node.free, i); });
-    return !isReduction(node.op) && llvm::any_of(node.args, [&](NodeId a) { return reads(a, all); });
+  auto reads = [&](NodeId n, const Node &all) {
+    bool found = false;
+    core::walkBehind(f, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+      found |= node.op == Op::Load && plain(node) && llvm::all_of(all.free, [&](IndexId i) { return !isLong(i) || llvm::is_contained(node.free, i); });
+      if (node.op == Op::Load || isReduction(node.op)) return {};
+      return node.args;
+    });
+    return found;
   };
   for (NodeId n : product.args)
     if (f.nodes[n].op != Op::Load && f.nodes[n].op != Op::Read && reads(n, f.nodes[n])) share(n);

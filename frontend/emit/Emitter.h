@@ -241,7 +241,9 @@ class Emitter {
   bool follows(NodeId n, ArrayRef<IndexId> indices);
   bool mayBound(NodeId condition, ArrayRef<IndexId> indices);
   // Conditions outside of which a factor of a sum is 0.
-  void addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, SmallVectorImpl<Value> &conditions);
+  using NonzeroMemo = std::map<NodeId, SmallVector<Value>>;
+  void addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, NonzeroMemo &known, SmallVectorImpl<Value> &conditions);
+  void findNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, NonzeroMemo &known, SmallVectorImpl<Value> &conditions);
   bool isZero(NodeId n);
   bool isPositive(NodeId n);
   // An axis that what is summed lies along, and no bound depends on, is better innermost than one that bounds differ along.

@@ -1,43 +1,67 @@
 // What a reduction's operand says of where its terms count (rule M5): a factor of a sum that is 0, a read outside a tensor among them, and a
 // condition that is counted. Such conditions join the masks, as far as they may bound a reduced index; the oracle goes without.
+#include "frontend/Walk.h"
 #include "frontend/emit/Emitter.h"
 
 #include <algorithm>
 #include <functional>
+#include <map>
 
 namespace fovea::emitter {
 
 // Whether a value moves with one of the indices in a way that `Support.cpp` may solve.
 bool Emitter::follows(NodeId n, ArrayRef<IndexId> indices) {
-  const Node &node = f.nodes[n];
-  switch (node.op) {
-    case Op::Position: return llvm::is_contained(indices, node.ref);
-    case Op::Add: case Op::Sub: case Op::Mul: case Op::Min: case Op::Max: return follows(node.args[0], indices) || follows(node.args[1], indices);
-    case Op::Neg: case Op::Abs: case Op::ToF32: case Op::Relu: case Op::Div: case Op::Pow: return follows(node.args[0], indices);
-    case Op::Load: {
-      const core::Tensor &t = f.tensors[node.ref];
-      if (!t.sorted || node.args.empty()) return false;
-      const Node &last = f.nodes[node.args.back()];
-      return last.op == Op::Position && llvm::is_contained(indices, last.ref);
+  bool found = false;
+  core::walkBehind(f, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+    switch (node.op) {
+      case Op::Position: found |= llvm::is_contained(indices, node.ref); return {};
+      case Op::Add: case Op::Sub: case Op::Mul: case Op::Min: case Op::Max: return node.args;
+      case Op::Neg: case Op::Abs: case Op::ToF32: case Op::Relu: case Op::Div: case Op::Pow: return {&node.args[0], 1};
+      case Op::Load: {
+        const Node *last = f.tensors[node.ref].sorted && !node.args.empty() ? &f.nodes[node.args.back()] : nullptr;
+        found |= last && last->op == Op::Position && llvm::is_contained(indices, last->ref);
+        return {};
+      }
+      default: return {};
     }
-    default: return false;
-  }
+  });
+  return found;
 }
 
 bool Emitter::mayBound(NodeId n, ArrayRef<IndexId> indices) {
-  const Node &node = f.nodes[n];
-  switch (node.op) {
-    case Op::And: return mayBound(node.args[0], indices) || mayBound(node.args[1], indices);
-    case Op::Or: return mayBound(node.args[0], indices) && mayBound(node.args[1], indices);
-    case Op::Not: return mayBound(node.args[0], indices);
-    case Op::Lt: case Op::Le: case Op::Gt: case Op::Ge: return follows(node.args[0], indices) || follows(node.args[1], indices);
-    case Op::Eq:
-      return llvm::any_of(node.args, [&](NodeId a) { return follows(a, indices) || (f.nodes[a].op == Op::Mod && follows(f.nodes[a].args[0], indices)); });
-    default: return false;
-  }
+  std::map<NodeId, bool> known;
+  std::function<bool(NodeId)> may = [&](NodeId n) {
+    auto [it, first] = known.try_emplace(n, false);
+    if (!first) return it->second;
+    const Node &node = f.nodes[n];
+    auto decide = [&] {
+      switch (node.op) {
+        case Op::And: return may(node.args[0]) || may(node.args[1]);
+        case Op::Or: return may(node.args[0]) && may(node.args[1]);
+        case Op::Not: return may(node.args[0]);
+        case Op::Lt: case Op::Le: case Op::Gt: case Op::Ge: return follows(node.args[0], indices) || follows(node.args[1], indices);
+        case Op::Eq:
+          return llvm::any_of(node.args, [&](NodeId a) { return follows(a, indices) || (f.nodes[a].op == Op::Mod && follows(f.nodes[a].args[0], indices)); });
+        default: return false;
+      }
+    };
+    return known[n] = decide();
+  };
+  return may(n);
 }
 
-void Emitter::addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, SmallVectorImpl<Value> &conditions) {
+void Emitter::addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, NonzeroMemo &known, SmallVectorImpl<Value> &conditions) {
+  auto [it, first] = known.try_emplace(n);
+  if (first) {
+    SmallVector<Value> found;
+    findNonzero(body, n, indices, known, found);
+    known[n] = found;
+  }
+  for (Value v : known[n])
+    if (!llvm::is_contained(conditions, v)) conditions.push_back(v);
+}
+
+void Emitter::findNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, NonzeroMemo &known, SmallVectorImpl<Value> &conditions) {
   const Node &node = f.nodes[n];
   if (auto it = body.nest.leaves.find(n); it != body.nest.leaves.end()) {
     const Leaf &leaf = it->second;
@@ -46,7 +70,7 @@ void Emitter::addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, SmallV
       if (sub != core::none && follows(sub, indices) && !provenInside(sub, leaf.axes[k])) conditions.push_back(isInside(body, leaf, k));
     return;
   }
-  auto factors = [&](NodeId a) { addNonzero(body, a, indices, conditions); };
+  auto factors = [&](NodeId a) { addNonzero(body, a, indices, known, conditions); };
   auto holds = [&](NodeId condition, bool contrary = false) {
     if (!mayBound(condition, indices)) return;
     Value v = evaluate(body, condition);
@@ -81,7 +105,7 @@ void Emitter::addNonzero(Body &body, NodeId n, ArrayRef<IndexId> indices, SmallV
       return;
     case Op::Add: case Op::Sub: {  // 0 where both are
       SmallVector<Value> either[2];
-      for (int side : {0, 1}) addNonzero(body, node.args[side], indices, either[side]);
+      for (int side : {0, 1}) addNonzero(body, node.args[side], indices, known, either[side]);
       if (!either[0].empty() && !either[1].empty())
         conditions.push_back(scalar().apply(Op::Or, core::Type::Bool, core::Type::Bool, {scalar().conjunction(either[0]), scalar().conjunction(either[1])}));
       return;
@@ -105,9 +129,8 @@ void Emitter::orderAxes(const Node &reduction, Axes &out) {
   // The indices that bounds may depend on: those of masks, and of factors that are more than a read. And the axes that reads lie along.
   std::set<IndexId> bounding, contiguous;
   for (NodeId mask : ArrayRef(reduction.args).drop_front()) bounding.insert(f.nodes[mask].free.begin(), f.nodes[mask].free.end());
-  std::function<void(NodeId)> factors = [&](NodeId n) {
-    const Node &node = f.nodes[n];
-    if (node.op == Op::Mul) return factors(node.args[0]), factors(node.args[1]);
+  core::walkBehind(f, reduction.args[0], [&](NodeId, const Node &node) -> std::span<const NodeId> {
+    if (node.op == Op::Mul) return node.args;
     if (node.op == Op::Load) {
       if (!node.args.empty() && f.nodes[node.args.back()].op == Op::Position) contiguous.insert(f.nodes[node.args.back()].ref);
       for (NodeId sub : node.args)
@@ -115,8 +138,8 @@ void Emitter::orderAxes(const Node &reduction, Axes &out) {
     } else if (llvm::any_of(reduction.indices, [&](IndexId i) { return llvm::is_contained(node.free, i); })) {
       bounding.insert(node.free.begin(), node.free.end());
     }
-  };
-  factors(reduction.args[0]);
+    return {};
+  });
   if (!bounding.count(out.back())) return;
   for (size_t k = out.size() - 1; k-- > 0;)
     if (contiguous.count(out[k]) && !bounding.count(out[k])) {
@@ -133,7 +156,8 @@ void Emitter::addSupport(Body &body, const Node &reduction, SmallVectorImpl<Valu
     for (const auto &[n, leaf] : body.nest.leaves)
       for (auto [k, sub] : llvm::enumerate(leaf.subscripts))
         if (!leaf.direct && sub != core::none && !provenInside(sub, leaf.axes[k]) && provenInside(sub, leaf.axes[k], masks)) conditions.push_back(isInside(body, leaf, k));
-  if (reduction.op == Op::Sum) addNonzero(body, operand, reduction.indices, conditions);
+  NonzeroMemo known;
+  if (reduction.op == Op::Sum) addNonzero(body, operand, reduction.indices, known, conditions);
   if ((reduction.op == Op::Count || reduction.op == Op::Any) && mayBound(operand, reduction.indices)) conditions.push_back(evaluate(body, operand));
 }
 

@@ -1,5 +1,6 @@
 // Which reads are surely inside a tensor (rule E6): sums of positions and extents, bounded by what positions and extents are, by what is
 // checked on entry, and by masks. A sum is right modulo 2^32, so one that is proven to lie within an extent is computed as it is.
+#include "frontend/Walk.h"
 #include "frontend/emit/Emitter.h"
 
 #include <map>
@@ -27,6 +28,12 @@ struct Prover {
   const core::Function &f;
   std::vector<Sum> facts = {};  // each is at least 0
   unsigned steps = 0;
+  std::map<NodeId, std::optional<Sum>> sums = {};  // of nodes that were read
+  struct Range {
+    bool exact;
+    int64_t low, high;
+  };
+  std::map<NodeId, Range> ranges = {};
 
   static constexpr unsigned mostSteps = 4000, mostDepth = 12;
 
@@ -47,6 +54,13 @@ struct Prover {
   static constexpr NodeId extentAtom = 1u << 30, positionAtom = 1u << 31;
 
   std::optional<Sum> read(NodeId n, unsigned depth = 0) {
+    if (auto it = sums.find(n); it != sums.end()) return it->second;
+    auto sum = readNow(n, depth);
+    sums[n] = sum;
+    return sum;
+  }
+
+  std::optional<Sum> readNow(NodeId n, unsigned depth) {
     const Node &node = f.nodes[n];
     if (node.type != core::Type::I32) return {};
     auto combined = [&](int64_t times) -> std::optional<Sum> {
@@ -77,6 +91,17 @@ struct Prover {
 
   // The value of `n` is what its arithmetic says, without overflow.
   bool isExact(NodeId n, int64_t &low, int64_t &high) {
+    auto it = ranges.find(n);
+    if (it == ranges.end()) {
+      Range range;
+      range.exact = findRange(n, range.low, range.high);
+      it = ranges.emplace(n, range).first;
+    }
+    low = it->second.low, high = it->second.high;
+    return it->second.exact;
+  }
+
+  bool findRange(NodeId n, int64_t &low, int64_t &high) {
     constexpr int64_t least = std::numeric_limits<int32_t>::min(), most = std::numeric_limits<int32_t>::max();
     const Node &node = f.nodes[n];
     int64_t l1, h1, l2, h2;
@@ -97,9 +122,14 @@ struct Prover {
   }
 
   // Comparisons that hold; what is checked on entry is computed in 64 bits.
-  void learn(NodeId condition, bool checked) {
-    const Node &node = f.nodes[condition];
-    if (node.op == Op::And) return learn(node.args[0], checked), learn(node.args[1], checked);
+  void learn(NodeId all, bool checked) {
+    core::walkBehind(f, all, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+      if (node.op == Op::And) return node.args;
+      return learn(node, checked), std::span<const NodeId>();
+    });
+  }
+
+  void learn(const Node &node, bool checked) {
     if (node.op < Op::Lt || node.op > Op::Eq || f.nodes[node.args[0]].type != core::Type::I32) return;
     int64_t low, high;
     auto left = read(node.args[0]), right = read(node.args[1]);

@@ -14,8 +14,11 @@ std::set<NodeId> masksOf(const Node &node) { return {node.args.begin() + 1, node
 
 bool has(const std::vector<IndexId> &indices, IndexId i) { return std::find(indices.begin(), indices.end(), i) != indices.end(); }
 
+constexpr size_t mostOperands = 64;  // of what is recognised; more come of doubling, again and again
+
 // The operands of a tree of one operation.
 void operands(const Function &f, NodeId n, Op op, std::vector<NodeId> &out) {
+  if (out.size() > mostOperands) return;
   if (at(f, n).op != op) return out.push_back(n);
   for (NodeId a : at(f, n).args) operands(f, a, op, out);
 }
@@ -30,6 +33,7 @@ struct Shift {
 std::optional<Shift> shiftOf(const Function &f, NodeId m, NodeId score) {
   std::vector<NodeId> all;
   operands(f, m, Op::Max, all);
+  if (all.size() > mostOperands) return {};
   Shift shift{m, none, {}};
   for (NodeId n : all) {
     if (shift.maximum == none && at(f, n).op == Op::MaxOf && at(f, n).args[0] == score) shift.maximum = n;
@@ -66,6 +70,7 @@ bool same(const Function &f, NodeId a, NodeId b) {
 std::optional<Softmax> fromDivisor(const Function &f, NodeId divisor, NodeId score, const Shift &shift, NodeId z) {
   std::vector<NodeId> terms;
   operands(f, divisor, Op::Add, terms);
+  if (terms.size() > mostOperands) return {};
   Softmax s;
   NodeId sum = none;
   for (NodeId n : terms) {

@@ -313,16 +313,17 @@ Window Emitter::emitWindow(IndexId index, const MaskSet &masks) {
 int64_t Emitter::stepOf(NodeId mask, IndexId index) {
   const Node &node = f.nodes[mask];
   if (node.op != Op::Eq) return 1;
-  // The coefficient of the index in a sum; 2 for anything else.
+  // The coefficient of the index in a sum; 2 for anything else, and for what is more.
+  std::map<NodeId, int64_t> known;
   std::function<int64_t(NodeId)> coefficient = [&](NodeId n) -> int64_t {
     const Node &node = f.nodes[n];
     if (!llvm::is_contained(node.free, index)) return 0;
     if (node.op == Op::Position) return 1;
-    if (node.op == Op::Add || node.op == Op::Sub) {
-      int64_t left = coefficient(node.args[0]), right = coefficient(node.args[1]);
-      return left == 2 || right == 2 ? 2 : node.op == Op::Add ? left + right : left - right;
-    }
-    return 2;
+    if (node.op != Op::Add && node.op != Op::Sub) return 2;
+    if (auto it = known.find(n); it != known.end()) return it->second;
+    int64_t left = coefficient(node.args[0]), right = coefficient(node.args[1]);
+    int64_t sum = node.op == Op::Add ? left + right : left - right;
+    return known[n] = left == 2 || right == 2 || std::abs(sum) > 1 ? 2 : sum;
   };
   for (int side : {0, 1}) {
     const Node &remainder = f.nodes[node.args[side]];

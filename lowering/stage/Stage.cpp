@@ -1,6 +1,7 @@
 #include "lowering/stage/Stage.h"
 
 #include "frontend/Builder.h"
+#include "frontend/Walk.h"
 #include "lowering/stage/Graph.h"
 
 #include <algorithm>
@@ -160,21 +161,29 @@ struct Mover {
   }
 
   bool containsReduction(NodeId n) {
-    const Node &node = later.nodes[n];
-    if (isReduction(node.op) || node.op == Op::LoopResult) return true;
-    if (node.op == Op::Load) return false;
-    return std::any_of(node.args.begin(), node.args.end(), [&](NodeId a) { return containsReduction(a); });
+    bool found = false;
+    core::walkBehind(later, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+      found |= isReduction(node.op) || node.op == Op::LoopResult;
+      if (found || node.op == Op::Load) return {};
+      return node.args;
+    });
+    return found;
   }
 
   // Whether an elementwise value is no larger than something that it reads: it has no index that its largest argument lacks.
   bool noLarger(NodeId n) {
-    const Node &node = later.nodes[n];
-    return std::any_of(node.args.begin(), node.args.end(), [&](NodeId a) {
-      const Node &arg = later.nodes[a];
-      if (!std::includes(arg.free.begin(), arg.free.end(), node.free.begin(), node.free.end())) return false;
-      bool leaf = arg.op == Op::Load || isReduction(arg.op) || arg.op == Op::LoopResult || arg.op == Op::Read;
-      return leaf || noLarger(a);
+    bool found = false;
+    std::vector<NodeId> next;  // its arguments that have all its indices
+    core::walkBehind(later, n, [&](NodeId m, const Node &node) -> std::span<const NodeId> {
+      found |= m != n && (node.op == Op::Load || isReduction(node.op) || node.op == Op::LoopResult || node.op == Op::Read);
+      next.clear();
+      for (NodeId a : node.args) {
+        const Node &arg = later.nodes[a];
+        if (!found && std::includes(arg.free.begin(), arg.free.end(), node.free.begin(), node.free.end())) next.push_back(a);
+      }
+      return next;
     });
+    return found;
   }
 
   bool moves(NodeId n) {

@@ -6,9 +6,11 @@
 
 namespace fovea {
 
-// Takes any bytes; gives whether they were right, and what is wrong with us in `fault`. A fault, a crash and 60 seconds for one text
-// are failures.
-using FuzzCheck = bool (*)(const std::string &text, std::string &fault);
+// Lost: upstream's parser did not survive the text, which is not ours to mend; more than one text in a thousand is a failure.
+enum class Verdict { Right, Wrong, Lost };
+
+// Takes any bytes; gives what they were, and what is wrong with us in `fault`. A fault, a crash and 60 seconds for one text are failures.
+using FuzzCheck = Verdict (*)(const std::string &text, std::string &fault);
 
 //   NAME SEED SECONDS LAST DICTIONARY FILE...    mutations of the files; LAST is where the text being checked lies, for after a
 //                                                crash, and LAST.slow the slowest beyond one second

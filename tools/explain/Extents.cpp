@@ -122,14 +122,29 @@ class Resolver {
   }
 
   bool readsMissingScalar(NodeId n) const {
-    const Node &node = f.nodes[n];
-    if (node.op == Op::Scalar) return !scalar(node.ref);
-    return std::any_of(node.args.begin(), node.args.end(), [&](NodeId a) { return readsMissingScalar(a); });
+    bool missing = false;
+    walkBehind(f, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+      missing |= node.op == Op::Scalar && !scalar(node.ref);
+      return node.args;
+    });
+    return missing;
   }
 
   // An i32 expression over extents and scalars, where it is simple; the others are computed by the entry checks.
   std::optional<int64_t> evaluate(NodeId n) const {
-    const Node &node = f.nodes[n];
+    std::map<NodeId, std::optional<int64_t>> values;
+    return evaluate(n, values);
+  }
+
+  std::optional<int64_t> evaluate(NodeId n, std::map<NodeId, std::optional<int64_t>> &values) const {
+    if (auto it = values.find(n); it != values.end()) return it->second;
+    std::optional<int64_t> value = compute(f.nodes[n], values);
+    constexpr int64_t most = int64_t(1) << 31;  // beyond, the checks say so
+    if (value && (*value > most || *value < -most)) value = {};
+    return values[n] = value;
+  }
+
+  std::optional<int64_t> compute(const Node &node, std::map<NodeId, std::optional<int64_t>> &values) const {
     if (node.op == Op::ConstI32) return node.integer;
     if (node.op == Op::Extent) return known[node.ref];
     if (node.op == Op::Scalar) {
@@ -137,7 +152,7 @@ class Resolver {
       return value ? std::optional<int64_t>(value->i) : std::nullopt;
     }
     if (node.args.size() != 2) return {};
-    std::optional<int64_t> a = evaluate(node.args[0]), b = a ? evaluate(node.args[1]) : std::nullopt;
+    std::optional<int64_t> a = evaluate(node.args[0], values), b = a ? evaluate(node.args[1], values) : std::nullopt;
     if (!b) return {};
     int64_t quotient = *b ? *a / *b - (*a % *b != 0 && (*a < 0) != (*b < 0)) : 0;
     switch (node.op) {

@@ -27,8 +27,10 @@ std::set<NodeId> liveNodes(const Function &f) {
 bool dependsOn(const Function &f, NodeId n, IndexId i) { return std::find(f.nodes[n].free.begin(), f.nodes[n].free.end(), i) != f.nodes[n].free.end(); }
 
 void conjuncts(const Function &f, NodeId mask, std::set<NodeId> &out) {
-  if (f.nodes[mask].op != Op::And) return void(out.insert(mask));
-  for (NodeId argument : f.nodes[mask].args) conjuncts(f, argument, out);
+  walkBehind(f, mask, [&](NodeId n, const Node &node) -> std::span<const NodeId> {
+    if (node.op == Op::And) return node.args;
+    return out.insert(n), std::span<const NodeId>();
+  });
 }
 
 std::string extentName(const Function &f, IndexId i) { return f.indices[i].fixed ? std::to_string(*f.indices[i].fixed) : f.indices[i].name; }

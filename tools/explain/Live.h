@@ -3,6 +3,7 @@
 #define FOVEA_TOOLS_EXPLAIN_LIVE_H
 
 #include "frontend/Builder.h"
+#include "frontend/Walk.h"
 
 #include <set>
 #include <string>

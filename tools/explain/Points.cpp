@@ -86,6 +86,10 @@ bool callAside(const Loaded &loaded, std::vector<void *> &pointers, void *from, 
   return true;
 }
 
+std::string wants(const std::set<std::string> &missing) {
+  return fmt::format("the values of {} decide it: give them with --in or --set", join(missing, ", ", [](const std::string &n) { return "`" + n + "`"; }));
+}
+
 // How many points of the space of their indices some masks keep.
 struct Kept {
   int64_t points = 0, space = 0;
@@ -102,7 +106,7 @@ class MaskCounter {
     Kept kept;
     std::set<std::string> missing;
     for (NodeId m : masks) needs(m, missing, kept.failure);
-    if (!missing.empty()) kept.failure = fmt::format("the values of {} decide it: give them with --in or --set", join(missing, ", ", [](const std::string &n) { return "`" + n + "`"; }));
+    if (!missing.empty()) kept.failure = wants(missing);
     if (!kept.failure.empty()) return kept;
 
     std::set<IndexId> free;
@@ -170,14 +174,15 @@ class MaskCounter {
  private:
   // Parameters that are not given, and what cannot be evaluated outside its loop.
   void needs(NodeId n, std::set<std::string> &missing, std::string &failure) const {
-    const Node &node = f.nodes[n];
-    if (node.op == Op::State) failure = "a loop's state decides it";
-    for (size_t k = 0; k < f.parameters.size(); k++) {
-      const Function::Parameter &p = f.parameters[k];
-      if (!call.arguments.given[k] && node.op == (p.scalar ? Op::Scalar : Op::Load) && node.ref == p.id)
-        missing.insert(p.scalar ? f.scalars[p.id].name : f.tensors[p.id].name);
-    }
-    for (NodeId a : node.args) needs(a, missing, failure);
+    walkBehind(f, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+      if (node.op == Op::State) failure = "a loop's state decides it";
+      for (size_t k = 0; k < f.parameters.size(); k++) {
+        const Function::Parameter &p = f.parameters[k];
+        if (!call.arguments.given[k] && node.op == (p.scalar ? Op::Scalar : Op::Load) && node.ref == p.id)
+          missing.insert(p.scalar ? f.scalars[p.id].name : f.tensors[p.id].name);
+      }
+      return node.args;
+    });
   }
 
   static NodeId add(Function &g, Op op, Type type, std::vector<NodeId> args, uint32_t ref = none) {
@@ -251,7 +256,7 @@ bool pointLines(const Function &kernel, const std::vector<std::string> &files, C
   }
 
   std::string failure;
-  if (!missing.empty()) failure = fmt::format("the values of {} decide it: give them with --in or --set", join(missing, ", ", [](const std::string &n) { return "`" + n + "`"; }));
+  if (!missing.empty()) failure = wants(missing);
   else if (!callAside(loaded, pointers, loaded.counts, loaded.counters.size() * sizeof(fovea_count), failure) && failure != "takes more than two seconds")
     return error = failure, false;
   MaskCounter masks(kernel, files, call);

@@ -31,23 +31,27 @@ std::set<IndexId> reducedUnder(const Function &f, NodeId mask, const std::set<No
 
 template <typename F>
 void positionsIn(const Function &f, NodeId n, IndexId but, F add) {
-  const Node &node = f.nodes[n];
-  if (node.op == Op::Position && node.ref != but) add("the index " + f.indices[node.ref].name);
-  if (node.op == Op::Load || isReduction(node.op) || node.op == Op::LoopResult) return;
-  for (NodeId a : node.args) positionsIn(f, a, but, add);
+  walkBehind(f, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+    if (node.op == Op::Position && node.ref != but) add("the index " + f.indices[node.ref].name);
+    if (node.op == Op::Load || isReduction(node.op) || node.op == Op::LoopResult) return {};
+    return node.args;
+  });
 }
 
 // Where a bound's term comes from: the strongest of loaded, scalar, extent, constant.
 std::string sourceOf(const Function &f, NodeId n) {
-  const Node &node = f.nodes[n];
-  if (node.op == Op::Load) return "the loaded value of " + f.tensors[node.ref].name;
-  if (node.op == Op::Scalar) return "the scalar " + f.scalars[node.ref].name;
-  if (node.op == Op::Extent) return "the extent |" + f.indices[node.ref].name + "|";
-  if (node.op == Op::ConstI32 || node.op == Op::Position) return "";
-  for (NodeId argument : node.args)
-    if (std::string s = sourceOf(f, argument); !s.empty()) return s;
-  bool reads = node.op == Op::Read || node.op == Op::LoopResult || isReduction(node.op);
-  return reads ? "a computed value" : "";
+  std::string source;
+  bool computed = false;
+  walkBehind(f, n, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+    if (!source.empty()) return {};
+    computed |= node.op == Op::Read || node.op == Op::LoopResult || isReduction(node.op);
+    if (node.op == Op::Load) source = "the loaded value of " + f.tensors[node.ref].name;
+    else if (node.op == Op::Scalar) source = "the scalar " + f.scalars[node.ref].name;
+    else if (node.op == Op::Extent) source = "the extent |" + f.indices[node.ref].name + "|";
+    else return node.args;
+    return {};
+  });
+  return source.empty() && computed ? "a computed value" : source;
 }
 
 // What a bound is made of.
