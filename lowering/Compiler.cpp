@@ -150,8 +150,6 @@ struct Unit {
       if (!run(buildSchedulePipeline)) return false;
       collectAttends(*module, out.decisions);
       if (options.form == Form::Schedule) return out.text = print(*module), true;
-    }
-    if (!oracle()) {
       if (!run(buildLoopsPipeline)) return false;
       collectCounts(*module, out.decisions);
       if (options.countOnly) {

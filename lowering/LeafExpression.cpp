@@ -252,10 +252,9 @@ int axisAlong(AffineMap map, unsigned dimension) {
 // expressions as trees.
 static double expanded(const leaf::Expression &e, ArrayRef<double> lets) {
   if (e.op == "let") return lets[e.integer];
-  static const StringRef functions[] = {"exp", "log", "exp2", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt", "read"};
   double size = 1;
   for (const leaf::Expression &argument : e.args) size += expanded(argument, lets);
-  return llvm::is_contained(functions, StringRef(e.op)) ? 4 * size : size;
+  return leaf::isSlow(e.op) ? 4 * size : size;
 }
 
 bool isLeafExpression(attn::AttendOp op) {

@@ -26,7 +26,7 @@ namespace {
 constexpr int64_t pointsPerBlock = 16384;  // a block of a parallel loop has at least about so many points: some 10 us of work
 constexpr int64_t mostAccumulators = 4;    // vectors that one loop adds to side by side: enough to hide the latency of an addition
 constexpr int64_t leastLanes = 4;          // shorter dimensions stay scalar
-constexpr int64_t lanesToGather = 8;      // machines of narrower vectors have no gathers
+constexpr int64_t lanesToGather = 8;       // machines of narrower vectors have no gathers
 constexpr int64_t fewPoints = 16;          // bounds of shorter loops spare less than vectors do
 
 bool inExactRows(Operation *op) {

@@ -1,6 +1,7 @@
 // attn-outline-parallel: the body of a one-dimensional scf.parallel becomes a function of (index, context); the runtime's
 // fovea_parallel_for(body, context, count) calls it. What the body uses from outside travels in a struct on the caller's stack.
 #include "lowering/Passes.h"
+#include "lowering/RuntimeCall.h"
 
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -74,11 +75,6 @@ struct OutlineParallelPass : PassWrapper<OutlineParallelPass, OperationPass<Modu
     func::ReturnOp::create(b, loc);
 
     // The call.
-    if (!module.lookupSymbol("fovea_parallel_for")) {
-      b.setInsertionPointToStart(module.getBody());
-      auto declared = func::FuncOp::create(b, loc, "fovea_parallel_for", b.getFunctionType({function.getFunctionType(), pointer, i64}, {}));
-      declared.setPrivate();
-    }
     b.setInsertionPointToStart(&parent.getBody().front());
     Value one = LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(1));
     Value storage = LLVM::AllocaOp::create(b, loc, pointer, context, one, /*alignment=*/64);  // of the widest vector
@@ -92,7 +88,7 @@ struct OutlineParallelPass : PassWrapper<OutlineParallelPass, OperationPass<Modu
     if (!matchesUnit(loop))
       count = arith::CeilDivSIOp::create(b, loc, arith::SubIOp::create(b, loc, count, loop.getLowerBound()[0]), loop.getStep()[0]);
     Value body = func::ConstantOp::create(b, loc, function.getFunctionType(), SymbolRefAttr::get(function));
-    func::CallOp::create(b, loc, "fovea_parallel_for", TypeRange{}, ValueRange{body, storage, arith::IndexCastOp::create(b, loc, i64, count)});
+    callRuntime(b, loc, "fovea_parallel_for", {}, {body, storage, arith::IndexCastOp::create(b, loc, i64, count)});
     loop.erase();
   }
 

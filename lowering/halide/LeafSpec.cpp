@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -31,6 +32,9 @@ const Operator operators[] = {
 #include "lowering/halide/Operators.def"
 };
 
+// Whose `integer` is written as it is.
+bool isNumbered(const std::string &op) { return op == "i32" || op == "input" || op == "read" || op == "let"; }
+
 Json expressionJson(const Expression &e) {
   Json j = Json::array({e.op});
   if (e.op == "f32") {
@@ -42,7 +46,7 @@ Json expressionJson(const Expression &e) {
       j.push_back("-inf");
     else
       j.push_back(e.real);
-  } else if (e.op == "i32" || e.op == "input" || e.op == "read" || e.op == "let") {
+  } else if (isNumbered(e.op)) {
     j.push_back(e.integer);
   } else if (e.op == "bool") {
     j.push_back(e.integer != 0);
@@ -56,7 +60,7 @@ Expression expressionFrom(const Json &j) {
   Expression e;
   e.op = j[0].get<std::string>();
   const bool read = e.op == "read";
-  if (e.op == "f32" || e.op == "i32" || e.op == "bool" || e.op == "input" || e.op == "let" || read) {
+  if (e.op == "f32" || e.op == "bool" || isNumbered(e.op)) {
     if (j.size() != (read ? 3 : 2)) throw Wrong{"`" + e.op + "` takes " + (read ? "a number and an index: " : "one constant: ") + j.dump()};
     const Json &c = j[1];
     if (e.op == "f32" && c.is_string()) {
@@ -69,7 +73,7 @@ Expression expressionFrom(const Json &j) {
       e.real = c.get<double>();
     } else if (e.op == "bool" && c.is_boolean()) {
       e.integer = c.get<bool>();
-    } else if ((e.op == "i32" || e.op == "input" || e.op == "let" || read) && c.is_number_integer()) {
+    } else if (isNumbered(e.op) && c.is_number_integer()) {
       e.integer = c.get<int64_t>();
     } else {
       throw Wrong{"`" + e.op + "` does not go with the constant " + c.dump()};
@@ -381,6 +385,11 @@ std::vector<Argument> signature(const LeafSpec &s) {
     pointer("acc", Type::F32, 2, Argument::ReadWrite);
   }
   return list;
+}
+
+bool isSlow(const std::string &op) {
+  static const std::set<std::string> slow = {"exp", "log", "exp2", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt", "read"};
+  return slow.count(op) != 0;
 }
 
 std::string prototype(const LeafSpec &s) {

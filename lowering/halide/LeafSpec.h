@@ -39,6 +39,9 @@ struct Expression {
   std::vector<Expression> args;
 };
 
+// Whether an operation costs many times what an addition does: a function is a polynomial, and a table is gathered from.
+bool isSlow(const std::string &op);
+
 // C[rows, columns] = (accumulate ? C : 0) + A[rows, K] * B[K, columns], then the epilogue.
 struct Contract {
   int rows = 0, columns = 0;        // of the tile; columns: a multiple of the target's lanes

@@ -158,11 +158,7 @@ void Values::stage(Expr columns, Expr rows, int maxColumns, int maxRows, int lan
 }
 
 int cost(const Expression &e) {
-  static const char *const slow[] = {"exp", "log", "exp2", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt"};
-  int total = e.args.empty() ? 0 : 1;
-  for (const char *s : slow)
-    if (e.op == s) total = 20;
-  if (e.op == "read") total = 20;
+  int total = isSlow(e.op) ? 20 : e.args.empty() ? 0 : 1;
   for (const Expression &a : e.args) total += cost(a);
   return total;
 }
