@@ -9,17 +9,18 @@ namespace fovea {
 
 thread_local const char *Elaborator::stackEnd = nullptr;
 
-bool Elaborator::stackLeft() {
+bool Elaborator::stackLeft(SourceRange at) {
   char here;
   if (aborted) return false;
   constexpr uint64_t mostWork = 4'000'000;
-  if ((stackEnd && &here < stackEnd) || b.tooDeep()) {
-    abort.emplace(Diag::TooDeep, now ? now->call : SourceRange{file.file->file, 0, 0});
+  if (stackEnd && &here < stackEnd) {
+    abort.emplace(Diag::TooDeep, now ? now->call : at);
     aborted = true;
-  } else if (++work > mostWork || b.tooLarge()) {
+  } else if (++work > mostWork || b.tooLarge() || b.tooDeep()) {
     const Activation *outer = now;
     while (outer && outer->caller && outer->caller->function) outer = outer->caller;
-    abort.emplace(Diag::TooLarge, outer ? outer->call : SourceRange{file.file->file, 0, 0});
+    bool inlined = outer && outer->function;
+    abort.emplace(inlined || !b.tooDeep() ? Diag::TooLarge : Diag::TooDeep, inlined ? outer->call : at);
     aborted = true;
   }
   if (aborted) failed = true;

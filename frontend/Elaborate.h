@@ -132,7 +132,7 @@ private:
   std::optional<IndexId> findIndex(Scope &scope, const ast::Name &name, bool report = true, bool extent = false);
   bool findIndices(Scope &scope, const std::vector<ast::Name> &names, std::vector<IndexId> &indices);
   bool claim(Scope &scope, const ast::Name &name, bool value);  // a name means one thing (rule T2)
-  bool stackLeft();
+  bool stackLeft(SourceRange at);
   std::string axesText(const std::string &name, const std::vector<IndexId> &axes) const;
   const std::string &indexName(IndexId index) const { return b.function.indices[index].name; }
 

@@ -13,7 +13,7 @@ using ast::Operator;
 const char *Elaborator::typeName(NodeId node) const { return b.type(node) == Type::F32 ? "f32" : b.type(node) == Type::I32 ? "i32" : "bool"; }
 
 NodeId Elaborator::value(const Expr *expr, Scope &scope) {
-  if (!stackLeft()) return none;
+  if (!stackLeft(expr->range)) return none;
   Place before = b.place;
   b.place = sources.place(visible(expr->range));
   NodeId result = none;
@@ -42,7 +42,7 @@ NodeId Elaborator::value(const Expr *expr, Scope &scope) {
 }
 
 Elaborator::Nodes Elaborator::values(const Expr *expr, Scope &scope) {
-  if (!stackLeft()) return {};
+  if (!stackLeft(expr->range)) return {};
   Place before = b.place;
   b.place = sources.place(visible(expr->range));
   Nodes result;

@@ -74,7 +74,7 @@ void Elaborator::members(const std::vector<ast::Member> &list, Scope &scope, Ins
 }
 
 Instance *Elaborator::instantiate(const ast::Instance &part, const std::string &path, Scope &scope, int64_t number, unsigned depth) {
-  if (!stackLeft()) return nullptr;
+  if (!stackLeft(part.block.range)) return nullptr;
   auto found = scope.file->blocks.find(part.block.symbol);
   if (found == scope.file->blocks.end()) {
     error(Diag::UnknownBlock, part.block.range, {part.block.text()});
