@@ -119,11 +119,16 @@ LogicalResult AttendOp::verify() {
   if (count["key"] != 1 || count["contracted"] != 1 || count["value"] != 1 || count["row"] > 1 ||
       count["batch"] + count["row"] + 3 != getRoles().size())
     return emitOpError("A-attend-2: expects one `key`, one `contracted`, one `value`, at most one `row`, and `batch` dimensions");
-  if (getInits().empty() || getInits().size() > 2) return emitOpError("A-attend-4: expects one or two outputs");
+  if (unsigned others = getInits().size() - getWeights(); getInits().empty() || others < 1 || others > 2) return emitOpError("A-attend-4: expects one or two outputs");
   if (getPointwise() && !getSinks().empty()) return emitOpError("A-attend-5: pointwise weights have no sinks");
   for (unsigned k = firstSink(); k < firstOutput(); k++)
     for (StringRef role : {"key", "contracted", "value"})
       if (getMap(k).isFunctionOfDim(getDimension(role))) return emitOpError("A-attend-5: a sink must not vary along the ") << role << " dimension";
+  if (getWeights()) {
+    if (getPointwise()) return emitOpError("A-attend-6: pointwise weights are no output");
+    AffineMap map = getMap(getNumOperands() - 1);
+    if (!map.getNumResults() || map.getResults().back() != getAffineDimExpr(getDimension("key"), getContext())) return emitOpError("A-attend-6: the last axis of the weights must be the key");
+  }
   Block &block = getBody().front();
   if (block.getNumArguments() == 0 || !isa<FloatType>(block.getArgument(0).getType()))
     return emitOpError("A-attend-3: the first block argument must be the dot product");

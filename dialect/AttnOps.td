@@ -108,13 +108,14 @@ def Attn_AttendOp : Attn_Op<"attend", [AttrSizedOperandSegments, DestinationStyl
     batch (in the output and the key), rows (in the output, not in the key), one key dimension (reduced, in key and value),
     one contracted dimension (in query and key only), one value dimension (in value and the first output only).
     The body maps the dot product and the inputs at a point to (score, keep). Outputs: the aggregate, and the row's logsumexp (pointwise: the
-    sum of its weights) if there are two.
+    sum of its weights) if there is another one; with `weights` the last one holds the weights themselves, 0 where a point is removed.
     A-attend-1: one map per operand. A-attend-2: `roles` names a role for each dimension, with one key, one contracted and one value dimension,
-    and at most one row dimension. A-attend-3: the block has one argument for the dot product and one per input. A-attend-4: one or two outputs.
-    A-attend-5: a sink does not vary along the key, the contracted or the value dimension, and pointwise weights have none.
+    and at most one row dimension. A-attend-3: the block has one argument for the dot product and one per input. A-attend-4: one or two outputs, and one more
+    with `weights`. A-attend-5: a sink does not vary along the key, the contracted or the value dimension, and pointwise weights have none.
+    A-attend-6: weights that are an output are a softmax; their last axis is the key.
   }];
   let arguments = (ins AnyShaped:$query, AnyShaped:$key, AnyShaped:$value, Variadic<AnyType>:$inputs, Variadic<AnyShaped>:$sinks, Variadic<AnyShaped>:$inits,
-                       AffineMapArrayAttr:$indexing_maps, StrArrayAttr:$roles, UnitAttr:$pointwise, OptionalAttr<DictionaryAttr>:$schedule);
+                       AffineMapArrayAttr:$indexing_maps, StrArrayAttr:$roles, UnitAttr:$pointwise, UnitAttr:$weights, OptionalAttr<DictionaryAttr>:$schedule);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "`ins` `(` $query `,` $key `,` $value (`,` $inputs^)? `:` type($query) `,` type($key) `,` type($value) (`,` type($inputs)^)? `)` (`sinks` `(` $sinks^ `:` type($sinks) `)`)? `outs` `(` $inits `:` type($inits) `)` attr-dict-with-keyword $body (`->` type($results)^)?";
@@ -126,6 +127,7 @@ def Attn_AttendOp : Attn_Op<"attend", [AttrSizedOperandSegments, DestinationStyl
     mlir::AffineMap getMap(unsigned operand);  // query, key, value, inputs..., sinks..., outputs...
     unsigned firstSink() { return 3 + getInputs().size(); }
     unsigned firstOutput() { return firstSink() + getSinks().size(); }
+    bool hasSecond() { return getInits().size() - getWeights() == 2; }  // a logsumexp or total
   }];
 }
 

@@ -247,7 +247,7 @@ struct Decomposer {
     auto overAggregate = [&](AffineMap map) { return map.replaceDimsAndSymbols(without, {}, rank - 1, 0); };
     results.push_back(rounded(aggregate(weights, operands[2], empty(shapeOf(first), element), {overAggregate(toScore), overAggregate(op.getMap(2)), overAggregate(op.getMap(outputs))}),
                               first, storage));
-    if (op.getInits().size() == 2) {
+    if (op.hasSecond()) {
       Value second = operands[outputs + 1];
       // The logsumexp lacks the key; its axes are the score's others in order, then permuted as the output's map says.
       SmallVector<OpFoldResult> rowShape(scoreShape);
@@ -259,6 +259,12 @@ struct Decomposer {
       AffineMap out = AffineMap::get(rowDims.size(), 0, order, b.getContext());
       Type stored = cast<RankedTensorType>(second.getType()).getElementType();
       results.push_back(generic({{lse, b.getMultiDimIdentityMap(rowDims.size())}}, second, out, [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return narrow(builder, s[0], stored); }));
+    }
+    if (op.getWeights()) {
+      SmallVector<AffineExpr> order;
+      for (AffineExpr e : op.getMap(op->getNumOperands() - 1).getResults()) order.push_back(b.getAffineDimExpr(llvm::find(scoreDims, e) - scoreDims.begin()));
+      results.push_back(generic({{weights, b.getMultiDimIdentityMap(scoreDims.size())}}, operands.back(), AffineMap::get(scoreDims.size(), 0, order, b.getContext()),
+                                [&](OpBuilder &, ArrayRef<Value> s, Value) { return s[0]; }));
     }
     return results;
   }

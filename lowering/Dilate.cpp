@@ -216,7 +216,8 @@ struct DilatePass : PassWrapper<DilatePass, OperationPass<ModuleOp>> {
   void runOnOperation() final {
     SmallVector<attn::AttendOp> ops;
     getOperation().walk([&](attn::AttendOp op) { ops.push_back(op); });
-    for (attn::AttendOp op : ops) Dilation(op).run();
+    for (attn::AttendOp op : ops)
+      if (!op.getWeights()) Dilation(op).run();
   }
 };
 

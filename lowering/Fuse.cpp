@@ -1,6 +1,6 @@
 // attn-fuse: contraction + attn.score + attn.normalise<softmax> + attn.aggregate becomes attn.attend, which never holds the scores in
 // memory (rule F4). A logsumexp of the same scores becomes its second output. Pointwise weights need no attn.normalise; their total is
-// the second output. The last rounding into a result joins it too.
+// the second output. The last rounding into a result joins it too, and weights that are a result themselves become the last output.
 #include "dialect/Attn.h"
 #include "dialect/Mark.h"
 #include "lowering/LeafExpression.h"
@@ -11,6 +11,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 
@@ -57,10 +58,15 @@ struct Fuser {
   bool run() {
     auto score = aggregate.getWeights().getDefiningOp<attn::ScoreOp>();
     attn::NormaliseOp softmax;
+    Operation *returned = nullptr;  // stores the weights themselves, or copies them with their axes in another order
     if (!score) {
       softmax = aggregate.getWeights().getDefiningOp<attn::NormaliseOp>();
       if (!softmax || softmax.getKind() != attn::Normaliser::Softmax || softmax.getDimensions().size() != 1) return false;
-      if (!llvm::all_of(softmax->getUsers(), llvm::IsaPred<attn::AggregateOp>)) return false;
+      for (Operation *user : softmax->getUsers()) {
+        if (isa<attn::AggregateOp>(user) || isOpTriviallyDead(user)) continue;
+        if (returned || !(isa<bufferization::MaterializeInDestinationOp>(user) || isCopy(user))) return false;
+        returned = user;
+      }
       score = softmax.getScore().getDefiningOp<attn::ScoreOp>();
     }
     if (!score || score.getPointwise() == bool(softmax)) return false;
@@ -181,8 +187,19 @@ struct Fuser {
             return def && def->getBlock() == score->getBlock() && score->isBeforeInBlock(def);
           }))
         rewriter.moveOpBefore(made, score);
+    auto copy = dyn_cast_or_null<linalg::GenericOp>(returned);
+    auto stored = dyn_cast_or_null<bufferization::MaterializeInDestinationOp>(returned);
+    if (returned) {
+      AffineMap order = AffineMap::getMultiDimIdentityMap(points, context);
+      if (copy) order = inversePermutation(copy.getIndexingMapsArray()[0]);
+      if (order.getResults().back() != getAffineDimExpr(key, context)) return false;
+      outputs.push_back(copy ? copy.getDpsInits()[0] : memoryOf(stored, softmax.getResult()));
+      if (!outputs.back()) return false;
+      all.push_back(AffineMap::get(rank, 0, order.getResults(), context));
+    }
     SmallVector<Operation *> replaced{out.copy ? out.copy.getOperation() : aggregate.getOperation()};
     if (second) replaced.push_back(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation());
+    if (copy) replaced.push_back(copy);
     SmallVector<Value> read(inputs);
     read.append(sinks);
     read.append(outputs.begin(), outputs.end());
@@ -192,6 +209,7 @@ struct Fuser {
     for (Operation *op : replaced)
       for (Operation *user : op->getUsers())
         if (Operation *ancestor = aggregate->getBlock()->findAncestorOpInBlock(*user); ancestor && ancestor->isBeforeInBlock(after)) return false;
+    if (stored && (stored->getBlock() != aggregate->getBlock() || stored->isBeforeInBlock(after))) return false;
     for (Operation *op : replaced)
       if (op->getBlock() != aggregate->getBlock()) return false;
     rewriter.setInsertionPointAfter(after);
@@ -199,7 +217,7 @@ struct Fuser {
     for (Value o : outputs) types.push_back(o.getType());
     SmallVector<Value> dotOperands(dot->op.getInputs());
     auto attend = attn::AttendOp::create(rewriter, aggregate.getLoc(), types, dotOperands[1 - keySide], dotOperands[keySide], aggregate.getValues(), inputs, sinks, outputs,
-                                         rewriter.getAffineMapArrayAttr(all), rewriter.getStrArrayAttr(roles), !softmax, DictionaryAttr());
+                                         rewriter.getAffineMapArrayAttr(all), rewriter.getStrArrayAttr(roles), !softmax, bool(returned), DictionaryAttr());
     Block &from = score.getBody().front();
     Block *body = rewriter.createBlock(&attend.getBody());
     IRMapping mapping;
@@ -213,7 +231,27 @@ struct Fuser {
     copyMark(aggregate, attend);
     rewriter.replaceOp(out.copy ? out.copy.getOperation() : aggregate.getOperation(), attend.getResult(0));
     if (second) rewriter.replaceOp(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation(), attend.getResult(1));
+    if (copy) rewriter.replaceOp(copy, attend.getResults().back());
+    if (stored) stored.getSourceMutable().assign(attend.getResults().back());
     return true;
+  }
+
+  // A copy, its axes in any order.
+  static bool isCopy(Operation *op) {
+    auto g = dyn_cast<linalg::GenericOp>(op);
+    return g && g.getNumDpsInputs() == 1 && g.getNumDpsInits() == 1 && g.getNumReductionLoops() == 0 && g.getBody()->getTerminator()->getOperand(0) == g.getBody()->getArgument(0) &&
+           g.getIndexingMapsArray()[0].isPermutation() && g.getIndexingMapsArray()[1].isIdentity();
+  }
+
+  // The memory that a result is stored into, if nothing else reads that; null otherwise.
+  static Value memoryOf(bufferization::MaterializeInDestinationOp stored, Value result) {
+    auto buffer = dyn_cast<TypedValue<MemRefType>>(stored.getDest());
+    if (!buffer || buffer.getType().getElementType() != cast<RankedTensorType>(result.getType()).getElementType()) return {};
+    for (Operation *user : buffer.getUsers())
+      if (user != stored && !isa<memref::DimOp>(user) && !isOpTriviallyDead(user)) return {};
+    OpBuilder b(result.getDefiningOp());
+    b.setInsertionPointAfterValue(buffer);
+    return bufferization::ToTensorOp::create(b, result.getLoc(), result.getType(), buffer, /*restrict=*/true, /*writable=*/true);
   }
 
   static Operation *later(Operation *a, Operation *b) { return a->isBeforeInBlock(b) ? b : a; }
@@ -226,15 +264,8 @@ struct Fuser {
   // The generic that only rounds `result` into its own output, if that is its only user.
   Destination destination(Value result, Value init) {
     if (!result.hasOneUse()) return {init, {}};
-    // Straight into the result's memory, if nothing else reads that.
     if (auto stored = dyn_cast<bufferization::MaterializeInDestinationOp>(*result.user_begin()))
-      if (auto buffer = dyn_cast<TypedValue<MemRefType>>(stored.getDest()); buffer && buffer.getType().getElementType() == cast<RankedTensorType>(result.getType()).getElementType()) {
-        for (Operation *user : buffer.getUsers())
-          if (user != stored && !isa<memref::DimOp>(user)) return {init, {}};
-        OpBuilder b(result.getDefiningOp());
-        b.setInsertionPointAfterValue(buffer);
-        return {bufferization::ToTensorOp::create(b, result.getLoc(), result.getType(), buffer, /*restrict=*/true, /*writable=*/true), {}};
-      }
+      if (Value memory = memoryOf(stored, result)) return {memory, {}};
     auto copy = dyn_cast<linalg::GenericOp>(*result.user_begin());
     if (!copy || copy.getNumDpsInputs() != 1 || copy.getNumDpsInits() != 1 || copy->getBlock() != result.getParentBlock()) return {init, {}};
     for (AffineMap map : copy.getIndexingMapsArray())

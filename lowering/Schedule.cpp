@@ -40,6 +40,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op), small = boundsBothSides(op);
       keys = small ? 64 : 128;
       DictionaryAttr many = schedule(*target, one ? 1 : target->rows * (small ? 4 : 8), "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
+      if (op.getWeights()) return op.setScheduleAttr(many);  // a second pass over the packed keys
       SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
       auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
       if (!one && contiguous) add("few", few);

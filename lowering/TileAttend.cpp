@@ -73,6 +73,11 @@ class Tiler {
     for (const auto &i : partialInputs.inputs) partial.inputs.push_back(i.leaf);
     full.lets = fullInputs.lets, partial.lets = partialInputs.lets;
     if (failed(declareLeaf(op, module, full)) || failed(declareLeaf(op, module, partial))) return failure();
+    if (op.getWeights()) {
+      wholeWeights = weightsSpec(fullInputs, full.attend.score, {}, false), edgeWeights = weightsSpec(partialInputs, partial.attend.score, partial.attend.keep, true);
+      wholeInputs = &fullInputs, edgeInputs = &partialInputs;
+      if (failed(declareLeaf(op, module, wholeWeights)) || failed(declareLeaf(op, module, edgeWeights))) return failure();
+    }
 
     for (const auto &i : partialInputs.inputs)
       if (i.leaf.kind == leaf::Input::Table) checkSpan(*partialInputs.readOf(i.value));
@@ -560,9 +565,9 @@ class Tiler {
           store(aggregate, 0);
           positions[value] = {};
         });
-        if (op.getInits().size() == 2 && op.getPointwise()) {
+        if (op.hasSecond() && op.getPointwise()) {
           store(total, 1);
-        } else if (op.getInits().size() == 2) {
+        } else if (op.hasSecond()) {
           Value top = memref::LoadOp::create(b, loc, maximum, ValueRange{n, i});
           Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
           // The leaf keeps maxima in units of log 2.
@@ -573,6 +578,98 @@ class Tiler {
         if (row >= 0) positions[row] = {};
       });
     });
+    if (op.getWeights()) weights(firstRow, rows, firstBlock, endBlock, maximum, sum, keysSeen);
+  }
+
+  // The weights of a row block, when its maxima and sums are known: exp2(score * log2 e - maximum) / sum, once more over the packed keys;
+  // 0 in blocks that no row visits, and in rows that visit nothing.
+  void weights(Value firstRow, Value rows, Value firstBlock, Value endBlock, Value maximum, Value sum, const Visited &keysSeen) {
+    Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0);
+    Value scale = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
+    loop(rows, [&](Value i) {
+      Value total = memref::LoadOp::create(b, loc, sum, ValueRange{none, i}), one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
+      Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, total, zeroF);
+      memref::StoreOp::create(b, loc, arith::SelectOp::create(b, loc, empty, zeroF, Value(arith::DivFOp::create(b, loc, one, total))), scale, ValueRange{i});
+    });
+    unsigned output = op->getNumOperands() - 1;
+    Metadata q = metadata(op.getQuery()), pk = metadata(packedKeys), out = metadata(op->getOperand(output)), m = metadata(maximum), s = metadata(scale);
+    Value queryStride = row < 0 ? none : q.strides[axisOf(0, row)], outStride = row < 0 ? none : out.strides[axisOf(output, row)];
+    Value number = flattened(1, keyAxes), blocks = arith::CeilDivSIOp::create(b, loc, extents[key], constant64(keys));
+    Tile tile{};
+    tile.query = addressOf(0, q, {{row, firstRow}, {contracted, none}}), tile.firstRow = firstRow;
+    loop(blocks, [&](Value block) {
+      Value first = arith::MulIOp::create(b, loc, block, constant64(keys));
+      Value visited = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, block, firstBlock), arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, block, endBlock));
+      loop(constant64(keys / panel), [&](Value p) {
+        Value firstKey = arith::AddIOp::create(b, loc, first, arith::MulIOp::create(b, loc, p, constant64(panel)));
+        Value present = arith::MaxSIOp::create(b, loc, none, arith::MinSIOp::create(b, loc, constant64(panel), arith::SubIOp::create(b, loc, extents[key], firstKey)));
+        auto some = scf::IfOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, present, none), /*withElse=*/false);
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(some.thenBlock());
+        auto choose = scf::IfOp::create(b, loc, visited, /*withElse=*/true);
+        b.setInsertionPointToStart(choose.elseBlock());
+        loop(rows, [&](Value i) {
+          if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+          loop(present, [&](Value j) {
+            positions[key] = arith::AddIOp::create(b, loc, firstKey, j);
+            store(zeroF, op.getInits().size() - 1);
+            positions[key] = {};
+          });
+          if (row >= 0) positions[row] = {};
+        });
+        b.setInsertionPointToStart(choose.thenBlock());
+        tile.firstKey = firstKey;
+        llvm::StringMap<Value> named;
+        named["a"] = tile.query, named["a_stride"] = toI32(queryStride), named["depth"] = toI32(extents[contracted]);
+        named["b"] = address(pk, {number, block, p, none, none}), named["rows"] = toI32(rows), named["columns"] = toI32(present);
+        named["i0"] = toI32(firstRow), named["j0"] = toI32(firstKey), named["c_stride"] = toI32(outStride);
+        named["c"] = addressOf(output, out, {{row, firstRow}, {key, firstKey}});
+        auto call = [&](const leaf::LeafSpec &spec, LeafExpression &inputs) {
+          passInputs(inputs, tile, named);
+          auto perRow = [&](size_t input, Value values) {
+            named["input" + std::to_string(input)] = values, named["input" + std::to_string(input) + "_row_stride"] = toI32(constant64(1));
+          };
+          perRow(inputs.inputs.size(), address(m, {none, none}));
+          perRow(inputs.inputs.size() + 1, address(s, {none}));
+          callLeaf(b, loc, spec, named);
+        };
+        if (!keysSeen.exact) return call(edgeWeights, *edgeInputs);
+        Value isFull = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries)), arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, constant64(panel)));
+        isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner));
+        isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, arith::AddIOp::create(b, loc, firstKey, constant64(panel)), keysSeen.outer));
+        auto which = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
+        b.setInsertionPointToStart(which.thenBlock());
+        call(wholeWeights, *wholeInputs);
+        b.setInsertionPointToStart(which.elseBlock());
+        call(edgeWeights, *edgeInputs);
+      });
+    });
+  }
+
+  // The leaf of one panel's weights: a product whose epilogue makes weights of scores. Its last inputs are the row's maximum and 1 / sum.
+  leaf::LeafSpec weightsSpec(const LeafExpression &inputs, leaf::Expression score, std::optional<leaf::Expression> keep, bool edges) {
+    using leaf::Expression;
+    leaf::LeafSpec spec;
+    spec.kind = leaf::LeafSpec::ContractLeaf;
+    spec.target = target;
+    spec.contract.rows = queries, spec.contract.columns = panel, spec.contract.edges = edges;
+    spec.contract.a = storage(element(op.getQuery()));
+    for (const auto &i : inputs.inputs) spec.inputs.push_back(i.leaf);
+    int64_t maximum = spec.inputs.size(), scale = maximum + 1;
+    spec.inputs.insert(spec.inputs.end(), 2, {leaf::Input::Row, leaf::Type::F32, false});
+    spec.lets = inputs.lets;
+    std::function<void(Expression &)> ofProduct = [&](Expression &e) {
+      if (e.op == "dot") e.op = "acc";
+      llvm::for_each(e.args, ofProduct);
+    };
+    Expression scaled{"mul", 0, 0, {std::move(score), Expression{"f32", 1.4426950408889634}}};
+    Expression shifted{"sub", 0, 0, {std::move(scaled), Expression{"input", 0, maximum}}};
+    Expression weight{"mul", 0, 0, {Expression{"exp2", 0, 0, {std::move(shifted)}}, Expression{"input", 0, scale}}};
+    if (keep) weight = Expression{"select", 0, 0, {std::move(*keep), std::move(weight), Expression{"f32"}}};
+    ofProduct(weight);
+    llvm::for_each(spec.lets, ofProduct);
+    spec.contract.epilogue = std::move(weight);
+    return spec;
   }
 
   // The state that the sinks leave: their maximum, in units of log 2, and their exponentials' sum. Sinks of -infinity are none.
@@ -614,6 +711,11 @@ class Tiler {
     named["v_panel_stride"] = toI32(constant64(panel)), named["panels"] = toI32(panels);
     named["i0"] = toI32(t.firstRow), named["j0"] = toI32(t.firstKey), named["rows"] = toI32(t.rows), named["keys"] = toI32(t.keys);
     named["maximum"] = t.maximum, named["sum"] = t.sum, named["acc"] = t.acc;
+    passInputs(inputs, t, named);
+    callLeaf(b, loc, spec, named);
+  }
+
+  void passInputs(LeafExpression &inputs, const Tile &t, llvm::StringMap<Value> &named) {
     for (auto [k, i] : llvm::enumerate(inputs.inputs)) {
       std::string name = "input" + std::to_string(k);
       if (auto read = inputs.readOf(i.value)) {
@@ -632,7 +734,6 @@ class Tiler {
       if (int axis = row < 0 ? -1 : axisOf(operand, row); axis >= 0) named[name + "_row_stride"] = toI32(m.strides[axis]);
       if (int axis = axisOf(operand, key); axis >= 0) named[name + "_column_stride"] = toI32(m.strides[axis]);
     }
-    callLeaf(b, loc, spec, named);
   }
 
   // A leaf counts a table's elements in 32 bits: a larger one ends the kernel.
@@ -679,6 +780,8 @@ class Tiler {
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> keyAxes, valueAxes;
   llvm::DenseMap<Value, Value> hoisted;
+  leaf::LeafSpec wholeWeights, edgeWeights;  // where the weights are an output
+  LeafExpression *wholeInputs = nullptr, *edgeInputs = nullptr;
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
   unsigned groupDimension = 0;
   bool keyRows = false;

@@ -192,6 +192,29 @@ std::optional<Materialised> Emitter::aggregate(NodeId n, const Axes &out) {
   })[0], out};
 }
 
+NodeId Emitter::returnedWeights(const core::Result &r) {
+  if (!options.rows || options.contiguous || r.type != core::Type::F32) return core::none;
+  const Node &result = f.nodes[r.node];
+  const NodeId n = result.op == Op::Keep ? result.args[0] : r.node;
+  const MaskSet masks = result.op == Op::Keep ? MaskSet(result.args.begin() + 1, result.args.end()) : MaskSet();
+  auto softmax = softmaxOf(n);
+  if (!softmax || softmax->masks != masks || softmax->indices.size() != 1) return core::none;
+  if (r.axes.size() != f.nodes[n].free.size() || r.axes.back() != softmax->indices[0]) return core::none;
+  if (llvm::count_if(f.results, [&](const core::Result &other) { return other.node == r.node || other.node == n; }) != 1) return core::none;
+  auto uses = [&](const Node &node, NodeId argument) { return llvm::is_contained(node.args, argument); };
+  bool any = false;
+  for (auto [m, user] : llvm::enumerate(f.nodes)) {
+    if (!uses(user, n) || m == r.node) continue;
+    for (auto [s, sum] : llvm::enumerate(f.nodes)) {
+      if (!uses(sum, m)) continue;
+      auto aggregate = recogniseAggregate(s, freeAxes(sum.free, current));
+      if (user.op != Op::Mul || !aggregate || aggregate->weight != n) return core::none;
+      any = true;
+    }
+  }
+  return any ? n : core::none;
+}
+
 std::optional<NodeId> Emitter::aggregateOfTotal(NodeId n) {
   const Node &total = f.nodes[n];
   if (total.op != Op::Sum || total.type != core::Type::F32 || !options.rows || options.contiguous) return {};

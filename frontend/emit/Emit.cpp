@@ -437,12 +437,23 @@ void Emitter::store(Value tensor, Value memref) {
 
 void Emitter::emitResults() {
   std::vector<std::optional<RowPlan>> plans;
-  for (const core::Result &r : f.results) plans.push_back(planRows(r.node, Axes(r.axes.begin(), r.axes.end())));
+  std::vector<NodeId> weights;
+  for (const core::Result &r : f.results) {
+    weights.push_back(returnedWeights(r));
+    plans.push_back(weights.back() == core::none ? planRows(r.node, Axes(r.axes.begin(), r.axes.end())) : std::nullopt);
+  }
+  // What is written on the way of another result is there before it.
+  std::vector<Value> there;
+  for (size_t k = 0; k < f.results.size(); k++) there.push_back(weights[k] == core::none ? Value() : destinationTensor(k));
   std::vector<bool> done(f.results.size(), false);
   for (size_t k = 0; k < f.results.size() && !failedAny; k++) {
     if (done[k]) continue;
     loc = at(f.results[k].place);
     if (!plans[k]) {
+      if (there[k]) {
+        store(copied(weights[k], Axes(f.results[k].axes.begin(), f.results[k].axes.end()), there[k]), destination(k));
+        continue;
+      }
       Value init = destinationTensor(k);
       store(elementwise(f.results[k].node, Axes(f.results[k].axes.begin(), f.results[k].axes.end()), init, f.results[k].type), destination(k));
       continue;
@@ -469,6 +480,13 @@ void Emitter::emitResults() {
     if (failedAny) return;
     for (auto [r, value] : llvm::zip(together, results)) store(value, destination(r));
   }
+}
+
+Value Emitter::copied(NodeId softmax, ArrayRef<IndexId> axes, Value init) {
+  Nest nest = makeNest(axes, {});
+  addMaterialised(nest, softmax, softmaxWeights(softmax, *softmaxOf(softmax)));
+  if (failedAny) return init;
+  return generic(nest, axes.size(), {init}, [&](Body &body, ValueRange) -> SmallVector<Value> { return {evaluate(body, softmax)}; })[0];
 }
 
 Value Emitter::destination(size_t result) { return entry->getArgument(firstResult + result); }

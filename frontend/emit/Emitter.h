@@ -188,6 +188,8 @@ class Emitter {
   Value appendedTensor(core::TensorId id);
   void store(Value tensor, Value memref);
   void emitResults();
+  // Weights that `returnedWeights` found, into a result.
+  Value copied(NodeId softmax, ArrayRef<IndexId> axes, Value init);
   Value destination(size_t result);
   Value destinationTensor(size_t result);
 
@@ -268,6 +270,8 @@ class Emitter {
   Materialised logSumExp(NodeId n, const Softmax &s);
   std::optional<Aggregate> recogniseAggregate(NodeId n, const Axes &out);
   std::optional<Materialised> aggregate(NodeId n, const Axes &out);
+  // A result that is weights, of which else only values are summed: what sums them writes the weights on its way. The weights' node.
+  NodeId returnedWeights(const core::Result &r);
   // The sum of pointwise weights that an aggregate sums values by: the aggregate, which computes it on its way.
   std::optional<NodeId> aggregateOfTotal(NodeId n);
 

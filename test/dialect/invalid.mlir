@@ -293,6 +293,42 @@ func.func @attend_5_pointwise(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tens
 
 // -----
 
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+#w = affine_map<(i, j, d, e) -> (j, i)>
+func.func @attend_6_order(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>, %w: tensor<3x2xf32>) {
+  // expected-error @+1 {{A-attend-6: the last axis of the weights must be the key}}
+  %r:2 = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o, %w : tensor<2x5xf32>, tensor<3x2xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o, #w], roles = ["row", "key", "contracted", "value"], weights} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>, tensor<3x2xf32>
+  return
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+#w = affine_map<(i, j, d, e) -> (i, j)>
+func.func @attend_6_pointwise(%q: tensor<2x4xf32>, %k: tensor<3x4xf32>, %v: tensor<3x5xf32>, %o: tensor<2x5xf32>, %w: tensor<2x3xf32>) {
+  // expected-error @+1 {{A-attend-6: pointwise weights are no output}}
+  %r:2 = attn.attend ins(%q, %k, %v : tensor<2x4xf32>, tensor<3x4xf32>, tensor<3x5xf32>) outs(%o, %w : tensor<2x5xf32>, tensor<2x3xf32>)
+      attributes {indexing_maps = [#q, #k, #v, #o, #w], roles = ["row", "key", "contracted", "value"], pointwise, weights} {
+  ^bb0(%dot: f32):
+    %true = arith.constant true
+    attn.yield %dot, %true : f32
+  } -> tensor<2x5xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
 func.func @normalise_3_total(%s: tensor<2x3xf32>, %t: tensor<f32>, %out: tensor<2xf32>) {
   // expected-error @+1 {{A-normalise-3: a total takes no sinks}}
   %r = attn.normalise <total>(%s : tensor<2x3xf32>) along [1] sinks(%t : tensor<f32>) outs(%out : tensor<2xf32>) {sink_maps = [affine_map<(i) -> ()>]} -> tensor<2xf32>

@@ -51,6 +51,39 @@ func.func @softmax(%q: tensor<8x4xf32>, %k: tensor<9x4xf32>, %v: tensor<9x5xf32>
   return %r : tensor<8x5xf32>
 }
 
+// Weights that are also copied, here with their axes in another order, are the op's last output.
+// CHECK-LABEL: func @weights
+// CHECK-NOT: attn.normalise
+// CHECK: %[[R:.*]]:2 = attn.attend {{.*}} outs(%arg3, %arg4 : tensor<8x2x5xf32>, tensor<2x8x9xf32>)
+// CHECK-SAME: weights
+// CHECK: return %[[R]]#0, %[[R]]#1
+func.func @weights(%q: tensor<8x2x4xf32>, %k: tensor<9x2x4xf32>, %v: tensor<9x2x5xf32>, %out: tensor<8x2x5xf32>, %map: tensor<2x8x9xf32>) -> (tensor<8x2x5xf32>, tensor<2x8x9xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<8x2x9xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x2x9xf32>) -> tensor<8x2x9xf32>
+  %dot = linalg.generic {indexing_maps = [affine_map<(i, h, j, d) -> (i, h, d)>, affine_map<(i, h, j, d) -> (j, h, d)>, affine_map<(i, h, j, d) -> (i, h, j)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction"]} ins(%q, %k : tensor<8x2x4xf32>, tensor<9x2x4xf32>) outs(%f : tensor<8x2x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %p = arith.mulf %a, %b : f32
+    %sum = arith.addf %acc, %p : f32
+    linalg.yield %sum : f32
+  } -> tensor<8x2x9xf32>
+  %score = attn.score ins(%dot : tensor<8x2x9xf32>) outs(%e : tensor<8x2x9xf32>) attributes {indexing_maps = [affine_map<(i, h, j) -> (i, h, j)>, affine_map<(i, h, j) -> (i, h, j)>]} {
+  ^bb0(%x: f32):
+    %true = arith.constant true
+    attn.yield %x, %true : f32
+  } -> tensor<8x2x9xf32>
+  %w = attn.normalise <softmax>(%score : tensor<8x2x9xf32>) along [2] outs(%e : tensor<8x2x9xf32>) -> tensor<8x2x9xf32>
+  %r = attn.aggregate ins(%w, %v : tensor<8x2x9xf32>, tensor<9x2x5xf32>) outs(%out : tensor<8x2x5xf32>)
+      attributes {indexing_maps = [affine_map<(i, h, e, j) -> (i, h, j)>, affine_map<(i, h, e, j) -> (j, h, e)>, affine_map<(i, h, e, j) -> (i, h, e)>]} -> tensor<8x2x5xf32>
+  %m = linalg.generic {indexing_maps = [affine_map<(h, i, j) -> (i, h, j)>, affine_map<(h, i, j) -> (h, i, j)>], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%w : tensor<8x2x9xf32>) outs(%map : tensor<2x8x9xf32>) {
+  ^bb0(%x: f32, %o: f32):
+    linalg.yield %x : f32
+  } -> tensor<2x8x9xf32>
+  return %r, %m : tensor<8x2x5xf32>, tensor<2x8x9xf32>
+}
+
 // The logsumexp of the same scores is the op's second output.
 // CHECK-LABEL: func @logsumexp
 // CHECK: %[[R:.*]]:2 = attn.attend {{.*}} outs(%arg3, %arg4 : tensor<8x5xf32>, tensor<8xf32>)

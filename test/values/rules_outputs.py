@@ -73,3 +73,22 @@ for output in OUTPUTS:
 for output in ("the map", "its mean over heads", "column sums", "top weight"):
     for support in SUPPORTS:
         add(output, support, "sparsemax")
+
+
+# The map with its axes in another order than the scores', of grouped heads whose scores read a table, beside the logsumexp.
+@case("""
+kernel permuted(q: f32[i,b,h,d], k: f32[j,b,g,d], v: f32[j,b,g,e], t: f32[r], past: i32) -> o: f32[b,i,h,e], p: f32[h,b,i,j], l: f32[b,h,i] where h = 3 * g {
+  mask j <= i + past;
+  score s = sum[d](q * k[g: h / 3]) * 0.25 + t[r: i - j + 60];
+  p = softmax[j](s);
+  o = sum[j](p * v[g: h / 3]);
+  l = logsumexp[j](s);
+}
+""", dict(q=R.f32(67, 2, 6, 24), k=R.f32(131, 2, 2, 24), v=R.f32(131, 2, 2, 9), t=R.f32(101), past=i32(-3)), name="K4 a permuted map of grouped heads, beside the logsumexp")
+def permuted(q, k, v, t, past):
+    i, j = grid(67, 131)
+    bias = np.where((i - j + 60 >= 0) & (i - j + 60 < 101), t[np.clip(i - j + 60, 0, 100)], 0)
+    s = np.einsum("ibhd,jbhd->bhij", q, np.repeat(k, 3, axis=2)) * 0.25 + bias
+    keep = np.broadcast_to(j <= i + past, s.shape)
+    w = softmax(s, -1, keep)
+    return dict(o=np.einsum("bhij,jbhe->bihe", w, np.repeat(v, 3, axis=2)), p=w.transpose(1, 0, 2, 3), l=logsumexp(s, -1, keep))
