@@ -1,6 +1,7 @@
 #include "lowering/Compiler.h"
 
 #include "dialect/Attn.h"
+#include "dialect/Register.h"
 #include "frontend/emit/Emit.h"
 #include "lowering/Count.h"
 #include "lowering/KernelInterface.h"

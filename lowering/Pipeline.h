@@ -2,12 +2,9 @@
 #ifndef FOVEA_LOWERING_PIPELINE_H
 #define FOVEA_LOWERING_PIPELINE_H
 
-#include "mlir/IR/DialectRegistry.h"
 #include "mlir/Pass/PassManager.h"
 
 namespace fovea {
-
-void registerDialects(mlir::DialectRegistry &registry);
 
 void buildFusePipeline(mlir::OpPassManager &pm);      // attn + linalg on tensors -> fused (`--emit=fused`)
 void buildSchedulePipeline(mlir::OpPassManager &pm);  // -> with schedules (`--emit=schedule`)

@@ -1,5 +1,6 @@
 // mlir-opt with the attn dialect and our passes, each under its flag. The work is done in a process of its own: LLVM's parser of .mlir files does not
 // survive every text (properties that are no dictionary, a name used in one function and defined in another), and then there is still an error.
+#include "dialect/Register.h"
 #include "lowering/Passes.h"
 #include "lowering/Pipeline.h"
 

@@ -1,6 +1,6 @@
 // Mutated .mlir texts through the parser and the verifiers, with the dialects of fovea-opt: any bytes give a module or errors. As in fovea-opt, each
 // text is read in a process of its own, for upstream's parser does not survive every text; what it survives, our verifiers must.
-#include "lowering/Pipeline.h"
+#include "dialect/Register.h"
 #include "test/fuzz/Fuzz.h"
 
 #include "mlir/IR/BuiltinOps.h"
