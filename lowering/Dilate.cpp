@@ -166,10 +166,10 @@ class Dilation {
   }
 
   Value outside(Value v) {
-    IRMapping mapping;
-    for (BlockArgument argument : body->getArguments().drop_front()) mapping.map(argument, op->getOperand(2 + argument.getArgNumber()));
-    for (Operation *def : sliceOf(v, body)) b.clone(*def, mapping);
-    return mapping.lookupOrDefault(v);
+    return cloneBehind(b, v, body, [&](Value w) -> Value {
+      auto argument = dyn_cast<BlockArgument>(w);
+      return argument && argument.getOwner() == body ? op->getOperand(2 + argument.getArgNumber()) : Value();
+    });
   }
 
   // Whether every operand reads the dimension as an axis of its own.

@@ -236,21 +236,11 @@ void LoopBody::relax(Operation *copy, Operation &original) {
 
 Value LoopBody::outside(Value v) {
   if (!isAvailable(v, {})) return {};
-  IRMapping mapping;
-  auto here = [&](Value w) {
-    auto argument = dyn_cast<BlockArgument>(w);
-    if (argument && argument.getOwner() == body && !mapping.contains(w)) mapping.map(w, load(op->getOpOperand(argument.getArgNumber())));
-    return mapping.lookupOrDefault(w);
-  };
-  for (Operation *def : sliceOf(v, body)) {
-    if (auto index = dyn_cast<linalg::IndexOp>(def)) {
-      mapping.map(index.getResult(), positions[index.getDim()]);
-      continue;
-    }
-    for (Value operand : def->getOperands()) here(operand);
-    b.clone(*def, mapping);
-  }
-  return here(v);
+  return cloneBehind(b, v, body, [&](Value w) -> Value {
+    if (auto argument = dyn_cast<BlockArgument>(w)) return argument.getOwner() == body ? load(op->getOpOperand(argument.getArgNumber())) : w;
+    auto index = w.getDefiningOp<linalg::IndexOp>();
+    return index && index->getBlock() == body ? positions[index.getDim()] : Value();
+  });
 }
 
 bool LoopBody::isAvailable(Value v, std::optional<unsigned> dim) {

@@ -1,7 +1,7 @@
 #include "lowering/Slice.h"
 
-#include "mlir/IR/Operation.h"
-#include "llvm/ADT/SmallPtrSet.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -27,16 +27,18 @@ bool anyBehind(Value value, Block *block, llvm::function_ref<bool(Value)> which)
   return found;
 }
 
-SmallVector<Operation *> sliceOf(Value value, Block *block, llvm::function_ref<bool(Value)> known) {
-  llvm::SmallPtrSet<Operation *, 16> ops;
+Value cloneBehind(OpBuilder &b, Value value, Block *block, llvm::function_ref<Value(Value)> here) {
+  IRMapping mapping;
+  llvm::SmallSetVector<Operation *, 16> found;
   walkBehind(value, block, [&](Value v) {
-    if (known && known(v)) return true;
-    if (Operation *def = v.getDefiningOp(); def && def->getBlock() == block) ops.insert(def);
+    if (Value known = here(v)) return mapping.map(v, known), true;
+    if (Operation *def = v.getDefiningOp(); def && def->getBlock() == block) found.insert(def);
     return false;
   });
-  SmallVector<Operation *> slice(ops.begin(), ops.end());
-  llvm::sort(slice, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
-  return slice;
+  SmallVector<Operation *> slice = found.takeVector();
+  llvm::sort(slice, [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
+  for (Operation *op : slice) b.clone(*op, mapping);
+  return mapping.lookupOrDefault(value);
 }
 
 }  // namespace fovea

@@ -366,20 +366,11 @@ class Tiler {
 
   // A value of the body that depends on neither key nor dot product, at the current row.
   Value atRow(Value v) {
-    IRMapping mapping;
-    auto here = [&](Value w) {
-      if (!mapping.contains(w)) mapping.map(w, outside(w));  // an argument, or from outside of the body
-      return mapping.lookup(w);
-    };
-    for (Operation *def : sliceOf(v, body)) {
-      if (auto index = dyn_cast<attn::IndexOp>(def)) {
-        mapping.map(index.getResult(), positions[index.getDimension()]);
-        continue;
-      }
-      for (Value operand : def->getOperands()) here(operand);
-      b.clone(*def, mapping);
-    }
-    return here(v);
+    return cloneBehind(b, v, body, [&](Value w) -> Value {
+      if (isa<BlockArgument>(w)) return outside(w);
+      auto index = w.getDefiningOp<attn::IndexOp>();
+      return index && index->getBlock() == body ? positions[index.getDimension()] : Value();
+    });
   }
 
   // What the rows of a block visit: `low` .. `high` is what some row does, `inner` .. `outer` what all do if the support is exact.
