@@ -217,7 +217,7 @@ struct DilatePass : PassWrapper<DilatePass, OperationPass<ModuleOp>> {
     SmallVector<attn::AttendOp> ops;
     getOperation().walk([&](attn::AttendOp op) { ops.push_back(op); });
     for (attn::AttendOp op : ops)
-      if (!op.getWeights()) Dilation(op).run();
+      if (!op.getWeights()) Dilation(op).run();  // one class would not write the weights of the others' positions, which are 0
   }
 };
 

@@ -14,10 +14,6 @@ constexpr double mostExpanded = 5e5;  // a T5 bucket is 8e4 and takes half a sec
 
 LeafExpression::LeafExpression(attn::AttendOp op) : op(op), body(&op.getBody().front()), row(op.getDimension("row")), key(op.getDimension("key")) {}
 
-bool LeafExpression::dependsOnDot(Value value) {
-  return anyBehind(value, body, [&](Value v) { return v == body->getArgument(0); });
-}
-
 bool LeafExpression::dependsOn(Value value, int64_t dimension) {
   if (dimension < 0) return false;
   return anyBehind(value, body, [&](Value v) {
@@ -28,7 +24,7 @@ bool LeafExpression::dependsOn(Value value, int64_t dimension) {
   });
 }
 
-bool LeafExpression::varies(Value value) { return dependsOnDot(value) || dependsOn(value, row) || dependsOn(value, key); }
+bool LeafExpression::varies(Value value) { return dependsOn(value, row) || dependsOn(value, key); }
 
 // What an expression computes with: positions are i32 (rule E4), whatever holds them.
 static std::optional<leaf::Type> leafType(Type type) {

@@ -42,7 +42,6 @@ class LeafExpression {
   bool varies(mlir::Value value);
   // Whether a value of the body depends on a dimension (through attn.index or an operand's map), or on the dot product.
   bool dependsOn(mlir::Value value, int64_t dimension);
-  bool dependsOnDot(mlir::Value value);
 
  private:
   std::optional<leaf::Expression> input(mlir::Value value, leaf::Input kind, unsigned axis = 0);

@@ -7,8 +7,8 @@
 #include "lowering/GroupHeads.h"
 #include "lowering/LeafCall.h"
 #include "lowering/LeafExpression.h"
-#include "lowering/RuntimeCall.h"
 #include "lowering/Passes.h"
+#include "lowering/RuntimeCall.h"
 #include "lowering/Slice.h"
 #include "lowering/Support.h"
 
@@ -334,7 +334,7 @@ class Tiler {
       auto index = (cast ? cast.getIn() : v).getDefiningOp<attn::IndexOp>();
       return index && int64_t(index.getDimension()) == t.key;
     }
-    bool dependsOn(Value v) override { return t.names.dependsOn(v, t.key) || t.names.dependsOnDot(v); }
+    bool dependsOn(Value v) override { return t.names.dependsOn(v, t.key); }
     Value outside(Value v) override { return t.atRow(v); }
     bool isSorted(Value v) override {
       auto argument = dyn_cast<BlockArgument>(v);
@@ -411,6 +411,23 @@ class Tiler {
     return over(byInner, byRow);
   }
 
+  // Whether `count` keys make a full tile: all its rows and keys exist, and every row visits all of the keys.
+  Value isFull(const Visited &keysSeen, Value rows, Value firstKey, Value present, int64_t count) {
+    Value lastKey = arith::AddIOp::create(b, loc, firstKey, constant64(count - 1));
+    Value there = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries)),
+                                        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, constant64(count)));
+    Value within = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner),
+                                         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lastKey, keysSeen.outer));
+    return arith::AndIOp::create(b, loc, there, within);
+  }
+
+  // Whether a row's sum is that of no key, and 1 / sum, which is 0 then.
+  std::pair<Value, Value> inverse(Value sum) {
+    Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
+    Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, sum, zero);
+    return {none, arith::SelectOp::create(b, loc, none, zero, Value(arith::DivFOp::create(b, loc, one, sum)))};
+  }
+
   // A value of the body that does not vary over a tile, computed here.
   Value outside(Value v) {
     if (auto argument = dyn_cast<BlockArgument>(v)) {
@@ -484,7 +501,6 @@ class Tiler {
     Value rowZero = constant64(0);
     Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
     Value keyNumber = keyRows ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
-    Value fullRows = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries));
     // Scalars of the score and mask, once where they do not change.
     auto hoistScalars = [&] {
       for (LeafExpression *inputs : {&fullInputs, &partialInputs})
@@ -507,7 +523,6 @@ class Tiler {
       Value number = overKeys.getInductionVar();
       Value firstKey = arith::MulIOp::create(b, loc, number, block);
       Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, extents[key], firstKey));
-      Value lastKey = arith::AddIOp::create(b, loc, firstKey, constant64(keys - 1));
       tile.firstKey = firstKey, tile.keys = present;
       tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, number, rowZero, rowZero, rowZero});
       tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
@@ -515,10 +530,7 @@ class Tiler {
       Value valuePacked = address(pv, {valueNumber, firstKey, rowZero});
       tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
       tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
-      Value isFull = arith::AndIOp::create(b, loc, fullRows, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, block));
-      Value within = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner),
-                                           arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lastKey, keysSeen.outer));
-      isFull = arith::AndIOp::create(b, loc, isFull, within);
+      Value whole = isFull(keysSeen, rows, firstKey, present, keys);
       overInner([&](Value n) {
         if (inner >= 0) {
           hoistScalars();
@@ -529,7 +541,7 @@ class Tiler {
           count(Count::Partial, constant64(1));
           return call(partial, partialInputs, tile);
         }
-        auto choose = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
+        auto choose = scf::IfOp::create(b, loc, whole, /*withElse=*/true);
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(choose.thenBlock());
         count(Count::Full, constant64(1));
@@ -545,9 +557,7 @@ class Tiler {
     overInner([&](Value n) {
       loop(rows, [&](Value i) {
         Value total = memref::LoadOp::create(b, loc, sum, ValueRange{n, i});
-        Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, total, zeroF);
-        Value one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
-        Value scale = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::DivFOp::create(b, loc, one, total)));
+        auto [none, scale] = inverse(total);
         if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
         loop(extents[value], [&](Value e) {
           positions[value] = e;
@@ -578,9 +588,7 @@ class Tiler {
     Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0);
     Value scale = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
     loop(rows, [&](Value i) {
-      Value total = memref::LoadOp::create(b, loc, sum, ValueRange{none, i}), one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
-      Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, total, zeroF);
-      memref::StoreOp::create(b, loc, arith::SelectOp::create(b, loc, empty, zeroF, Value(arith::DivFOp::create(b, loc, one, total))), scale, ValueRange{i});
+      memref::StoreOp::create(b, loc, inverse(memref::LoadOp::create(b, loc, sum, ValueRange{none, i})).second, scale, ValueRange{i});
     });
     unsigned output = op->getNumOperands() - 1;
     Metadata q = metadata(op.getQuery()), pk = metadata(packedKeys), out = metadata(op->getOperand(output)), m = metadata(maximum), s = metadata(scale);
@@ -625,10 +633,7 @@ class Tiler {
           callLeaf(b, loc, spec, named);
         };
         if (!keysSeen.exact) return call(edgeWeights, *edgeInputs);
-        Value isFull = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries)), arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, constant64(panel)));
-        isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner));
-        isFull = arith::AndIOp::create(b, loc, isFull, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, arith::AddIOp::create(b, loc, firstKey, constant64(panel)), keysSeen.outer));
-        auto which = scf::IfOp::create(b, loc, isFull, /*withElse=*/true);
+        auto which = scf::IfOp::create(b, loc, isFull(keysSeen, rows, firstKey, present, panel), /*withElse=*/true);
         b.setInsertionPointToStart(which.thenBlock());
         call(wholeWeights, *wholeInputs);
         b.setInsertionPointToStart(which.elseBlock());

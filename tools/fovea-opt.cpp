@@ -12,6 +12,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/ToolOutputFile.h"
 
+#include <cerrno>
 #include <cstring>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,5 +1,7 @@
 #include "frontend/emit/Normalisers.h"
 
+#include "frontend/Walk.h"
+
 #include <algorithm>
 
 namespace fovea {
@@ -114,12 +116,14 @@ bool isDot(const Function &f, NodeId n, const std::vector<IndexId> &keys) {
   return std::any_of(keys.begin(), keys.end(), [&](IndexId i) { return has(node.free, i); });
 }
 
-bool containsDot(const Function &f, NodeId n, const std::vector<IndexId> &keys, std::set<NodeId> &seen) {
-  if (!seen.insert(n).second) return false;
-  if (isDot(f, n, keys)) return true;
-  const Node &node = at(f, n);
-  if ((node.op >= Op::Sum && node.op <= Op::ArgMin) || node.op == Op::LoopResult) return false;
-  return std::any_of(node.args.begin(), node.args.end(), [&](NodeId a) { return containsDot(f, a, keys, seen); });
+bool containsDot(const Function &f, NodeId root, const std::vector<IndexId> &keys) {
+  bool found = false;
+  walkBehind(f, root, [&](NodeId n, const Node &node) -> std::span<const NodeId> {
+    found = found || isDot(f, n, keys);
+    if (found || (node.op >= Op::Sum && node.op <= Op::ArgMin) || node.op == Op::LoopResult) return {};
+    return node.args;
+  });
+  return found;
 }
 
 }  // namespace
@@ -164,8 +168,7 @@ std::optional<Pointwise> recognisePointwise(const Function &f, NodeId n, NodeId 
     p.divisor = by, p.score = at(f, p.score).args[0];
   }
   p.key = p.score;
-  std::set<NodeId> seen;
-  if (!containsDot(f, p.score, p.indices, seen) || (!bare && isDot(f, p.score, p.indices))) return {};
+  if (!containsDot(f, p.score, p.indices) || (!bare && isDot(f, p.score, p.indices))) return {};
   return p;
 }
 
