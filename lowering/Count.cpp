@@ -1,5 +1,6 @@
 #include "lowering/Count.h"
 #include "lowering/RuntimeCall.h"
+#include "lowering/halide/LeafSpec.h"
 
 #include "dialect/Attn.h"
 
@@ -98,7 +99,9 @@ static std::vector<int64_t> reducedBy(DictionaryAttr mark) {
 
 static Attend::Tiles tilesOf(DictionaryAttr schedule) {
   auto number = [&](StringRef name) { return cast<IntegerAttr>(schedule.get(name)).getInt(); };
-  return {cast<StringAttr>(schedule.get("target")).str(), number("queries"), number("keys"), number("panel"), cast<StringAttr>(schedule.get("key_layout")).getValue() == "packed"};
+  std::string target = cast<StringAttr>(schedule.get("target")).str();
+  const leaf::TargetInfo *info = leaf::findTarget(target);
+  return {target, number("queries"), number("keys"), info ? info->lanes : 1, cast<StringAttr>(schedule.get("key_layout")).getValue() == "packed"};
 }
 
 void collectAttends(ModuleOp module, Decisions &out) {

@@ -39,7 +39,7 @@ struct Attend {
   bool sinks = false;
   struct Tiles {
     std::string target;
-    int64_t queries = 0, keys = 0, panel = 0;
+    int64_t queries = 0, keys = 0, lanes = 0;
     bool packed = false;
   } many, few;
   int64_t fewRows = 0;              // up to so many rows `few`; 0: never

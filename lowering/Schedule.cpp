@@ -1,7 +1,7 @@
 // attn-schedule: puts a schedule on every attn.attend, chosen from the target's table. The schedule is data: printed by
 // --emit=schedule, tested with FileCheck; attn-tile-attend reads it and decides nothing itself.
 //
-//   queries  rows of a tile        keys        columns of a tile, and the unit in which blocks are skipped
+//   queries  rows of a tile        keys        columns of a tile
 //   panel    micro-tile columns    key_layout  packed (transposed in panels, once per head) or rows (as stored)
 //   target   the leaf's row in lowering/halide/Targets.def
 //   few      another schedule, used when there are at most `rows` rows
@@ -35,11 +35,10 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     getOperation().walk([&](attn::AttendOp op) {
       if (op.getSchedule()) return;  // given by the user
       // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache; 48 x 128 is the best of
-      // what lowering/halide/bench/leaf_bench.cpp measures, and small enough for masks to skip blocks. Few rows read keys where they
-      // lie: packing them would cost more than the product.
-      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op), small = boundsBothSides(op);
-      keys = small ? 64 : 128;
-      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * (small ? 4 : 8), "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
+      // what lowering/halide/bench/leaf_bench.cpp measures. Few rows read keys where they lie: packing them would cost more than the
+      // product.
+      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op);
+      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * (boundsBothSides(op) ? 4 : 8), "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
       if (op.getWeights()) return op.setScheduleAttr(many);  // a second pass over the packed keys
       SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
       auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
@@ -49,7 +48,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     });
   }
 
-  static constexpr int64_t fewQueries = 8, groupedQueries = 8;
+  static constexpr int64_t fewQueries = 8, groupedQueries = 8, keys = 128;
 
   DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
     Builder b(&getContext());
@@ -60,10 +59,9 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     return b.getDictionaryAttr(entries);
   }
 
-  int64_t keys = 128;
-
-  // Whether the mask may hold keys from both sides (a window, a document): small tiles waste less at the ends. Measured with a window of
-  // 256 keys: 1.41 times the share of the dense time with 24 x 64, 1.44 with 48 x 64, 1.6 with 48 x 128; without a mask 64 keys cost 1 to 3 %.
+  // Whether the mask may hold keys from both sides (a window, a document): rows that are close visit much the same keys, so fewer of them
+  // waste less at the ends. Measured over 16,384 keys: a window of 256 takes 21.6 ms with 24 rows, 23.0 with 48; without a mask 24 rows
+  // take 8 % longer than 48, since keys come from further away.
   static bool boundsBothSides(attn::AttendOp op) {
     Value keep = cast<attn::YieldOp>(op.getBody().front().getTerminator()).getKeep();
     bool both = false;

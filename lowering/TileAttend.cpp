@@ -16,6 +16,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
@@ -35,6 +36,7 @@ class Tiler {
     DictionaryAttr schedule = *op.getSchedule();
     queries = number(schedule, "queries"), keys = number(schedule, "keys"), panel = number(schedule, "panel");
     target = cast<StringAttr>(schedule.get("target")).getValue().str();
+    lanes = leaf::findTarget(target)->lanes;
     keyRows = cast<StringAttr>(schedule.get("key_layout")).getValue() == "rows";
   }
 
@@ -82,12 +84,11 @@ class Tiler {
     for (const auto &i : partialInputs.inputs)
       if (i.leaf.kind == leaf::Input::Table) checkSpan(*partialInputs.readOf(i.value));
 
-    Value blockKeys = constant64(keys), blockRows = constant64(queries);
-    Value keyBlocks = arith::CeilDivSIOp::create(b, loc, extents[key], blockKeys);
+    Value blockRows = constant64(queries);
     rowBlocks = row < 0 ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
     panels = arith::CeilDivSIOp::create(b, loc, extents[value], constant64(panel));
-    if (!keyRows) packKeys(keyBlocks);
-    packValues(keyBlocks);
+    if (!keyRows) packKeys();
+    packValues();
 
     // One parallel loop over batch and row block.
     SmallVector<unsigned> batch;
@@ -234,7 +235,11 @@ class Tiler {
 
   template <typename F>
   void loop(Value count, F build) {
-    auto op = scf::ForOp::create(b, loc, constant64(0), count, constant64(1));
+    loop(constant64(0), count, constant64(1), build);
+  }
+  template <typename F>
+  void loop(Value from, Value to, Value step, F build) {
+    auto op = scf::ForOp::create(b, loc, from, to, step);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(op.getBody());
     build(op.getInductionVar());
@@ -260,65 +265,88 @@ class Tiler {
     build(at, whole, block);
   }
 
-  Value widened(Value v) { return v.getType().isF32() ? v : Value(arith::ExtFOp::create(b, loc, b.getF32Type(), v)); }
+  Value widened(Value v) {
+    if (getElementTypeOrSelf(v.getType()).isF32()) return v;
+    auto vector = dyn_cast<VectorType>(v.getType());
+    return arith::ExtFOp::create(b, loc, vector ? Type(vector.cloneWith({}, b.getF32Type())) : Type(b.getF32Type()), v);
+  }
 
-  // [others, blocks, panels, contracted, panel] of f32, zero beyond the last key.
-  void packKeys(Value keyBlocks) {
+  // [others, panels, contracted, lanes] of f32, zero beyond the last key: so far as a tile that begins at any panel may read.
+  void packKeys() {
     Value k = op.getKey();
     keyAxes = otherAxes(1, {key, contracted});
     int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
-    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, keys / panel, ShapedType::kDynamic, panel}, b.getF32Type());
-    packedKeys = memref::AllocOp::create(b, loc, type, ValueRange{product(k, keyAxes), keyBlocks, extents[contracted]});
-    overBlocks(k, keyAxes, keyBlocks, [&](SmallVector<Value> at, Value whole, Value block) {
-      Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0);
-      loop(constant64(keys / panel), [&](Value number) {
-        Value first = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, constant64(keys)), arith::MulIOp::create(b, loc, number, constant64(panel)));
-        Value left = arith::MaxSIOp::create(b, loc, none, arith::SubIOp::create(b, loc, extents[key], first));
-        Value present = arith::MinSIOp::create(b, loc, constant64(panel), left);
-        loop(extents[contracted], [&](Value depth) {
+    Value keyPanels = arith::AddIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, extents[key], constant64(lanes)), constant64(panel / lanes - 1));
+    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, lanes}, b.getF32Type());
+    packedKeys = memref::AllocOp::create(b, loc, type, ValueRange{product(k, keyAxes), keyPanels, extents[contracted]});
+    overBlocks(k, keyAxes, keyPanels, [&](SmallVector<Value> at, Value whole, Value number) {
+      Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0), all = constant64(lanes);
+      Value first = arith::MulIOp::create(b, loc, number, all);
+      Value present = arith::MaxSIOp::create(b, loc, none, arith::MinSIOp::create(b, loc, all, arith::SubIOp::create(b, loc, extents[key], first)));
+      Value squares = none;  // what is transposed in squares of lanes x lanes
+      if (cast<MemRefType>(k.getType()).isLastDimUnitStride() && depthAxis + 1 == int(at.size())) {
+        Value complete = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, all);
+        Value most = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, extents[contracted], all), all);
+        squares = arith::SelectOp::create(b, loc, complete, most, none);
+        loop(none, squares, all, [&](Value depth) {
+          SmallVector<Value> lines;
           at[depthAxis] = depth;
-          loop(present, [&](Value j) {
-            at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
-            memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, block, number, depth, j});
-          });
-          auto tail = scf::ForOp::create(b, loc, present, constant64(panel), constant64(1));
-          OpBuilder::InsertionGuard guard(b);
-          b.setInsertionPointToStart(tail.getBody());
-          memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, block, number, depth, tail.getInductionVar()});
+          for (int64_t j = 0; j < lanes; j++) {
+            at[keyAxis] = arith::AddIOp::create(b, loc, first, constant64(j));
+            lines.push_back(widened(vector::LoadOp::create(b, loc, VectorType::get(lanes, element(k)), k, at)));
+          }
+          transpose(lines);
+          for (int64_t d = 0; d < lanes; d++)
+            vector::StoreOp::create(b, loc, lines[d], packedKeys, ValueRange{whole, number, arith::AddIOp::create(b, loc, depth, constant64(d)), none});
         });
+      }
+      loop(squares, extents[contracted], constant64(1), [&](Value depth) {
+        at[depthAxis] = depth;
+        loop(present, [&](Value j) {
+          at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
+          memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, number, depth, j});
+        });
+        loop(present, all, constant64(1), [&](Value j) { memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, number, depth, j}); });
       });
     });
   }
 
+  // n vectors of n elements, n a power of two: to interleave the first half's with the second's, log2(n) times, is to transpose.
+  void transpose(SmallVector<Value> &lines) {
+    int64_t n = lines.size();
+    SmallVector<int64_t> low, high;
+    for (int64_t e = 0; e < n; e++) low.push_back(e / 2 + e % 2 * n), high.push_back(n / 2 + e / 2 + e % 2 * n);
+    for (int64_t round = n; round > 1; round /= 2) {
+      SmallVector<Value> next;
+      for (int64_t line = 0; line < n / 2; line++)
+        for (ArrayRef<int64_t> mask : {ArrayRef(low), ArrayRef(high)}) next.push_back(vector::ShuffleOp::create(b, loc, lines[line], lines[line + n / 2], mask));
+      lines = next;
+    }
+  }
+
   // Values whose rows fill whole panels are read where they lie; others are copied to rows of whole panels, zero beyond.
-  void packValues(Value keyBlocks) {
+  void packValues() {
     Value v = op.getValue();
     valueAxes = otherAxes(2, {key, value});
     int keyAxis = axisOf(2, key), valueAxis = axisOf(2, value);
-    Value width = arith::MulIOp::create(b, loc, panels, constant64(panel));
-    Value rowsWhole = arith::MulIOp::create(b, loc, keyBlocks, constant64(keys));
+    Value width = arith::MulIOp::create(b, loc, panels, constant64(panel)), block = constant64(keys);
     inPlace = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, width, extents[value]);
     auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic}, element(v));
     Value none = constant64(0);
     auto sized = [&](Value n) -> Value { return arith::SelectOp::create(b, loc, inPlace, none, n); };
-    packedValues = memref::AllocOp::create(b, loc, type, ValueRange{sized(product(v, valueAxes)), rowsWhole, width});
-    overBlocks(v, valueAxes, sized(keyBlocks), [&](SmallVector<Value> at, Value whole, Value block) {
-      Value first = arith::MulIOp::create(b, loc, block, constant64(keys));
-      Value present = arith::MinSIOp::create(b, loc, constant64(keys), arith::SubIOp::create(b, loc, extents[key], first));
+    packedValues = memref::AllocOp::create(b, loc, type, ValueRange{sized(product(v, valueAxes)), extents[key], width});
+    overBlocks(v, valueAxes, sized(arith::CeilDivSIOp::create(b, loc, extents[key], block)), [&](SmallVector<Value> at, Value whole, Value number) {
+      Value first = arith::MulIOp::create(b, loc, number, block);
+      Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, extents[key], first));
       Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(element(v)));
-      loop(constant64(keys), [&](Value j) {
+      loop(present, [&](Value j) {
         Value line = arith::AddIOp::create(b, loc, first, j);
-        Value there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, j, present);
-        Value count = arith::SelectOp::create(b, loc, there, extents[value], none);
         at[keyAxis] = line;
-        loop(count, [&](Value e) {
+        loop(extents[value], [&](Value e) {
           at[valueAxis] = e;
           memref::StoreOp::create(b, loc, memref::LoadOp::create(b, loc, v, at), packedValues, ValueRange{whole, line, e});
         });
-        auto tail = scf::ForOp::create(b, loc, count, width, constant64(1));
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPointToStart(tail.getBody());
-        memref::StoreOp::create(b, loc, zero, packedValues, ValueRange{whole, line, tail.getInductionVar()});
+        loop(extents[value], width, constant64(1), [&](Value e) { memref::StoreOp::create(b, loc, zero, packedValues, ValueRange{whole, line, e}); });
       });
     });
   }
@@ -493,8 +521,10 @@ class Tiler {
       count(Count::Rows, arith::MulIOp::create(b, loc, rows, inners));
       count(Count::Tiles, arith::MulIOp::create(b, loc, inners, arith::CeilDivSIOp::create(b, loc, extents[key], block)));
     }
-    Value firstBlock = arith::DivUIOp::create(b, loc, keysSeen.low, block), endBlock = arith::CeilDivSIOp::create(b, loc, keysSeen.high, block);
-    auto overKeys = scf::ForOp::create(b, loc, firstBlock, endBlock, constant64(1));
+    // The first tile begins with the first key, or with the packed panel that it is in: less is visited than if tiles began at multiples of their size.
+    Value begin = keysSeen.low;
+    if (!keyRows) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(lanes)), constant64(lanes));
+    auto overKeys = scf::ForOp::create(b, loc, begin, keysSeen.high, block);
     b.setInsertionPoint(overKeys);
     Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
              s = metadata(sum), a = metadata(acc);
@@ -520,11 +550,10 @@ class Tiler {
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(overKeys.getBody());
-      Value number = overKeys.getInductionVar();
-      Value firstKey = arith::MulIOp::create(b, loc, number, block);
-      Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, extents[key], firstKey));
+      Value firstKey = overKeys.getInductionVar();
+      Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, keysSeen.high, firstKey));
       tile.firstKey = firstKey, tile.keys = present;
-      tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, number, rowZero, rowZero, rowZero});
+      tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, arith::DivUIOp::create(b, loc, firstKey, constant64(lanes)), rowZero, rowZero});
       tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
       Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}});
       Value valuePacked = address(pv, {valueNumber, firstKey, rowZero});
@@ -579,12 +608,12 @@ class Tiler {
         if (row >= 0) positions[row] = {};
       });
     });
-    if (op.getWeights()) weights(firstRow, rows, firstBlock, endBlock, maximum, sum, keysSeen);
+    if (op.getWeights()) weights(firstRow, rows, maximum, sum, keysSeen);
   }
 
   // The weights of a row block, when its maxima and sums are known: exp2(score * log2 e - maximum) / sum, once more over the packed keys;
   // 0 in blocks that no row visits, and in rows that visit nothing.
-  void weights(Value firstRow, Value rows, Value firstBlock, Value endBlock, Value maximum, Value sum, const Visited &keysSeen) {
+  void weights(Value firstRow, Value rows, Value maximum, Value sum, const Visited &keysSeen) {
     Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0);
     Value scale = memref::AllocOp::create(b, loc, MemRefType::get({queries}, b.getF32Type()));
     loop(rows, [&](Value i) {
@@ -593,52 +622,48 @@ class Tiler {
     unsigned output = op->getNumOperands() - 1;
     Metadata q = metadata(op.getQuery()), pk = metadata(packedKeys), out = metadata(op->getOperand(output)), m = metadata(maximum), s = metadata(scale);
     Value queryStride = row < 0 ? none : q.strides[axisOf(0, row)], outStride = row < 0 ? none : out.strides[axisOf(output, row)];
-    Value number = flattened(1, keyAxes), blocks = arith::CeilDivSIOp::create(b, loc, extents[key], constant64(keys));
+    Value number = flattened(1, keyAxes);
     Tile tile{};
     tile.query = addressOf(0, q, {{row, firstRow}, {contracted, none}}), tile.firstRow = firstRow;
-    loop(blocks, [&](Value block) {
-      Value first = arith::MulIOp::create(b, loc, block, constant64(keys));
-      Value visited = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, block, firstBlock), arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, block, endBlock));
-      loop(constant64(keys / panel), [&](Value p) {
-        Value firstKey = arith::AddIOp::create(b, loc, first, arith::MulIOp::create(b, loc, p, constant64(panel)));
-        Value present = arith::MaxSIOp::create(b, loc, none, arith::MinSIOp::create(b, loc, constant64(panel), arith::SubIOp::create(b, loc, extents[key], firstKey)));
-        auto some = scf::IfOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, present, none), /*withElse=*/false);
-        OpBuilder::InsertionGuard guard(b);
-        b.setInsertionPointToStart(some.thenBlock());
-        auto choose = scf::IfOp::create(b, loc, visited, /*withElse=*/true);
-        b.setInsertionPointToStart(choose.elseBlock());
-        loop(rows, [&](Value i) {
-          if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
-          loop(present, [&](Value j) {
-            positions[key] = arith::AddIOp::create(b, loc, firstKey, j);
-            store(zeroF, op.getInits().size() - 1);
-            positions[key] = {};
-          });
-          if (row >= 0) positions[row] = {};
+    loop(arith::CeilDivSIOp::create(b, loc, extents[key], constant64(panel)), [&](Value block) {
+      Value firstKey = arith::MulIOp::create(b, loc, block, constant64(panel));
+      Value present = arith::MinSIOp::create(b, loc, constant64(panel), arith::SubIOp::create(b, loc, extents[key], firstKey));
+      Value end = arith::AddIOp::create(b, loc, firstKey, present);
+      Value visited = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, end, keysSeen.low), arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, firstKey, keysSeen.high));
+      auto choose = scf::IfOp::create(b, loc, visited, /*withElse=*/true);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(choose.elseBlock());
+      loop(rows, [&](Value i) {
+        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+        loop(present, [&](Value j) {
+          positions[key] = arith::AddIOp::create(b, loc, firstKey, j);
+          store(zeroF, op.getInits().size() - 1);
+          positions[key] = {};
         });
-        b.setInsertionPointToStart(choose.thenBlock());
-        tile.firstKey = firstKey;
-        llvm::StringMap<Value> named;
-        named["a"] = tile.query, named["a_stride"] = toI32(queryStride), named["depth"] = toI32(extents[contracted]);
-        named["b"] = address(pk, {number, block, p, none, none}), named["rows"] = toI32(rows), named["columns"] = toI32(present);
-        named["i0"] = toI32(firstRow), named["j0"] = toI32(firstKey), named["c_stride"] = toI32(outStride);
-        named["c"] = addressOf(output, out, {{row, firstRow}, {key, firstKey}});
-        auto call = [&](const leaf::LeafSpec &spec, LeafExpression &inputs) {
-          passInputs(inputs, tile, named);
-          auto perRow = [&](size_t input, Value values) {
-            named["input" + std::to_string(input)] = values, named["input" + std::to_string(input) + "_row_stride"] = toI32(constant64(1));
-          };
-          perRow(inputs.inputs.size(), address(m, {none, none}));
-          perRow(inputs.inputs.size() + 1, address(s, {none}));
-          callLeaf(b, loc, spec, named);
-        };
-        if (!keysSeen.exact) return call(edgeWeights, *edgeInputs);
-        auto which = scf::IfOp::create(b, loc, isFull(keysSeen, rows, firstKey, present, panel), /*withElse=*/true);
-        b.setInsertionPointToStart(which.thenBlock());
-        call(wholeWeights, *wholeInputs);
-        b.setInsertionPointToStart(which.elseBlock());
-        call(edgeWeights, *edgeInputs);
+        if (row >= 0) positions[row] = {};
       });
+      b.setInsertionPointToStart(choose.thenBlock());
+      tile.firstKey = firstKey;
+      llvm::StringMap<Value> named;
+      named["a"] = tile.query, named["a_stride"] = toI32(queryStride), named["depth"] = toI32(extents[contracted]);
+      named["b"] = address(pk, {number, arith::MulIOp::create(b, loc, block, constant64(panel / lanes)), none, none}), named["rows"] = toI32(rows), named["columns"] = toI32(present);
+      named["i0"] = toI32(firstRow), named["j0"] = toI32(firstKey), named["c_stride"] = toI32(outStride);
+      named["c"] = addressOf(output, out, {{row, firstRow}, {key, firstKey}});
+      auto call = [&](const leaf::LeafSpec &spec, LeafExpression &inputs) {
+        passInputs(inputs, tile, named);
+        auto perRow = [&](size_t input, Value values) {
+          named["input" + std::to_string(input)] = values, named["input" + std::to_string(input) + "_row_stride"] = toI32(constant64(1));
+        };
+        perRow(inputs.inputs.size(), address(m, {none, none}));
+        perRow(inputs.inputs.size() + 1, address(s, {none}));
+        callLeaf(b, loc, spec, named);
+      };
+      if (!keysSeen.exact) return call(edgeWeights, *edgeInputs);
+      auto which = scf::IfOp::create(b, loc, isFull(keysSeen, rows, firstKey, present, panel), /*withElse=*/true);
+      b.setInsertionPointToStart(which.thenBlock());
+      call(wholeWeights, *wholeInputs);
+      b.setInsertionPointToStart(which.elseBlock());
+      call(edgeWeights, *edgeInputs);
     });
   }
 
@@ -648,7 +673,7 @@ class Tiler {
     leaf::LeafSpec spec;
     spec.kind = leaf::LeafSpec::ContractLeaf;
     spec.target = target;
-    spec.contract.rows = queries, spec.contract.columns = panel, spec.contract.edges = edges;
+    spec.contract.rows = queries, spec.contract.columns = panel, spec.contract.panel = lanes, spec.contract.edges = edges;
     spec.contract.a = storage(element(op.getQuery()));
     for (const auto &i : inputs.inputs) spec.inputs.push_back(i.leaf);
     int64_t maximum = spec.inputs.size(), scale = maximum + 1;
@@ -770,7 +795,7 @@ class Tiler {
   Location loc;
   Block *body;
   LeafExpression names;
-  int64_t row, key, contracted, value, inner = -1, queries, keys, panel;
+  int64_t row, key, contracted, value, inner = -1, queries, keys, panel, lanes;
   std::string target;
   std::optional<Counting> counting;  // under a mask, for target host-count
   SmallVector<Value> extents, positions;
@@ -788,7 +813,7 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
   StringRef getArgument() const final { return "attn-tile-attend"; }
   StringRef getDescription() const final { return "Turn attn.attend on buffers into loops around Halide leaves"; }
   void getDependentDialects(DialectRegistry &registry) const final {
-    registry.insert<scf::SCFDialect, memref::MemRefDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect>();
+    registry.insert<scf::SCFDialect, memref::MemRefDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, vector::VectorDialect>();
   }
   void runOnOperation() final {
     SmallVector<attn::AttendOp> ops;

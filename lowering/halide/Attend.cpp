@@ -42,6 +42,9 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   const int BQ = a.queries, BK = a.keys, V = target.lanes;
   const MicroTile micro = microTile(BQ, a.panel, target);
   const int MQ = micro.rows, NK = micro.columns;
+  // A partial tile computes scores in narrower micro-tiles, two vectors wide, which is enough to hide the latency of a product: fewer
+  // of its columns are computed for nothing.
+  const MicroTile scored = a.partial && !a.keyRows && BK % (2 * V) == 0 ? MicroTile{MQ, std::min(NK, 2 * V)} : micro;
   Built built;
   auto &args = built.arguments;
 
@@ -49,8 +52,8 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   Expr rows = a.partial ? integer("rows", args) : Expr(BQ), keys = a.partial ? integer("keys", args) : Expr(BK);
   Expr qStride = integer("q_stride", args), vStride = integer("v_stride", args), width = panels * a.panel;
   ImageParam q = matrix("q", a.query, qStride, args);
-  // Keys: rows, or panels [keys / panel][head][panel]. Values: rows at any stride, panels of columns at any distance.
-  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(a.panel), args);
+  // Keys: rows, or panels [keys / lanes][head][lanes]. Values: rows at any stride, panels of columns at any distance.
+  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(V), args);
   ImageParam v = matrix("v", a.value, vStride, args);
   Expr vPanelStride = integer("v_panel_stride", args);
   ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
@@ -69,7 +72,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   built.rowStrides = {{"acc_before", width}, {"acc", width}};
   Values values(spec, args);
   // Whole groups of rows and whole panels of keys are computed; what lies beyond is masked.
-  Expr groupedRows = a.partial ? (rows + (MQ - 1)) / MQ * MQ : Expr(BQ), paneledKeys = a.partial ? (keys + (NK - 1)) / NK * NK : Expr(BK);
+  Expr groupedRows = a.partial ? (rows + (MQ - 1)) / MQ * MQ : Expr(BQ), paneledKeys = a.partial ? (keys + (scored.columns - 1)) / scored.columns * scored.columns : Expr(BK);
   if (a.partial) values.stage(keys, rows, BK, BQ, V);
 
   Var k("k"), l("l"), i("i"), d("d"), r("r"), g("g");
@@ -82,7 +85,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, BQ, BK, V);
   } else {
     dot(k, i) = 0.f;
-    accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % a.panel, k / a.panel * head + n)); }, V);
+    accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % V, k / V * head + n)); }, V);
   }
   const Point point{values, dot(k, i), i0 + row, j0 + k, row, k, a.partial ? keys : Expr()};
   Expr s = evaluate(a.score, point);
@@ -136,9 +139,9 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   if (!a.pointwise) maximum.bound(i, 0, groupedRows);
 
   score.compute_root().bound_storage(k, BK).bound_storage(i, BQ);
-  score.split(i, io, ir, MQ).split(k, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V);
+  score.split(i, io, ir, scored.rows, TailStrategy::RoundUp).split(k, xo, xr, scored.columns, TailStrategy::RoundUp).reorder(xr, ir, io, xo).vectorize(xr, V);
   if (unroll) score.unroll(xr).unroll(ir);
-  if (!a.keyRows) dot.compute_at(score, io).bound_extent(k, NK).bound_extent(i, MQ).vectorize(k, V).unroll(k).unroll(i);
+  if (!a.keyRows) dot.compute_at(score, io).bound_extent(k, scored.columns).bound_extent(i, scored.rows).vectorize(k, V).unroll(k).unroll(i);
 
   auto alongLanes = [&](Func partial, Func at) {
     partial.compute_at(at, i).bound_extent(l, V).vectorize(l, V);
@@ -152,7 +155,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
       else
         f.unroll(i, MQ, TailStrategy::RoundUp);
     }
-    weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).split(k, xo, xr, NK, TailStrategy::RoundUp).vectorize(xr, V).unroll(xr);
+    weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).split(k, xo, xr, scored.columns, TailStrategy::RoundUp).vectorize(xr, V).unroll(xr);
     alongLanes(partialMax, newMax);
   }
   alongLanes(partialSum, sum);

@@ -1,4 +1,4 @@
-// C[rows, columns] = (accumulate ? C : 0) + A * B, then the epilogue. B is packed [K, columns], f32 accumulators in registers.
+// C[rows, columns] = (accumulate ? C : 0) + A * B, then the epilogue. B is packed in panels, f32 accumulators in registers.
 #include "lowering/halide/Builder.h"
 
 using namespace Halide;
@@ -8,14 +8,14 @@ namespace fovea::leaf {
 Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   const Contract &c = spec.contract;
   const MicroTile micro = microTile(c.rows, c.columns, target);
-  const int V = target.lanes;
+  const int V = target.lanes, panel = c.panel ? c.panel : c.columns;
   Built built;
   auto &args = built.arguments;
 
   Expr depth = integer("depth", args), i0 = integer("i0", args), j0 = integer("j0", args);
   Expr rows = c.edges ? integer("rows", args) : Expr(c.rows), columns = c.edges ? integer("columns", args) : Expr(c.columns);
   Expr aStride = integer("a_stride", args), cStride = integer("c_stride", args);
-  ImageParam A = matrix("a", c.a, aStride, args), B = matrix("b", c.b, c.columns, args), before;
+  ImageParam A = matrix("a", c.a, aStride, args), B = matrix("b", c.b, panel, args), before;
   Values values(spec, args);
 
   Var x("x"), i("i"), xo("xo"), xr("xr"), io("io"), ir("ir");
@@ -28,7 +28,7 @@ Built buildContract(const LeafSpec &spec, const TargetInfo &target) {
   } else {
     product(x, i) = 0.f;
   }
-  accumulate(product, {x, i}, 2, depth, [&](Expr k) { return asFloat(A(k, row)) * asFloat(B(x, k)); }, V);
+  accumulate(product, {x, i}, 2, depth, [&](Expr k) { return asFloat(A(k, row)) * asFloat(B(x % panel, x / panel * depth + k)); }, V);
   Expr result = product(x, i);
   if (c.epilogue) result = evaluate(*c.epilogue, {values, result, i0 + i, j0 + x, i, x});
   C(x, i) = result;

@@ -148,6 +148,7 @@ Json contentJson(const LeafSpec &s) {
     const Contract &c = s.contract;
     j["rows"] = c.rows;
     j["columns"] = c.columns;
+    j["panel"] = c.panel;
     j["a"] = name(c.a);
     j["b"] = name(c.b);
     j["accumulate"] = c.accumulate;
@@ -190,6 +191,7 @@ LeafSpec specFrom(std::string_view text) {
     Contract &c = s.contract;
     c.rows = r.integer("rows");
     c.columns = r.integer("columns");
+    if (r.has("panel")) c.panel = r.integer("panel");
     c.a = r.type("a");
     c.b = r.type("b");
     c.accumulate = r.boolean("accumulate");
@@ -324,6 +326,9 @@ void checkThrow(const LeafSpec &s) {
     within("rows", c.rows, 1, 1024);
     within("columns", c.columns, 1, 4096);
     multiple("columns", c.columns, t->lanes);
+    within("panel", c.panel, 0, 4096);
+    multiple("panel", c.panel, t->lanes);
+    if (c.panel) multiple("columns", c.columns, c.panel);
     stored("a", c.a), stored("b", c.b);
     if (c.epilogue) typed("epilogue", *c.epilogue, Type::F32);
   } else {

@@ -42,13 +42,14 @@ struct Expression {
 // Whether an operation costs many times what an addition does: a function is a polynomial, and a table is gathered from.
 bool isSlow(const std::string &op);
 
-// C[rows, columns] = (accumulate ? C : 0) + A[rows, K] * B[K, columns], then the epilogue.
+// C[rows, columns] = (accumulate ? C : 0) + A[rows, K] * B[K, columns], then the epilogue. B lies in panels: [columns / panel][K][panel].
 struct Contract {
   int rows = 0, columns = 0;        // of the tile; columns: a multiple of the target's lanes
   Type a = Type::F32, b = Type::F32;  // as stored: F32, F16 or BF16
   bool accumulate = false;
   bool edges = false;               // writes only the first `rows` x `columns` of the call; else the whole tile
   std::optional<Expression> epilogue;  // over "acc", "row", "column", "input"
+  int panel = 0;                    // of B: a multiple of the target's lanes that divides the columns; 0: all of them
 };
 
 // One step over a tile of queries x keys: of textbook online softmax, or, `pointwise`, of a sum whose weights are the scores.
@@ -56,7 +57,7 @@ struct AttendStep {
   int queries = 0, keys = 0;        // of the tile; keys: a multiple of the panel
   int panel = 64;                   // columns of the micro-tile over keys and over value columns: a multiple of the target's lanes
   Type query = Type::F32, key = Type::F32, value = Type::F32;  // as stored: F32, F16 or BF16
-  bool keyRows = false;             // keys lie as [keys, head] with a row stride (decoding), not packed as [head, keys]
+  bool keyRows = false;             // keys lie as [keys, head] with a row stride (decoding), not packed in panels as [keys / lanes, head, lanes]
   bool partial = false;             // fewer rows or keys at run time, `keep`; else every point of the tile is visited
   bool pointwise = false;           // scores are weights as they are; there is no maximum
   Expression score;                 // over "dot", "row", "column", "input"; natural units

@@ -121,7 +121,7 @@ std::optional<double> scaled(double dot, int, int, int, int) { return dot * 0.12
 // Runs `steps` key blocks and compares the normalised result, the sums and the maxima.
 void runAttend(AttendCase c) {
   const AttendStep &a = c.spec.attend;
-  const int BQ = a.queries, BK = a.keys, width = c.panels * a.panel, rows = a.partial ? c.rows : BQ, lastKeys = a.partial ? c.keys : BK;
+  const int BQ = a.queries, BK = a.keys, lanes = findTarget(c.spec.target)->lanes, width = c.panels * a.panel, rows = a.partial ? c.rows : BQ, lastKeys = a.partial ? c.keys : BK;
   Leaf &leaf = compiled(c.spec);
   std::mt19937 random(7);
   const int total = (c.steps - 1) * BK + lastKeys, qStride = c.head + 3, kStride = c.head + 5, vStride = width + 2;
@@ -149,7 +149,7 @@ void runAttend(AttendCase c) {
     // Packed keys: whatever lies beyond is garbage that must not matter in a partial leaf.
     Tensor packed(size_t(c.head) * BK, a.key, random);
     for (int d = 0; d < c.head; d++)
-      for (int j = 0; j < BK; j++) packed.put((size_t(j / a.panel) * c.head + d) * a.panel + j % a.panel, j < keys ? float(k.at(size_t(j0 + j) * kStride + d)) : nan);
+      for (int j = 0; j < BK; j++) packed.put((size_t(j / lanes) * c.head + d) * lanes + j % lanes, j < keys ? float(k.at(size_t(j0 + j) * kStride + d)) : nan);
     leaf.set("q", q.data()).set("q_stride", qStride).set("head", c.head).set("v_stride", vStride).set("v_panel_stride", a.panel).set("panels", c.panels);
     if (a.keyRows)
       leaf.set("k", static_cast<char *>(k.data()) + size_t(j0) * kStride * k.width()).set("k_stride", kStride);
@@ -500,7 +500,7 @@ struct ContractCase {
   int rows = 12, columns = 64, depth = 33;
   Type a = Type::F32, b = Type::F32;
   bool accumulate = false;
-  int edgeRows = 0, edgeColumns = 0;
+  int edgeRows = 0, edgeColumns = 0, panel = 0;
 };
 void runContract(const ContractCase &c, std::optional<Expression> epilogue = {}, std::vector<Input> inputs = {},
                  const std::function<double(double, int, int)> &apply = [](double x, int, int) { return x; },
@@ -510,9 +510,9 @@ void runContract(const ContractCase &c, std::optional<Expression> epilogue = {},
   s.name = "contract";
   s.target = host();
   s.inputs = inputs;
-  s.contract = {c.rows, c.columns, c.a, c.b, c.accumulate, c.edgeRows > 0, epilogue};
+  s.contract = {c.rows, c.columns, c.a, c.b, c.accumulate, c.edgeRows > 0, epilogue, c.panel};
   Leaf &leaf = compiled(s);
-  const int M = c.edgeRows ? c.edgeRows : c.rows, N = c.edgeRows ? c.edgeColumns : c.columns, cStride = N + 7;
+  const int M = c.edgeRows ? c.edgeRows : c.rows, N = c.edgeRows ? c.edgeColumns : c.columns, cStride = N + 7, panel = c.panel ? c.panel : c.columns;
   std::mt19937 random(5);
   Tensor A(size_t(M - 1) * (c.depth + 1) + c.depth, c.a, random), B(size_t(c.depth) * c.columns, c.b, random), C(size_t(M - 1) * cStride + N, Type::F32, random), before = C;
   leaf.set("a", A.data()).set("a_stride", c.depth + 1).set("b", B.data()).set("depth", c.depth).set("i0", 1000).set("j0", 2000).set("c", C.data()).set("c_stride", cStride);
@@ -527,7 +527,7 @@ void runContract(const ContractCase &c, std::optional<Expression> epilogue = {},
         continue;
       }
       double sum = c.accumulate ? old : 0;
-      for (int k = 0; k < c.depth; k++) sum += A.at(size_t(i) * (c.depth + 1) + k) * B.at(size_t(k) * c.columns + j);
+      for (int k = 0; k < c.depth; k++) sum += A.at(size_t(i) * (c.depth + 1) + k) * B.at((size_t(j / panel) * c.depth + k) * panel + j % panel);
       ASSERT_NEAR(C.at(size_t(i) * cStride + j), apply(sum, i, j), 2e-5) << "row " << i << " column " << j;
     }
   EXPECT_EQ(C.bytes[C.bytes.size() - 1], 0xff);
@@ -536,6 +536,13 @@ void runContract(const ContractCase &c, std::optional<Expression> epilogue = {},
 TEST_F(Host, ContractShapes) {
   for (int rows : {1, 2, 3, 4, 5, 6, 7, 8, 12, 48})
     for (int columns : {16, 48, 64, 256}) runContract({rows, columns});
+}
+TEST_F(Host, ContractPanels) {
+  const int lanes = findTarget(host())->lanes;
+  for (int panel = lanes; panel <= 64; panel *= 2) {
+    runContract({12, 64, 33, Type::F32, Type::F32, false, 0, 0, panel});
+    runContract({12, 64, 9, Type::F32, Type::F32, false, 7, 50, panel});
+  }
 }
 TEST_F(Host, ContractStorageTypes) {
   for (Type a : {Type::F32, Type::F16, Type::BF16})

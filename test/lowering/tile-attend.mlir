@@ -14,7 +14,12 @@
 // Blocks of 48 rows in parallel; in each, the blocks of 128 keys that one of the rows visits.
 // CHECK-LABEL: func.func @causal
 // CHECK-NOT: attn.attend
-// CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x?x?x8xf32>
+// Keys are transposed in squares of 8 x 8, so far as there are any.
+// CHECK: scf.parallel
+// CHECK-COUNT-8: vector.load
+// CHECK-COUNT-24: vector.shuffle
+// CHECK-COUNT-8: vector.store
 // CHECK: scf.parallel (%[[BLOCK:[a-z0-9]+]]) =
 // CHECK: memref.alloc({{.*}}) : memref<{{[?1]}}x48xf32>
 // CHECK: %[[SEEN:[a-z0-9]+]]:4 = scf.for
@@ -22,8 +27,7 @@
 // CHECK-NEXT: %[[VISITED:[a-z0-9]+]] = arith.maxsi %[[HIGH]], %c0
 // CHECK: %[[SOME:[a-z0-9]+]] = arith.select %{{.*}}, %[[VISITED]], %c0
 // CHECK: arith.maxsi %{{.*}}, %[[SOME]]
-// CHECK: %[[END:[a-z0-9]+]] = arith.ceildivsi %[[SEEN]]#1, %c128
-// CHECK: scf.for %{{.*}} = %{{.*}} to %[[END]] step
+// CHECK: scf.for %{{.*}} = %{{.*}} to %[[SEEN]]#1 step %c128
 // CHECK: scf.if
 // CHECK: call @[[FULL:fovea_leaf_[0-9a-f]+]](
 // CHECK: else
@@ -48,7 +52,7 @@ func.func @causal(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>,
 
 // Keys in rows are not packed.
 // CHECK-LABEL: func.func @keys_in_rows
-// CHECK-NOT: memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK-NOT: memref<{{[?1]}}x?x?x8xf32>
 // CHECK: call @fovea_leaf_
 func.func @keys_in_rows(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>, %o: memref<?x?xf32>) {
   attn.attend ins(%q, %k, %v : memref<?x?xf32>, memref<?x?xf32>, memref<?x?xf32>) outs(%o : memref<?x?xf32>)
@@ -81,9 +85,9 @@ func.func @tested(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>,
 // CHECK: %[[ROWS:.*]] = memref.dim %arg0, %c0
 // CHECK: %[[FEW:.*]] = arith.cmpi sle, %[[ROWS]], %c8
 // CHECK: scf.if %[[FEW]] {
-// CHECK-NOT: memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK-NOT: memref<{{[?1]}}x?x?x8xf32>
 // CHECK: } else {
-// CHECK: memref<{{[?1]}}x?x8x?x16xf32>
+// CHECK: memref<{{[?1]}}x?x?x8xf32>
 func.func @few_or_many(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>, %o: memref<?x?xf32>) {
   attn.attend ins(%q, %k, %v : memref<?x?xf32>, memref<?x?xf32>, memref<?x?xf32>) outs(%o : memref<?x?xf32>)
       attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"],

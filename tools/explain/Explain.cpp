@@ -67,7 +67,7 @@ std::vector<std::string> normaliserWords(const Function &f, const Decisions &dec
 std::vector<std::string> scheduleWords(const std::vector<Attend> &attends) {
   std::vector<std::string> lines;
   auto words = [](const Attend::Tiles &t) {
-    return fmt::format("{} queries x {} keys a tile, keys {}", t.queries, t.keys, t.packed ? fmt::format("packed in panels of {}", t.panel) : "read where they lie");
+    return fmt::format("{} queries x {} keys a tile, keys {}", t.queries, t.keys, t.packed ? fmt::format("packed in panels of {}, at any of which tiles begin", t.lanes) : "read where they lie");
   };
   for (const Attend &a : attends) {
     std::string line = fmt::format("{}: {}", a.many.target, words(a.many));

@@ -96,7 +96,7 @@ void attend(const TargetInfo &t, int D, int BQ, int BK, int L, bool causal) {
   if (causal) spec.attend.keep = op("le", {op("column"), op("row")});
   Leaf part(spec);
 
-  const int P = spec.attend.panel, H = 1, blocks = (L + BK - 1) / BK;
+  const int P = t.lanes, H = 1, blocks = (L + BK - 1) / BK;
   Aligned q(size_t(H) * L * D), k(q.size), v(q.size), o(q.size), packed(size_t(blocks) * D * BK), acc(size_t(BQ) * D), maximum(BQ), sum(BQ);
   std::mt19937 random(1);
   std::normal_distribution<float> normal;

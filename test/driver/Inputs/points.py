@@ -158,17 +158,18 @@ def check(name, folder):
             few = re.search(r"up to (\d+) queries: (\d+) queries x (\d+) keys", explained)
             queries, keys = (int(n) for n in (few.groups()[1:] if few and kept.shape[-2] <= int(few[1]) else sides.groups()))
             step = 4 if how == "tiles of 4" else 1
+            panel = 1 if few and kept.shape[-2] <= int(few[1]) else int(re.search(r"packed in panels of (\d+)", explained)[1])
             tiles = touched = points = 0
             for plane in (whole[c::step, c::step] for whole in kept.reshape(-1, *kept.shape[-2:]) for c in range(step)):
                 rows, columns = -(-plane.shape[0] // queries), -(-plane.shape[1] // keys)
                 tiles += rows * columns
                 for r in range(rows):
                     block = plane[r * queries:(r + 1) * queries]
-                    used = [c for c in range(columns) if block[:, c * keys:(c + 1) * keys].any()]
-                    if used:
-                        used = range(used[0], used[-1] + 1)
-                    touched += len(used)
-                    points += sum(block[:, c * keys:(c + 1) * keys].size for c in used)
+                    used = block.any(axis=0).nonzero()[0]
+                    if len(used):
+                        width = used[-1] + 1 - used[0] // panel * panel
+                        touched += -(-width // keys)
+                        points += len(block) * width
             if name == "a disjunction":  # one of its conditions bounds nothing
                 touched, points = tiles, kept.size
             assert (line["full"] + line["partial"], line["visited"]) == (touched, points), (key, line, touched, points)
