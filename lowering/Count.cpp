@@ -113,6 +113,7 @@ void collectAttends(ModuleOp module, Decisions &out) {
     if (auto schedule = op.getSchedule()) {
       attend.many = tilesOf(*schedule);
       if (auto few = dyn_cast_or_null<DictionaryAttr>(schedule->get("few"))) attend.few = tilesOf(few), attend.fewRows = cast<IntegerAttr>(few.get("rows")).getInt();
+      if (auto tiles = dyn_cast_or_null<DictionaryAttr>(schedule->get("tiles"))) attend.registers = tilesOf(tiles);
     }
     out.attends.push_back(std::move(attend));
   });

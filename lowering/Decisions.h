@@ -43,6 +43,7 @@ struct Attend {
     bool packed = false;
   } many, few;
   int64_t fewRows = 0;              // up to so many rows `few`; 0: never
+  std::optional<Tiles> registers;   // more rows, where the process may use AMX's tile registers
 };
 
 // A loop over rows: what is reduced for one row.

@@ -74,6 +74,8 @@ std::string objectCode(ModuleOp module, const Machine &machine, int optimisation
   llvm::Triple triple("x86_64-unknown-linux-gnu");
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
   if (!target) return {};
+  // Without optimisation LLVM's allocator does not know tile registers that live on from one block to the next.
+  if (llvmModule->getFunction("llvm.x86.tdpbf16ps.internal")) optimisation = std::max(optimisation, 1);
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   std::unique_ptr<llvm::TargetMachine> codegen(target->createTargetMachine(

@@ -2,13 +2,15 @@
 // --emit=schedule, tested with FileCheck; attn-tile-attend reads it and decides nothing itself.
 //
 //   queries  rows of a tile        keys        columns of a tile
-//   panel    micro-tile columns    key_layout  packed (transposed in panels, once per head) or rows (as stored)
+//   panel    micro-tile columns    key_layout  packed (transposed in panels, once per head), rows (as stored), or pairs (packed as pairs of bf16)
 //   target   the leaf's row in lowering/halide/Targets.def
 //   few      another schedule, used when there are at most `rows` rows
+//   tiles    another one, used where the process may use AMX's tile registers: both products are computed in them (TileProduct.h)
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h)
 #include "dialect/Attn.h"
 #include "lowering/GroupHeads.h"
 #include "lowering/Passes.h"
+#include "lowering/TileProduct.h"
 #include "lowering/halide/LeafSpec.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -43,6 +45,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
       auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
       if (!one && contiguous) add("few", few);
+      if (!one && fitsTiles(op, *target)) add("tiles", schedule(*target, tileBlock, "pairs", {}));
       if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) add("grouped", schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
       op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
     });
@@ -52,8 +55,9 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
 
   DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
     Builder b(&getContext());
+    int64_t panel = layout == "pairs" ? tileBlock : target.columns;
     SmallVector<NamedAttribute> entries{b.getNamedAttr("key_layout", b.getStringAttr(layout)), b.getNamedAttr("keys", b.getI64IntegerAttr(keys)),
-                                        b.getNamedAttr("panel", b.getI64IntegerAttr(target.columns)), b.getNamedAttr("queries", b.getI64IntegerAttr(queries)),
+                                        b.getNamedAttr("panel", b.getI64IntegerAttr(panel)), b.getNamedAttr("queries", b.getI64IntegerAttr(queries)),
                                         b.getNamedAttr("target", b.getStringAttr(target.name))};
     if (rows) entries.push_back(b.getNamedAttr("rows", b.getI64IntegerAttr(rows)));
     return b.getDictionaryAttr(entries);
@@ -73,6 +77,12 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       if (isa<arith::AndIOp, arith::CmpIOp, arith::CmpFOp>(def)) work.append(def->operand_begin(), def->operand_end());
     }
     return both;
+  }
+
+  // Weights in two parts of bf16 are as exact as a softmax's sum needs them, but not as weights for their own sake.
+  static bool fitsTiles(attn::AttendOp op, const leaf::TargetInfo &target) {
+    auto isBf16 = [](Value v) { return getElementTypeOrSelf(v.getType()).isBF16(); };
+    return StringRef(target.needs).contains("amx_bf16") && !op.getPointwise() && isBf16(op.getQuery()) && isBf16(op.getKey()) && isBf16(op.getValue());
   }
 
   // Whether the contracted dimension is the keys' innermost axis.

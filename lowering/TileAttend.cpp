@@ -11,6 +11,7 @@
 #include "lowering/RuntimeCall.h"
 #include "lowering/Slice.h"
 #include "lowering/Support.h"
+#include "lowering/TileProduct.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -37,7 +38,8 @@ class Tiler {
     queries = number(schedule, "queries"), keys = number(schedule, "keys"), panel = number(schedule, "panel");
     target = cast<StringAttr>(schedule.get("target")).getValue().str();
     lanes = leaf::findTarget(target)->lanes;
-    keyRows = cast<StringAttr>(schedule.get("key_layout")).getValue() == "rows";
+    StringRef layout = cast<StringAttr>(schedule.get("key_layout")).getValue();
+    keyRows = layout == "rows", tiles = layout == "pairs";
   }
 
   LogicalResult run() {
@@ -87,8 +89,12 @@ class Tiler {
     Value blockRows = constant64(queries);
     rowBlocks = row < 0 ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
     panels = arith::CeilDivSIOp::create(b, loc, extents[value], constant64(panel));
-    if (!keyRows) packKeys();
-    packValues();
+    if (tiles) {
+      packKeyPairs(), packValuePairs();
+    } else {
+      if (!keyRows) packKeys();
+      packValues();
+    }
 
     // One parallel loop over batch and row block.
     SmallVector<unsigned> batch;
@@ -135,9 +141,11 @@ class Tiler {
     spec.attend.queries = queries;
     spec.attend.keys = keys;
     spec.attend.panel = panel;
-    spec.attend.query = storage(element(op.getQuery()));
     spec.attend.keyRows = keyRows;
     spec.attend.pointwise = op.getPointwise();
+    spec.attend.split = tiles;
+    if (tiles) return spec;
+    spec.attend.query = storage(element(op.getQuery()));
     spec.attend.key = keyRows ? storage(element(op.getKey())) : leaf::Type::F32;
     spec.attend.value = storage(element(op.getValue()));
     return spec;
@@ -284,7 +292,7 @@ class Tiler {
       Value first = arith::MulIOp::create(b, loc, number, all);
       Value present = arith::MaxSIOp::create(b, loc, none, arith::MinSIOp::create(b, loc, all, arith::SubIOp::create(b, loc, extents[key], first)));
       Value squares = none;  // what is transposed in squares of lanes x lanes
-      if (cast<MemRefType>(k.getType()).isLastDimUnitStride() && depthAxis + 1 == int(at.size())) {
+      if (liesInRows(k, depthAxis)) {
         Value complete = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, all);
         Value most = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, extents[contracted], all), all);
         squares = arith::SelectOp::create(b, loc, complete, most, none);
@@ -349,6 +357,162 @@ class Tiler {
         loop(extents[value], width, constant64(1), [&](Value e) { memref::StoreOp::create(b, loc, zero, packedValues, ValueRange{whole, line, e}); });
       });
     });
+  }
+
+  // ---- packing for tile registers: a pair of bf16 is an i32
+
+  // The bf16 at `at`, two along an axis, as a pair; 0 beyond its end.
+  Value pairAt(Value buffer, SmallVector<Value> at, unsigned axis, Value size) {
+    Value zero = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0)), one = constant64(1), pair;
+    for (int64_t half = 0; half < 2; half++) {
+      if (half) at[axis] = arith::AddIOp::create(b, loc, at[axis], one);
+      Value there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, at[axis], size);
+      SmallVector<Value> inside(at);
+      inside[axis] = arith::SelectOp::create(b, loc, there, at[axis], constant64(0));  // only asked for where there is something
+      Value bits = arith::SelectOp::create(b, loc, there, wideBits(memref::LoadOp::create(b, loc, buffer, inside)), zero);
+      pair = half ? Value(arith::OrIOp::create(b, loc, pair, arith::ShLIOp::create(b, loc, bits, arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(16))))) : bits;
+    }
+    return pair;
+  }
+
+  // The bits of a bf16, or of a vector of them, each in an i32.
+  Value wideBits(Value v) {
+    auto vector = dyn_cast<VectorType>(v.getType());
+    auto of = [&](Type type) -> Type { return vector ? Type(VectorType::get(vector.getShape(), type)) : type; };
+    return arith::ExtUIOp::create(b, loc, of(b.getI32Type()), arith::BitcastOp::create(b, loc, of(b.getI16Type()), v));
+  }
+
+  // Where a tile of packed keys may begin: at multiples of it.
+  int64_t unit() { return tiles ? 2 * lanes : lanes; }
+
+  Value pairs() {  // of a row of queries or keys: whole lines
+    return arith::MulIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, extents[contracted], constant64(2 * lanes)), constant64(lanes));
+  }
+
+  // [others, panels, pairs, lanes], zero beyond the last feature; beyond the last key, so far as a tile that begins at any panel may read, anything.
+  void packKeyPairs() {
+    Value k = op.getKey();
+    keyAxes = otherAxes(1, {key, contracted});
+    int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
+    Value blocks = arith::CeilDivSIOp::create(b, loc, extents[key], constant64(lanes));
+    Value keyPanels = arith::AddIOp::create(b, loc, blocks, constant64(panel / lanes - 1)), depths = pairs();
+    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, lanes}, b.getI32Type());
+    packedKeys = memref::AllocOp::create(b, loc, type, ValueRange{product(k, keyAxes), keyPanels, depths});
+    overBlocks(k, keyAxes, blocks, [&](SmallVector<Value> at, Value whole, Value number) {
+      Value none = constant64(0), all = constant64(lanes), one = constant64(1), two = constant64(2);
+      Value first = arith::MulIOp::create(b, loc, number, all), present = arith::MinSIOp::create(b, loc, all, arith::SubIOp::create(b, loc, extents[key], first));
+      Value squares = none;
+      if (liesInRows(k, depthAxis)) {
+        Value most = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, extents[contracted], constant64(2 * lanes)), all);
+        squares = arith::SelectOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, all), most, none);
+        loop(none, squares, all, [&](Value pair) {
+          SmallVector<Value> lines;
+          at[depthAxis] = arith::MulIOp::create(b, loc, pair, two);
+          for (int64_t j = 0; j < lanes; j++) {
+            at[keyAxis] = arith::AddIOp::create(b, loc, first, constant64(j));
+            lines.push_back(linePairs(k, at));
+          }
+          transpose(lines);
+          for (int64_t d = 0; d < lanes; d++)
+            vector::StoreOp::create(b, loc, lines[d], packedKeys, ValueRange{whole, number, arith::AddIOp::create(b, loc, pair, constant64(d)), none});
+        });
+      }
+      loop(squares, depths, one, [&](Value pair) {
+        at[depthAxis] = arith::MulIOp::create(b, loc, pair, two);
+        loop(present, [&](Value j) {
+          at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
+          memref::StoreOp::create(b, loc, pairAt(k, at, depthAxis, extents[contracted]), packedKeys, ValueRange{whole, number, pair, j});
+        });
+      });
+    });
+  }
+
+  bool liesInRows(Value buffer, int axis) {
+    auto type = cast<MemRefType>(buffer.getType());
+    return type.isLastDimUnitStride() && axis + 1 == type.getRank();
+  }
+
+  // 2 * lanes bf16 side by side, as pairs.
+  Value linePairs(Value buffer, ValueRange at) {
+    Value line = vector::LoadOp::create(b, loc, VectorType::get(2 * lanes, b.getBF16Type()), buffer, at);
+    return vector::BitCastOp::create(b, loc, VectorType::get(lanes, b.getI32Type()), line);
+  }
+
+  // [others, panels of columns, pairs of keys, lanes]: keys `lanes` apart in a group of twice as many make a pair, as in rows of weights (halide/Weigh.cpp);
+  // zero beyond the last column, and beyond the last key.
+  void packValuePairs() {
+    Value v = op.getValue(), none = constant64(0), all = constant64(lanes), group = constant64(2 * lanes);
+    valueAxes = otherAxes(2, {key, value});
+    int keyAxis = axisOf(2, key), valueAxis = axisOf(2, value);
+    Value groups = arith::CeilDivSIOp::create(b, loc, extents[key], group);
+    Value columns = arith::MulIOp::create(b, loc, panels, constant64(panel / lanes));
+    auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, lanes}, b.getI32Type());
+    packedValues = memref::AllocOp::create(b, loc, type, ValueRange{product(v, valueAxes), columns, arith::MulIOp::create(b, loc, groups, all)});
+    overBlocks(v, valueAxes, groups, [&](SmallVector<Value> at, Value whole, Value number) {
+      auto words = VectorType::get(lanes, b.getI32Type());
+      Value half = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(words, b.getI32IntegerAttr(16)));
+      Value first = arith::MulIOp::create(b, loc, number, group), firstPair = arith::MulIOp::create(b, loc, number, all);
+      loop(columns, [&](Value column) {
+        at[valueAxis] = arith::MulIOp::create(b, loc, column, all);
+        loop(all, [&](Value pair) {
+          Value former = arith::AddIOp::create(b, loc, first, pair), latter = arith::AddIOp::create(b, loc, former, all);
+          Value low = lineOfValues(at, keyAxis, former, valueAxis), high = lineOfValues(at, keyAxis, latter, valueAxis);
+          Value word = arith::OrIOp::create(b, loc, low, arith::ShLIOp::create(b, loc, high, half));
+          vector::StoreOp::create(b, loc, word, packedValues, ValueRange{whole, column, arith::AddIOp::create(b, loc, firstPair, pair), none});
+        });
+      });
+    });
+  }
+
+  // The bits of `lanes` values of a key from `at` on, 0 where there is no such column or key.
+  Value lineOfValues(SmallVector<Value> at, int keyAxis, Value position, int valueAxis) {
+    Value v = op.getValue(), none = constant64(0);
+    Value there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, position, extents[key]);
+    Value left = arith::MaxSIOp::create(b, loc, none, arith::SubIOp::create(b, loc, extents[value], at[valueAxis]));
+    Value present = arith::SelectOp::create(b, loc, there, left, none);
+    at[keyAxis] = arith::SelectOp::create(b, loc, there, position, none);
+    auto words = VectorType::get(lanes, b.getI32Type()), values = VectorType::get(lanes, b.getBF16Type());
+    if (liesInRows(v, valueAxis)) {
+      Value mask = vector::CreateMaskOp::create(b, loc, VectorType::get(lanes, b.getI1Type()), present);
+      return wideBits(vector::MaskedLoadOp::create(b, loc, values, v, at, mask, arith::ConstantOp::create(b, loc, b.getZeroAttr(values))));
+    }
+    Value line = memref::AllocOp::create(b, loc, MemRefType::get({lanes}, b.getI32Type()));
+    vector::StoreOp::create(b, loc, arith::ConstantOp::create(b, loc, b.getZeroAttr(words)), line, none);
+    Value first = at[valueAxis];
+    loop(arith::MinSIOp::create(b, loc, present, constant64(lanes)), [&](Value e) {
+      at[valueAxis] = arith::AddIOp::create(b, loc, first, e);
+      memref::StoreOp::create(b, loc, wideBits(memref::LoadOp::create(b, loc, v, at)), line, e);
+    });
+    return vector::LoadOp::create(b, loc, words, line, none);
+  }
+
+  // The queries of a block, zero beyond the last row and the last feature.
+  Value packQueryPairs(Value firstRow, Value rows) {
+    Value q = op.getQuery(), none = constant64(0), one = constant64(1), two = constant64(2), all = constant64(lanes), depths = pairs();
+    int depthAxis = axisOf(0, contracted);
+    Value packed = memref::AllocOp::create(b, loc, MemRefType::get({queries, ShapedType::kDynamic}, b.getI32Type()), depths);
+    auto at = [&](Value depth) {
+      positions[contracted] = depth;
+      SmallVector<Value> list;
+      for (AffineExpr e : op.getMap(0).getResults()) list.push_back(evaluate(e));
+      positions[contracted] = {};
+      return list;
+    };
+    loop(rows, [&](Value i) {
+      positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+      Value whole = none;
+      if (liesInRows(q, depthAxis)) {
+        whole = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, extents[contracted], constant64(2 * lanes)), all);
+        loop(none, whole, all, [&](Value pair) { vector::StoreOp::create(b, loc, linePairs(q, at(arith::MulIOp::create(b, loc, pair, two))), packed, ValueRange{i, pair}); });
+      }
+      loop(whole, depths, one, [&](Value pair) {
+        memref::StoreOp::create(b, loc, pairAt(q, at(arith::MulIOp::create(b, loc, pair, two)), depthAxis, extents[contracted]), packed, ValueRange{i, pair});
+      });
+      positions[row] = {};
+    });
+    Value zeros = arith::ConstantOp::create(b, loc, b.getZeroAttr(VectorType::get(lanes, b.getI32Type())));
+    loop(rows, constant64(queries), one, [&](Value i) { loop(none, depths, all, [&](Value pair) { vector::StoreOp::create(b, loc, zeros, packed, ValueRange{i, pair}); }); });
+    return packed;
   }
 
   // ---- support
@@ -523,7 +687,7 @@ class Tiler {
     }
     // The first tile begins with the first key, or with the packed panel that it is in: less is visited than if tiles began at multiples of their size.
     Value begin = keysSeen.low;
-    if (!keyRows) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(lanes)), constant64(lanes));
+    if (!keyRows) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(unit())), constant64(unit()));
     auto overKeys = scf::ForOp::create(b, loc, begin, keysSeen.high, block);
     b.setInsertionPoint(overKeys);
     Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
@@ -543,6 +707,7 @@ class Tiler {
     };
     Tile tile{};
     tile.queryStride = queryStride, tile.firstRow = firstRow, tile.rows = rows;
+    if (tiles) tile.queryPairs = packQueryPairs(firstRow, rows), tile.weights = memref::AllocOp::create(b, loc, MemRefType::get({queries, keys}, b.getI32Type()));
     if (inner < 0) {
       hoistScalars();
       queryAndState(rowZero, tile);
@@ -555,10 +720,13 @@ class Tiler {
       tile.firstKey = firstKey, tile.keys = present;
       tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, arith::DivUIOp::create(b, loc, firstKey, constant64(lanes)), rowZero, rowZero});
       tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
-      Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}});
-      Value valuePacked = address(pv, {valueNumber, firstKey, rowZero});
-      tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
-      tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
+      if (tiles) {
+        tile.value = address(pv, {valueNumber, rowZero, arith::DivUIOp::create(b, loc, firstKey, constant64(2)), rowZero});
+      } else {
+        Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}}), valuePacked = address(pv, {valueNumber, firstKey, rowZero});
+        tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
+        tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
+      }
       Value whole = isFull(keysSeen, rows, firstKey, present, keys);
       overInner([&](Value n) {
         if (inner >= 0) {
@@ -723,17 +891,43 @@ class Tiler {
 
   struct Tile {
     Value query, queryStride, key, keyStride, value, valueStride, firstRow, firstKey, rows, keys, maximum, sum, acc;
+    Value queryPairs, weights;  // for tile registers
   };
 
   void call(const leaf::LeafSpec &spec, LeafExpression &inputs, const Tile &t) {
     llvm::StringMap<Value> named;
-    named["q"] = t.query, named["q_stride"] = toI32(t.queryStride), named["head"] = toI32(extents[contracted]);
-    named["k"] = t.key, named["v"] = t.value, named["k_stride"] = toI32(t.keyStride), named["v_stride"] = toI32(t.valueStride);
-    named["v_panel_stride"] = toI32(constant64(panel)), named["panels"] = toI32(panels);
+    if (tiles) {
+      scoreProduct(t);
+      named["weights"] = address(metadata(t.weights), {constant64(0), constant64(0)});
+    } else {
+      named["q"] = t.query, named["q_stride"] = toI32(t.queryStride), named["head"] = toI32(extents[contracted]);
+      named["k"] = t.key, named["v"] = t.value, named["k_stride"] = toI32(t.keyStride), named["v_stride"] = toI32(t.valueStride);
+      named["v_panel_stride"] = toI32(constant64(panel));
+    }
+    named["panels"] = toI32(panels);
     named["i0"] = toI32(t.firstRow), named["j0"] = toI32(t.firstKey), named["rows"] = toI32(t.rows), named["keys"] = toI32(t.keys);
     named["maximum"] = t.maximum, named["sum"] = t.sum, named["acc"] = t.acc;
     passInputs(inputs, t, named);
     callLeaf(b, loc, spec, named);
+    if (tiles) valueProduct(t);
+  }
+
+  Value bytes(Value n, int64_t each) { return arith::IndexCastOp::create(b, loc, b.getI64Type(), arith::MulIOp::create(b, loc, n, constant64(each))); }
+  Value sizeOf(Value buffer, unsigned axis) { return memref::DimOp::create(b, loc, buffer, axis); }
+
+  // What tile registers take the place of in a leaf. The dot products of all keys that are present, to a multiple of a block:
+  void scoreProduct(const Tile &t) {
+    Value none = constant64(0), block = constant64(tileBlock), depths = sizeOf(packedKeys, 2);
+    Value columns = arith::MulIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, t.keys, block), block);
+    callTileProduct(b, loc, {address(metadata(t.queryPairs), {none, none}), bytes(depths, 4), {}, t.key, bytes(depths, 4 * lanes), address(metadata(t.weights), {none, none}),
+                             bytes(constant64(keys), 4), constant64(queries), columns, arith::DivUIOp::create(b, loc, depths, constant64(lanes))});
+  }
+
+  // The sum of weighted values. All of them are finite (allFinite below), so those without weight add nothing.
+  void valueProduct(const Tile &t) {
+    Value none = constant64(0), width = arith::MulIOp::create(b, loc, panels, constant64(panel)), lines = sizeOf(packedValues, 2);
+    callTileProduct(b, loc, {address(metadata(t.weights), {none, none}), bytes(constant64(keys), 4), bytes(constant64(keys), 2), t.value, bytes(lines, 4 * lanes), t.acc,
+                             bytes(width, 4), constant64(queries), width, arith::CeilDivSIOp::create(b, loc, t.keys, constant64(2 * lanes))});
   }
 
   void passInputs(LeafExpression &inputs, const Tile &t, llvm::StringMap<Value> &named) {
@@ -805,7 +999,7 @@ class Tiler {
   LeafExpression *wholeInputs = nullptr, *edgeInputs = nullptr;
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
   unsigned groupDimension = 0;
-  bool keyRows = false;
+  bool keyRows = false, tiles = false;  // tiles: products are computed in AMX's tile registers
 };
 
 struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
@@ -822,9 +1016,48 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
       if (failed(tile(op))) return signalPassFailure();
   }
 
+  // Whether no element of bf16 is infinite or no number. Weights in two parts would make an infinite value no number; and what no row visits
+  // may be anything, but takes part in the products of tile registers.
+  static Value allFinite(OpBuilder &b, Location loc, Value buffer) {
+    auto type = cast<MemRefType>(buffer.getType());
+    int64_t last = type.getRank() - 1, lanes = type.isLastDimUnitStride() ? 2 * tileBlock : 1;
+    auto index = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
+    auto words = VectorType::get(lanes, b.getI16Type()), halves = VectorType::get(lanes, b.getBF16Type());
+    auto each = [&](int64_t n) -> Value { return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(words, b.getI16IntegerAttr(n))); };
+    Value zero = index(0), one = index(1), rows = one, odd = memref::AllocOp::create(b, loc, MemRefType::get({}, b.getI1Type()));
+    memref::StoreOp::create(b, loc, Value(arith::ConstantOp::create(b, loc, b.getBoolAttr(false))), odd, ValueRange{});
+    SmallVector<Value> sizes;
+    for (int64_t axis = 0; axis <= last; axis++) sizes.push_back(memref::DimOp::create(b, loc, buffer, axis));
+    for (int64_t axis = 0; axis < last; axis++) rows = arith::MulIOp::create(b, loc, rows, sizes[axis]);
+    auto parallel = scf::ParallelOp::create(b, loc, zero, rows, one);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(parallel.getBody());
+    SmallVector<Value> at(last + 1);
+    Value rest = parallel.getInductionVars()[0];
+    for (int64_t axis = last; axis-- > 0;) at[axis] = arith::RemUIOp::create(b, loc, rest, sizes[axis]), rest = arith::DivUIOp::create(b, loc, rest, sizes[axis]);
+    auto along = scf::ForOp::create(b, loc, zero, sizes[last], index(lanes), each(0));
+    {
+      OpBuilder::InsertionGuard inner(b);
+      b.setInsertionPointToStart(along.getBody());
+      at[last] = along.getInductionVar();
+      Value left = arith::SubIOp::create(b, loc, sizes[last], at[last]), mask = vector::CreateMaskOp::create(b, loc, VectorType::get(lanes, b.getI1Type()), left);
+      Value line = vector::MaskedLoadOp::create(b, loc, halves, buffer, at, mask, arith::ConstantOp::create(b, loc, b.getZeroAttr(halves)));
+      Value exponent = arith::AndIOp::create(b, loc, arith::BitcastOp::create(b, loc, words, line), each(0x7f80));
+      scf::YieldOp::create(b, loc, Value(arith::MaxUIOp::create(b, loc, along.getRegionIterArg(0), exponent)));
+    }
+    Value most = vector::ReductionOp::create(b, loc, vector::CombiningKind::MAXUI, along.getResult(0));
+    Value is = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, most, arith::ConstantOp::create(b, loc, b.getI16IntegerAttr(0x7f80)));
+    auto found = scf::IfOp::create(b, loc, is, /*withElse=*/false);
+    b.setInsertionPointToStart(found.thenBlock());
+    memref::StoreOp::create(b, loc, Value(arith::ConstantOp::create(b, loc, b.getBoolAttr(true))), odd, ValueRange{});
+    b.setInsertionPointAfter(parallel);
+    Value any = memref::LoadOp::create(b, loc, odd, ValueRange{});
+    return arith::XOrIOp::create(b, loc, any, Value(arith::ConstantOp::create(b, loc, b.getBoolAttr(true))));
+  }
+
   LogicalResult tile(attn::AttendOp op) {
     DictionaryAttr schedule = *op.getSchedule();
-    for (StringRef entry : {"grouped", "few"}) {
+    for (StringRef entry : {"grouped", "few", "tiles"}) {
       auto other = dyn_cast_or_null<DictionaryAttr>(schedule.get(entry));
       if (!other) continue;
       // Two versions; the number of rows chooses.
@@ -833,7 +1066,7 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
       SmallVector<NamedAttribute> rest;
       for (NamedAttribute attribute : schedule)
         if (attribute.getName() != entry) rest.push_back(attribute);
-      int64_t row = op.getDimension("row"), most = cast<IntegerAttr>(other.get("rows")).getInt();
+      int64_t row = op.getDimension("row");
       auto version = [&] {
         auto first = entry == "grouped" ? groupHeads(op, b) : cast<attn::AttendOp>(b.clone(*op));
         first.setScheduleAttr(other);
@@ -844,9 +1077,19 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
         op.erase();
         return tile(first);
       }
-      Value rows = memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), row));
-      Value small = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, arith::ConstantIndexOp::create(b, loc, most));
-      auto choose = scf::IfOp::create(b, loc, small, /*withElse=*/true);
+      Value fits;
+      if (entry == "tiles") {
+        auto may = scf::IfOp::create(b, loc, b.getI1Type(), mayUseTiles(b, loc), /*withElse=*/true);
+        OpBuilder inside = may.getThenBodyBuilder(), outside = may.getElseBodyBuilder();
+        scf::YieldOp::create(inside, loc, allFinite(inside, loc, op.getValue()));
+        scf::YieldOp::create(outside, loc, Value(arith::ConstantOp::create(outside, loc, outside.getBoolAttr(false))));
+        fits = may.getResult(0);
+      } else {
+        Value rows = memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), row));
+        Value most = arith::ConstantIndexOp::create(b, loc, cast<IntegerAttr>(other.get("rows")).getInt());
+        fits = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, most);
+      }
+      auto choose = scf::IfOp::create(b, loc, fits, /*withElse=*/true);
       b.setInsertionPointToStart(choose.thenBlock());
       attn::AttendOp first = version();
       b.setInsertionPointToStart(choose.elseBlock());

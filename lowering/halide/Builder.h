@@ -24,6 +24,7 @@ struct Built {
 
 Built buildContract(const LeafSpec &spec, const TargetInfo &target);   // Contract.cpp
 Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target); // Attend.cpp
+Built buildWeigh(const LeafSpec &spec, const TargetInfo &target);      // Weigh.cpp: an attend step that is split
 
 // The pipeline as one function `int NAME(pointers, integers, floats)`, without halide_buffer_t. PlainSignature.cpp
 Halide::Module withPlainSignature(const Halide::Module &module, const LeafSpec &spec, const Built &built);

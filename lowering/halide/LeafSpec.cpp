@@ -164,6 +164,7 @@ Json contentJson(const LeafSpec &s) {
     j["key_layout"] = a.keyRows ? "rows" : "packed";
     j["partial"] = a.partial;
     j["pointwise"] = a.pointwise;
+    j["split"] = a.split;
   }
   j["inputs"] = Json::array();
   for (const Input &i : s.inputs) j["inputs"].push_back({{"kind", inputKinds[i.kind]}, {"type", name(i.type)}, {"strided", i.strided}});
@@ -211,6 +212,7 @@ LeafSpec specFrom(std::string_view text) {
     a.keyRows = layout == "rows";
     a.partial = r.boolean("partial");
     a.pointwise = r.boolean("pointwise");
+    a.split = r.boolean("split");
     auto score = r.expression("score");
     if (!score) throw Wrong{"the specification lacks `score`"};
     a.score = *score;
@@ -338,9 +340,11 @@ void checkThrow(const LeafSpec &s) {
     within("panel", a.panel, t->lanes, 256);
     multiple("panel", a.panel, t->lanes);
     multiple("keys", a.keys, a.panel);
+    if (a.split) multiple("queries", a.queries, t->lanes);
     stored("query", a.query), stored("key", a.key), stored("value", a.value);
     typed("score", a.score, Type::F32);
     if (a.keep) typed("keep", *a.keep, Type::Bool);
+    if (a.split && (a.pointwise || a.keyRows)) throw Wrong{"`split` does not go with `pointwise` or with keys in rows"};
     if (a.keep && !a.partial) throw Wrong{"`keep` needs `partial`"};
   }
 }
@@ -362,11 +366,13 @@ std::vector<Argument> signature(const LeafSpec &s) {
     if (c.edges) integer("rows"), integer("columns");
   } else {
     const AttendStep &a = s.attend;
-    pointer("q", a.query, 2), integer("q_stride");
-    integer("head");
-    pointer("k", a.key, 2);
-    if (a.keyRows) integer("k_stride");
-    pointer("v", a.value, 2), integer("v_stride"), integer("v_panel_stride");
+    if (!a.split) {
+      pointer("q", a.query, 2), integer("q_stride");
+      integer("head");
+      pointer("k", a.key, 2);
+      if (a.keyRows) integer("k_stride");
+      pointer("v", a.value, 2), integer("v_stride"), integer("v_panel_stride");
+    }
     integer("panels");
     integer("i0"), integer("j0");
     if (a.partial) integer("rows"), integer("keys");
@@ -385,6 +391,7 @@ std::vector<Argument> signature(const LeafSpec &s) {
   if (s.kind == LeafSpec::ContractLeaf) {
     pointer("c", Type::F32, 2, s.contract.accumulate ? Argument::ReadWrite : Argument::Write), integer("c_stride");
   } else {
+    if (s.attend.split) pointer("weights", Type::F32, 2, Argument::ReadWrite);
     if (!s.attend.pointwise) pointer("maximum", Type::F32, 1, Argument::ReadWrite);
     pointer("sum", Type::F32, 1, Argument::ReadWrite);
     pointer("acc", Type::F32, 2, Argument::ReadWrite);

@@ -60,6 +60,7 @@ struct AttendStep {
   bool keyRows = false;             // keys lie as [keys, head] with a row stride (decoding), not packed in panels as [keys / lanes, head, lanes]
   bool partial = false;             // fewer rows or keys at run time, `keep`; else every point of the tile is visited
   bool pointwise = false;           // scores are weights as they are; there is no maximum
+  bool split = false;               // both products are computed elsewhere: dot products come in, weights go out in two parts of bf16 (Weigh.cpp)
   Expression score;                 // over "dot", "row", "column", "input"; natural units
   std::optional<Expression> keep;   // partial only; Bool
 };

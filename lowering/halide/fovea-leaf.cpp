@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
   try {
     const TargetInfo &info = *findTarget(spec->target);
     const Halide::Target target(std::string(info.halide) + "-no_runtime-no_bounds_query-no_asserts");
-    Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : buildAttendStep(*spec, info);
+    Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : spec->attend.split ? buildWeigh(*spec, info) : buildAttendStep(*spec, info);
     Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
     withPlainSignature(module, *spec, built).compile({{forms.at(emit), out}});
   } catch (const Halide::Error &e) {

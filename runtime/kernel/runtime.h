@@ -46,6 +46,10 @@ void fovea_check_size(int64_t bytes);
 void *_mlir_memref_to_llvm_alloc(int64_t bytes);
 void _mlir_memref_to_llvm_free(void *memory);
 
+/* Whether this process may use AMX's tile registers, 0 or 1: the CPU has them for bf16, the system grants them, and FOVEA_TILES of the
+ * environment is not 0. */
+int32_t fovea_may_use_tiles(void);
+
 /* What is allocated after a mark is given back by releasing it. Marks nest. */
 int64_t fovea_arena_mark(void);
 void fovea_arena_release(int64_t mark);

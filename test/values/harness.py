@@ -48,6 +48,7 @@ class Case:
     each: bool = False                    # relative to each value instead
     oracle: bool = True                   # the oracle gives this, too
     nans: bool = False                    # a NaN of the formula must be one; else it stands for any value
+    tiles: bool = False                   # AMX's tile registers compute it, where a process may use them: it runs without them, too
     files: dict = dataclasses.field(default_factory=dict)   # further files beside the source
     options: list = dataclasses.field(default_factory=list)
 
@@ -148,16 +149,17 @@ def strided(item, folder, build, out):
 
 
 def check(item, build, way):
-    """Runs one case, `way` being `compiled`, `oracle` or `strided`; returns what is wrong, or None."""
+    """Runs one case, `way` being `compiled`, `without tiles`, `oracle` or `strided`; returns what is wrong, or None."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.safetensors")
         if way == "strided":
             lines = strided(item, folder, build, out)
         else:
             lines = [command(item, folder, build) + ["--out", out] + (["--oracle"] if way == "oracle" else [])]
+        environment = {**os.environ, "FOVEA_TILES": "0"} if way == "without tiles" else None
         for line in lines:
             try:
-                done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
+                done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120, env=environment)
             except subprocess.TimeoutExpired:
                 return "no end after 120 s"
             if done.returncode:

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import harness
 
-MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_nonfinite", "catalogue"]
+MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_nonfinite", "catalogue"]
 
 
 def main():
@@ -24,7 +24,7 @@ def main():
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--filter", default="")
     parser.add_argument("--formulas", action="store_true", help="only evaluate the formulas")
-    parser.add_argument("--way", choices=["compiled", "oracle", "strided"])
+    parser.add_argument("--way", choices=["compiled", "without tiles", "oracle", "strided"])
     options = parser.parse_args()
     for module in MODULES:
         importlib.import_module(module)
@@ -70,6 +70,8 @@ def main():
 
 
 def ways(item):
+    if item.tiles:
+        return ["compiled", "without tiles", "oracle"]
     return ["compiled"] if item.error or not item.oracle else ["compiled", "oracle", "strided"] if os.path.isabs(item.source) else ["compiled", "oracle"]
 
 

@@ -1,0 +1,104 @@
+#include "lowering/TileProduct.h"
+#include "lowering/RuntimeCall.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/BuiltinOps.h"
+
+using namespace mlir;
+
+namespace fovea {
+namespace {
+
+// Builds the function's body: blocks of two by two tiles of sums, which stay in registers over all steps.
+class Body {
+ public:
+  Body(OpBuilder &b, Location loc) : b(b), loc(loc) {
+    Type i16 = b.getI16Type();
+    lines = LLVM::ConstantOp::create(b, loc, i16, b.getI16IntegerAttr(16)), bytes = LLVM::ConstantOp::create(b, loc, i16, b.getI16IntegerAttr(64));
+  }
+
+  void build(const TileProduct &p) {
+    Value zero = index(0), one = index(1), block = index(tileBlock), line = i64(64), tile = i64(16 * 64);
+    auto overColumns = scf::ForOp::create(b, loc, zero, p.columns, block);
+    b.setInsertionPointToStart(overColumns.getBody());
+    Value column = toI64(overColumns.getInductionVar());
+    Value panel = arith::DivUIOp::create(b, loc, column, i64(16)), nextB = p.bPanel, b0 = at(p.b, times(panel, p.bPanel));
+    auto overRows = scf::ForOp::create(b, loc, zero, p.rows, block);
+    b.setInsertionPointToStart(overRows.getBody());
+    Value row = toI64(overRows.getInductionVar());
+    Value a0 = at(p.a, times(row, p.aStride)), nextA = times(i64(16), p.aStride);
+    Value c[4];
+    c[0] = at(at(p.c, times(row, p.cStride)), times(column, i64(4)));
+    c[1] = at(c[0], i64(16 * 4)), c[2] = at(c[0], times(i64(16), p.cStride)), c[3] = at(c[2], i64(16 * 4));
+    SmallVector<Value> sums;
+    for (Value place : c) sums.push_back(p.aRest ? load(place, p.cStride) : intrinsic("llvm.x86.tilezero.internal", {lines, bytes}, tileType()));
+    auto overSteps = scf::ForOp::create(b, loc, zero, p.steps, one, sums);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(overSteps.getBody());
+      Value step = toI64(overSteps.getInductionVar());
+      Value first = at(a0, times(step, line)), bs = at(b0, times(step, tile)), right = load(bs, line), second = load(at(bs, nextB), line);
+      SmallVector<Value> s(overSteps.getRegionIterArgs());
+      auto add = [&](Value &sum, Value l, Value r) { sum = intrinsic("llvm.x86.tdpbf16ps.internal", {lines, bytes, bytes, sum, l, r}, tileType()); };
+      // A sum is added to again after three others, which hides the latency of a product.
+      for (Value part : p.aRest ? SmallVector<Value>{first, at(first, p.aRest)} : SmallVector<Value>{first})
+        for (size_t n = 0; n < 4; n += 2) {
+          Value left = load(n ? at(part, nextA) : part, p.aStride);
+          add(s[n], left, right), add(s[n + 1], left, second);
+        }
+      scf::YieldOp::create(b, loc, s);
+    }
+    for (auto [place, sum] : llvm::zip(c, overSteps.getResults())) intrinsic("llvm.x86.tilestored64.internal", {lines, bytes, place, p.cStride, sum}, {});
+  }
+
+ private:
+  Type tileType() { return LLVM::LLVMX86AMXType::get(b.getContext()); }
+  Value index(int64_t n) { return arith::ConstantIndexOp::create(b, loc, n); }
+  Value i64(int64_t n) { return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(n)); }
+  Value toI64(Value v) { return arith::IndexCastOp::create(b, loc, b.getI64Type(), v); }
+  Value times(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
+  Value at(Value pointer, Value offset) { return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(), pointer, ArrayRef<LLVM::GEPArg>{offset}); }
+  Value load(Value pointer, Value stride) { return intrinsic("llvm.x86.tileloadd64.internal", {lines, bytes, pointer, stride}, tileType()); }
+  Value intrinsic(StringRef name, ValueRange arguments, Type result) {
+    StringAttr called = b.getStringAttr(name);
+    if (result) return LLVM::CallIntrinsicOp::create(b, loc, result, called, arguments).getResult(0);
+    LLVM::CallIntrinsicOp::create(b, loc, called, arguments);
+    return {};
+  }
+
+  OpBuilder &b;
+  Location loc;
+  Value lines, bytes;  // the shape of every tile
+};
+
+}  // namespace
+
+void callTileProduct(OpBuilder &b, Location loc, const TileProduct &p) {
+  auto module = b.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>();
+  StringRef name = p.aRest ? "fovea_add_tile_product" : "fovea_tile_product";
+  SmallVector<Value> arguments{p.a, p.aStride, p.b, p.bPanel, p.c, p.cStride, p.rows, p.columns, p.steps};
+  if (p.aRest) arguments.push_back(p.aRest);
+  if (!module.lookupSymbol(name)) {
+    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
+    auto f = func::FuncOp::create(top, loc, name, top.getFunctionType(ValueRange(arguments).getTypes(), {}));
+    f.setPrivate();
+    // Inlined, the tiles would be configured anew after every call of the function around it.
+    f->setAttr("passthrough", top.getStrArrayAttr({"noinline"}));
+    OpBuilder body = OpBuilder::atBlockBegin(f.addEntryBlock());
+    func::ReturnOp end = func::ReturnOp::create(body, loc);
+    body.setInsertionPoint(end);
+    ValueRange v = f.getArguments();
+    Body(body, loc).build({v[0], v[1], p.aRest ? v[9] : Value(), v[2], v[3], v[4], v[5], v[6], v[7], v[8]});
+  }
+  func::CallOp::create(b, loc, name, TypeRange{}, arguments);
+}
+
+Value mayUseTiles(OpBuilder &b, Location loc) {
+  Value may = callRuntime(b, loc, "fovea_may_use_tiles", b.getI32Type(), {});
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, may, arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0)));
+}
+
+}  // namespace fovea
