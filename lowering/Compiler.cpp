@@ -30,6 +30,8 @@ std::string print(ModuleOp module) {
   return text;
 }
 
+using Kernels = std::vector<const core::Function *>;
+
 // One compilation: a context, a module, and what went wrong.
 struct Unit {
   const CompileOptions &options;
@@ -166,10 +168,27 @@ struct Unit {
       for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
     if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
+    return generate(machine, out);
+  }
+
+  // The module is in the LLVM dialect.
+  bool generate(const Machine &machine, Compiled &out) {
     std::string code = objectCode(*module, machine, options.quick ? 0 : oracle() ? 1 : 3, options.form == Form::Asm, message);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);
-    else out.code = std::move(code);
+    else out.code.push_back(std::move(code));
+    return true;
+  }
+
+  bool addInterfaces(const Kernels &kernels) {
+    for (const core::Function *kernel : kernels) {
+      core::Function checked = *kernel;
+      if (options.countOnly)  // what is sorted need not be there
+        for (core::Tensor &t : checked.tensors) t.sorted = false;
+      std::optional<Descriptor> descriptor = describe(checked, message);
+      if (!descriptor) return false;
+      addKernelInterface(*module, *kernel, kernel->name, descriptor->words, descriptor->strings);
+    }
     return true;
   }
 };
@@ -180,29 +199,42 @@ bool give(const Unit &unit, std::string &error, bool &internal) {
   return false;
 }
 
+// For one target. `finish` makes of the module in the LLVM dialect what is seen from outside.
+bool compileOnce(Unit &unit, const Kernels &kernels, const std::vector<std::string> &files, Compiled &out, llvm::function_ref<bool()> finish) {
+  for (const core::Function *kernel : kernels)
+    if (!unit.emitKernel(*kernel, files)) return false;
+  return unit.lower(out, finish);
+}
+
+// An object for each target, and one with the kernels themselves, which choose among them.
+bool compilePortable(const Kernels &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
+  std::vector<std::string> names;
+  for (const core::Function *kernel : kernels) names.push_back(kernel->name);
+  for (const leaf::TargetInfo &target : leaf::targets()) {
+    CompileOptions one = options;
+    one.target = target.name;
+    Unit unit(one);
+    if (!compileOnce(unit, kernels, files, out, [&] { return exportImplementations(*unit.module, names, target.name), true; })) return give(unit, error, internal);
+  }
+  Unit unit(options);
+  for (const std::string &name : names) addChoice(*unit.module, name, leaf::targets());
+  bool done = unit.addInterfaces(kernels) && unit.generate(Machine(), out);  // for any x86-64, as the runtime is
+  return done || give(unit, error, internal);
+}
+
 }  // namespace
 
 bool compileKernels(const std::vector<const core::Function *> &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
                     std::string &error, bool &internal) {
+  if (options.target == "portable" && options.form == Form::Object) return compilePortable(kernels, files, options, out, error, internal);
   Unit unit(options);
-  for (const core::Function *kernel : kernels)
-    if (!unit.emitKernel(*kernel, files)) return give(unit, error, internal);
-  bool done = unit.lower(out, [&] {
-    for (const core::Function *kernel : kernels) {
-      core::Function checked = *kernel;
-      if (options.countOnly)  // what is sorted need not be there
-        for (core::Tensor &t : checked.tensors) t.sorted = false;
-      std::optional<Descriptor> descriptor = describe(checked, unit.message);
-      if (!descriptor) return false;
-      addKernelInterface(*unit.module, *kernel, kernel->name, descriptor->words, descriptor->strings);
-    }
-    return true;
-  });
+  bool done = compileOnce(unit, kernels, files, out, [&] { return unit.addInterfaces(kernels); });
   return done || give(unit, error, internal);
 }
 
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
   if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
+  if (options.target == "portable") return internal = false, error = "target `portable` is for kernels: a program's weights are laid out for one target; name it with --target", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);

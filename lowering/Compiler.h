@@ -26,7 +26,7 @@ struct CompileOptions {
 // What one compilation gives: text for the text forms, else host code and the leaves that it calls.
 struct Compiled {
   std::string text;
-  std::string code;                 // an object file's contents
+  std::vector<std::string> code;    // contents of object files: of target `portable` several
   std::vector<std::string> leaves;  // specifications for fovea-leaf (lowering/halide/LeafSpec.h)
   Decisions decisions;
   std::vector<int64_t> reads;       // countOnly, of one kernel: the parameters whose values decide the counts

@@ -3,6 +3,8 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
 
+#include <array>
+
 using namespace mlir;
 
 namespace fovea {
@@ -67,6 +69,62 @@ void addKernelInterface(ModuleOp module, const core::Function &kernel, const std
     LLVM::StoreOp::create(b, loc, argument, LLVM::GEPOp::create(b, loc, pointer, pointer, array, ArrayRef<LLVM::GEPArg>{int32_t(k)}));
   }
   LLVM::ReturnOp::create(b, loc, LLVM::CallOp::create(b, loc, call, ValueRange{array}).getResults());
+}
+
+void exportImplementations(ModuleOp module, const std::vector<std::string> &names, const std::string &target) {
+  for (auto function : module.getOps<LLVM::LLVMFuncOp>())
+    if (!function.isExternal()) function.setLinkage(LLVM::Linkage::Internal);
+  for (const std::string &name : names) {
+    auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + "_impl");
+    implementation.setSymName(name + "_impl." + target);
+    implementation.setLinkage(LLVM::Linkage::External);
+  }
+}
+
+void addChoice(ModuleOp module, const std::string &name, const std::vector<leaf::TargetInfo> &targets) {
+  OpBuilder b(module.getContext());
+  Location loc = b.getUnknownLoc();
+  b.setInsertionPointToEnd(module.getBody());
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext()), i32 = b.getI32Type();
+  auto text = [&](const std::string &global, StringRef content) {
+    if (auto known = module.lookupSymbol<LLVM::GlobalOp>(global)) return known;
+    auto type = LLVM::LLVMArrayType::get(b.getI8Type(), content.size() + 1);
+    return LLVM::GlobalOp::create(b, loc, type, true, LLVM::Linkage::Internal, global, b.getStringAttr(content + Twine('\0')));
+  };
+  auto filled = [&](const std::string &global, Type type, bool constant, llvm::function_ref<Value()> content) {
+    auto op = LLVM::GlobalOp::create(b, loc, type, constant, LLVM::Linkage::Internal, global, Attribute());
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&op.getInitializerRegion());
+    LLVM::ReturnOp::create(b, loc, ValueRange{content()});
+    return op;
+  };
+
+  std::vector<std::array<Operation *, 3>> rows;  // fovea_variant's fields
+  for (const leaf::TargetInfo &target : targets) {
+    std::string place = std::string("target.") + target.name;
+    auto implementation = LLVM::LLVMFuncOp::create(b, loc, name + "_impl." + target.name, LLVM::LLVMFunctionType::get(i32, {pointer}));
+    rows.push_back({text(place, target.name), text(place + ".needs", target.needs), implementation});
+  }
+  auto variantsType = LLVM::LLVMArrayType::get(LLVM::LLVMStructType::getLiteral(b.getContext(), {pointer, pointer, pointer}), targets.size());
+  auto variants = filled(name + ".variants", variantsType, true, [&] {
+    Value all = LLVM::UndefOp::create(b, loc, variantsType);
+    for (auto [k, row] : llvm::enumerate(rows))
+      for (auto [field, symbol] : llvm::enumerate(row)) {
+        Value address = LLVM::AddressOfOp::create(b, loc, pointer, SymbolTable::getSymbolName(symbol));
+        all = LLVM::InsertValueOp::create(b, loc, all, address, ArrayRef<int64_t>{int64_t(k), int64_t(field)});
+      }
+    return all;
+  });
+  auto chosen = filled(name + ".chosen", pointer, false, [&]() -> Value { return LLVM::ZeroOp::create(b, loc, pointer); });
+  auto kernel = text(name + ".name", name);
+
+  auto choose = module.lookupSymbol<LLVM::LLVMFuncOp>("fovea_rt_choose");
+  if (!choose) choose = LLVM::LLVMFuncOp::create(b, loc, "fovea_rt_choose", LLVM::LLVMFunctionType::get(i32, {pointer, pointer, i32, pointer, pointer}));
+  auto implementation = LLVM::LLVMFuncOp::create(b, loc, name + "_impl", LLVM::LLVMFunctionType::get(i32, {pointer}), LLVM::Linkage::Internal);
+  b.setInsertionPointToStart(implementation.addEntryBlock(b));
+  Value arguments[] = {globalAddress(b, loc, kernel), globalAddress(b, loc, variants), LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(targets.size()))),
+                       globalAddress(b, loc, chosen), implementation.getArgument(0)};
+  LLVM::ReturnOp::create(b, loc, LLVM::CallOp::create(b, loc, choose, arguments).getResults());
 }
 
 }  // namespace fovea

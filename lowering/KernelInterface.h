@@ -3,6 +3,7 @@
 #define FOVEA_LOWERING_KERNELINTERFACE_H
 
 #include "frontend/Core.h"
+#include "lowering/halide/LeafSpec.h"
 #include "mlir/IR/BuiltinOps.h"
 
 #include <cstdint>
@@ -17,6 +18,12 @@ namespace fovea {
 // Both check their arguments against the descriptor (`words`, `strings`; runtime/kernel/descriptor.h) before NAME_impl runs.
 void addKernelInterface(mlir::ModuleOp module, const core::Function &kernel, const std::string &name, const std::vector<int32_t> &words,
                         const std::string &strings);
+
+// Of kernels for several targets, each a module: NAME_impl becomes NAME_impl.TARGET, and nothing else is seen from outside.
+void exportImplementations(mlir::ModuleOp module, const std::vector<std::string> &names, const std::string &target);
+
+// Adds NAME_impl, which calls one NAME_impl.TARGET of these (fovea_rt_choose of runtime/kernel/runtime.h).
+void addChoice(mlir::ModuleOp module, const std::string &name, const std::vector<leaf::TargetInfo> &targets);
 
 }  // namespace fovea
 

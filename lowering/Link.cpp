@@ -15,9 +15,11 @@ template <typename F>
 bool withParts(const Compiled &compiled, std::string &error, F use) {
   TemporaryFolder scratch;
   if (scratch.path().empty()) return error = "cannot make a temporary folder", false;
-  std::string host = scratch.path() + "/host.o";
-  if (!writeFileAtomically(host, compiled.code, error)) return false;
-  std::vector<std::string> parts{host};
+  std::vector<std::string> parts;
+  for (const std::string &code : compiled.code) {
+    parts.push_back(scratch.path() + "/host" + std::to_string(parts.size()) + ".o");
+    if (!writeFileAtomically(parts.back(), code, error)) return false;
+  }
   std::string leafProgram = compiled.leaves.empty() ? "" : ownProgram("fovea-leaf", error);
   if (!compiled.leaves.empty() && leafProgram.empty()) return false;
   LeafCache cache(leafProgram);

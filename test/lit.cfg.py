@@ -29,7 +29,7 @@ config.substitutions.append(("%cc", lit_config.params.get("cc", "cc")))
 # Features for REQUIRES lines: what this CPU has.
 with open("/proc/cpuinfo") as info:
     flags = next((line.split(":")[1].split() for line in info if line.startswith("flags")), [])
-for feature in ("avx2", "avx512f", "avx512_bf16", "amx_bf16"):
+for feature in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "cpuid_fault"):
     if feature in flags:
         config.available_features.add(feature)
 if lit_config.params.get("sanitize"):

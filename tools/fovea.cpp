@@ -81,6 +81,8 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   options.target = target;
   options.form = forms.at(emit);
   if (options.form == Form::Ptx && target != "cuda") return complain(fmt::format("--emit=ptx: target `{}` has no PTX", target), 2);
+  if (target == "portable" && (options.form == Form::Schedule || options.form == Form::Stmt || options.form == Form::Asm))
+    return complain(fmt::format("--emit={}: target `portable` is several, and each has its own: name one of them with --target", emit), 2);
   std::vector<const core::Function *> kernels;
   if (!kernel.empty()) {
     const core::Function *k = chooseKernel(*module, file, kernel);
@@ -157,12 +159,15 @@ int main(int argc, char **argv) {
   app.require_subcommand(1);
   const std::vector<std::string> targets = {"host", "host-count", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids", "portable", "opencl", "cuda"};
 
+  const std::string targetHelp = "machine to compile for; host-count: this one, with counters of the points that loops under masks visit; portable: x86-64-v2 to sapphirerapids in one, "
+                                 "of which a kernel chooses the best that the machine runs, or the one that FOVEA_TARGET names";
+
   std::string file, out, kernel, target = "host", emit = "obj";
   auto *compile = app.add_subcommand("compile", "Compile kernels to an object file and a C header");
   compile->add_option("file", file, "the program, F.attn")->required();
   compile->add_option("-o", out, "output (default: F.o and F.h; text forms go to standard output)");
   compile->add_option("--kernel", kernel, "only this kernel (default: all)");
-  compile->add_option("--target", target, "machine to compile for; host-count: this one, with counters of the points that loops under masks visit")->check(CLI::IsMember(targets))->capture_default_str();
+  compile->add_option("--target", target, targetHelp)->check(CLI::IsMember(targets))->capture_default_str();
   compile->add_option("--emit", emit, "what to write")->check(CLI::IsMember({"ast", "attn", "fused", "schedule", "stmt", "asm", "ptx", "obj"}))->capture_default_str();
 
   RunOptions run;
@@ -172,7 +177,7 @@ int main(int argc, char **argv) {
   runApp->add_option("--in", run.in, "input tensors by parameter name (safetensors)");
   runApp->add_option("--out", run.out, "where results go (safetensors)");
   runApp->add_option("--set", run.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
-  runApp->add_option("--target", run.target, "machine to compile for; host-count: this one, with counters of the points that loops under masks visit")->check(CLI::IsMember(targets))->capture_default_str();
+  runApp->add_option("--target", run.target, targetHelp)->check(CLI::IsMember(targets))->capture_default_str();
   runApp->add_option("--threads", run.threads, "threads (default: all)")->check(CLI::Range(1, 1024));
   runApp->add_option("--time", run.time, "also print the minimum and median of N runs in milliseconds")->check(CLI::Range(1, 1000000));
   runApp->add_flag("--oracle", run.oracle, "run the oracle instead: every step materialised, in f64");

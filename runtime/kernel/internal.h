@@ -81,6 +81,9 @@ int fovea_repeats(const int64_t *memref, int rank);
 enum { FOVEA_M_ALLOCATED, FOVEA_M_ALIGNED, FOVEA_M_OFFSET, FOVEA_M_SIZES };
 static inline int64_t *fovea_strides(int64_t *memref, int rank) { return memref + FOVEA_M_SIZES + rank; }
 
+/* choose.c: does this machine have a flag of /proc/cpuinfo? -1: it is none that targets need. */
+int fovea_machine_has(const char *flag, size_t length);
+
 /* threads.c: the jump out of a kernel; `wanted` bytes were not to be had. Returns only outside of a kernel. */
 void fovea_escape(int64_t wanted);
 

@@ -30,6 +30,17 @@ int32_t fovea_rt_stage(const char *name, fovea_impl *impl, void **args);
  * `arguments` are not read. Returns 0 or a fovea_status: so a caller learns which results to allocate. */
 int32_t fovea_rt_extents(const int32_t *words, const char *strings, void **arguments, int64_t *extents);
 
+/* A kernel of target `portable` as it is compiled for one target. */
+struct fovea_variant {
+  const char *target;
+  const char *needs;   /* flags that the machine must have, as /proc/cpuinfo names them, with blanks between */
+  fovea_impl *impl;
+};
+
+/* Calls the best of a kernel's variants, which stand worst to best, that this machine runs, or the one that FOVEA_TARGET names. `chosen`, NULL
+ * before, keeps it for the next call. Returns what the variant does, or FOVEA_WRONG_TARGET. */
+int32_t fovea_rt_choose(const char *kernel, const struct fovea_variant *variants, int32_t count, fovea_impl **chosen, void **args);
+
 /* Sets this thread's message and returns `status`. */
 int32_t fovea_rt_fail(int32_t status, const char *message);
 

@@ -24,7 +24,8 @@ typedef enum {
   FOVEA_WRONG_SCALAR = 12,   /* a scalar does not fit its type */
   FOVEA_OUT_OF_MEMORY = 13,
   FOVEA_WRONG_VERSION = 14,  /* an object whose parts come from different versions of Fovea */
-  FOVEA_INTERNAL_ERROR = 15  /* a bug of Fovea: please report it */
+  FOVEA_INTERNAL_ERROR = 15, /* a bug of Fovea: please report it */
+  FOVEA_WRONG_TARGET = 16    /* this machine runs no target that the kernel is compiled for, or not the one that FOVEA_TARGET names */
 } fovea_status;
 
 /* The sentence for this thread's last failed call; "" before the first. Valid until this thread's next failed call. */
