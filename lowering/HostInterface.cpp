@@ -1,5 +1,5 @@
 // attn-host-interface: after everything is in the LLVM dialect, gives each entry function (those with llvm.emit_c_interface) an
-// implementation `i32 NAME_impl(ptr args)` that the runtime calls: args[k] points to a memref descriptor or to a scalar.
+// implementation `i32 NAME.impl(ptr args)` that the runtime calls: args[k] points to a memref descriptor or to a scalar.
 #include "lowering/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -29,7 +29,7 @@ struct HostInterfacePass : PassWrapper<HostInterfacePass, OperationPass<ModuleOp
       OpBuilder b(context);
       b.setInsertionPointToEnd(getOperation().getBody());
       Type i32 = b.getI32Type();
-      auto implementation = LLVM::LLVMFuncOp::create(b, loc, (f.getName().drop_front(prefix.size()) + "_impl").str(), LLVM::LLVMFunctionType::get(i32, {pointer}));
+      auto implementation = LLVM::LLVMFuncOp::create(b, loc, (f.getName().drop_front(prefix.size()) + ".impl").str(), LLVM::LLVMFunctionType::get(i32, {pointer}));
       b.setInsertionPointToStart(implementation.addEntryBlock(b));
       SmallVector<Value> arguments;
       for (auto [k, type] : llvm::enumerate(f.getArgumentTypes())) {

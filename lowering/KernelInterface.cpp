@@ -26,7 +26,7 @@ void addKernelInterface(ModuleOp module, const core::Function &kernel, const std
 
   auto invoke = module.lookupSymbol<LLVM::LLVMFuncOp>("fovea_rt_invoke");
   if (!invoke) invoke = LLVM::LLVMFuncOp::create(b, loc, "fovea_rt_invoke", LLVM::LLVMFunctionType::get(i32, {pointer, pointer, pointer, pointer}));
-  auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + "_impl");
+  auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + ".impl");
 
   auto call = LLVM::LLVMFuncOp::create(b, loc, name + "_call", LLVM::LLVMFunctionType::get(i32, {pointer}));
   {
@@ -75,8 +75,8 @@ void exportImplementations(ModuleOp module, const std::vector<std::string> &name
   for (auto function : module.getOps<LLVM::LLVMFuncOp>())
     if (!function.isExternal()) function.setLinkage(LLVM::Linkage::Internal);
   for (const std::string &name : names) {
-    auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + "_impl");
-    implementation.setSymName(name + "_impl." + target);
+    auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + ".impl");
+    implementation.setSymName(name + ".impl." + target);
     implementation.setLinkage(LLVM::Linkage::External);
   }
 }
@@ -102,7 +102,7 @@ void addChoice(ModuleOp module, const std::string &name, const std::vector<leaf:
   std::vector<std::array<Operation *, 3>> rows;  // fovea_variant's fields
   for (const leaf::TargetInfo &target : targets) {
     std::string place = std::string("target.") + target.name;
-    auto implementation = LLVM::LLVMFuncOp::create(b, loc, name + "_impl." + target.name, LLVM::LLVMFunctionType::get(i32, {pointer}));
+    auto implementation = LLVM::LLVMFuncOp::create(b, loc, name + ".impl." + target.name, LLVM::LLVMFunctionType::get(i32, {pointer}));
     rows.push_back({text(place, target.name), text(place + ".needs", target.needs), implementation});
   }
   auto variantsType = LLVM::LLVMArrayType::get(LLVM::LLVMStructType::getLiteral(b.getContext(), {pointer, pointer, pointer}), targets.size());
@@ -120,7 +120,7 @@ void addChoice(ModuleOp module, const std::string &name, const std::vector<leaf:
 
   auto choose = module.lookupSymbol<LLVM::LLVMFuncOp>("fovea_rt_choose");
   if (!choose) choose = LLVM::LLVMFuncOp::create(b, loc, "fovea_rt_choose", LLVM::LLVMFunctionType::get(i32, {pointer, pointer, i32, pointer, pointer}));
-  auto implementation = LLVM::LLVMFuncOp::create(b, loc, name + "_impl", LLVM::LLVMFunctionType::get(i32, {pointer}), LLVM::Linkage::Internal);
+  auto implementation = LLVM::LLVMFuncOp::create(b, loc, name + ".impl", LLVM::LLVMFunctionType::get(i32, {pointer}), LLVM::Linkage::Internal);
   b.setInsertionPointToStart(implementation.addEntryBlock(b));
   Value arguments[] = {globalAddress(b, loc, kernel), globalAddress(b, loc, variants), LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(targets.size()))),
                        globalAddress(b, loc, chosen), implementation.getArgument(0)};

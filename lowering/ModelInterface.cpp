@@ -57,7 +57,7 @@ void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, 
   std::vector<LLVM::LLVMFuncOp> entries;
   for (const std::string &stage : stages) {
     auto name = t.bytes(stage + ".name", stage + '\0');
-    auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(stage + "_impl");
+    auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(stage + ".impl");
     auto entry = LLVM::LLVMFuncOp::create(b, t.loc, stage + ".stage", LLVM::LLVMFunctionType::get(t.i32, {t.pointer}), LLVM::Linkage::Internal);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(entry.addEntryBlock(b));

@@ -9,7 +9,7 @@
 
 namespace fovea {
 
-// Adds `fovea_model_table` to a module in the LLVM dialect that defines STAGE_impl for each of `stages`.
+// Adds `fovea_model_table` to a module in the LLVM dialect that defines STAGE.impl for each of `stages`.
 void addModelInterface(mlir::ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files);
 
 }  // namespace fovea

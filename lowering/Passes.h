@@ -24,7 +24,7 @@ std::unique_ptr<mlir::Pass> createMathPass();              // attn-math: exp, lo
 std::unique_ptr<mlir::Pass> createReusePass();             // attn-reuse: temporaries are given back after their last use
 std::unique_ptr<mlir::Pass> createArenaPass();             // attn-arena: allocations in loop bodies are released each time round
 std::unique_ptr<mlir::Pass> createOutlineParallelPass();   // attn-outline-parallel: scf.parallel -> a function and fovea_parallel_for
-std::unique_ptr<mlir::Pass> createHostInterfacePass();     // attn-host-interface: NAME_impl(void **) for every kernel, in the LLVM dialect
+std::unique_ptr<mlir::Pass> createHostInterfacePass();     // attn-host-interface: NAME.impl(void **) for every kernel, in the LLVM dialect
 
 void registerPasses();  // all of the above, for fovea-opt
 

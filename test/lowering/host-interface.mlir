@@ -23,7 +23,7 @@ llvm.func @helper() {
 llvm.func @_mlir_ciface_outside(!llvm.ptr)
 
 // A memref's descriptor is passed on, a scalar is loaded, a bool is a byte that is not 0; the status is 0.
-// CHECK: llvm.func @kernel_impl(%[[ARGS:.*]]: !llvm.ptr) -> i32
+// CHECK: llvm.func @kernel.impl(%[[ARGS:.*]]: !llvm.ptr) -> i32
 // CHECK: %[[S0:.*]] = llvm.getelementptr %[[ARGS]][0]
 // CHECK: %[[Q:.*]] = llvm.load %[[S0]] : !llvm.ptr -> !llvm.ptr
 // CHECK: %[[S1:.*]] = llvm.getelementptr %[[ARGS]][1]
@@ -36,4 +36,4 @@ llvm.func @_mlir_ciface_outside(!llvm.ptr)
 // CHECK: llvm.call @_mlir_ciface_kernel(%[[Q]], %[[N]], %[[FLAG]])
 // CHECK: %[[OK:.*]] = llvm.mlir.constant(0 : i32)
 // CHECK: llvm.return %[[OK]]
-// CHECK-NOT: outside_impl
+// CHECK-NOT: outside.impl
