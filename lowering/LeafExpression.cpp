@@ -34,8 +34,9 @@ static std::optional<leaf::Type> leafType(Type type) {
   return {};
 }
 
-// What an input's elements are; a bool is stored as a byte.
+// What an input's elements are; a bool is stored as a byte, one that was computed before (i1) as well.
 static std::optional<leaf::Type> storedType(Type type, bool truth) {
+  if (type.isInteger(1)) return leaf::Type::Bool;
   if (truth) return type.isInteger(8) ? std::optional(leaf::Type::Bool) : std::nullopt;
   if (type.isF16()) return leaf::Type::F16;
   if (type.isBF16()) return leaf::Type::BF16;
@@ -95,7 +96,7 @@ std::optional<leaf::Expression> LeafExpression::table(Value value, bool truth) {
     if (axis + 1 != read->at.size()) position = leaf::Expression{"mul", 0, 0, {std::move(*position), *input(value, {leaf::Input::Scalar, leaf::Type::I32, false}, axis)}};
     index = index ? leaf::Expression{"add", 0, 0, {std::move(*index), std::move(*position)}} : std::move(*position);
   }
-  if (read->inside) {
+  if (read->inside && !llvm::is_contained(assumed, read->inside)) {
     auto inside = translate(read->inside);
     if (!inside) return {};
     index = leaf::Expression{"select", 0, 0, {std::move(*inside), std::move(*index), leaf::Expression{"i32"}}};
@@ -117,6 +118,8 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
     }
     return {};
   }
+  if (llvm::is_contained(assumed, value)) return Expression{"bool", 0, 1};
+  if (auto select = value.getDefiningOp<arith::SelectOp>(); select && llvm::is_contained(assumed, select.getCondition())) return translate(select.getTrueValue());
   if (!varies(value)) {
     auto type = leafType(value.getType());
     if (!type) return {};
@@ -124,7 +127,7 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
   }
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     if (argument.getArgNumber() == 0) return Expression{"dot"};
-    return argument.getType().isF32() || argument.getType().isInteger(32) ? operand(argument, false) : std::nullopt;
+    return argument.getType().isF32() || argument.getType().isInteger(32) || argument.getType().isInteger(1) ? operand(argument, false) : std::nullopt;
   }
   // Once for all that use it: an expression is a tree, and would grow with every use of a use.
   if (value.hasOneUse()) return operation(value);
@@ -132,6 +135,23 @@ std::optional<leaf::Expression> LeafExpression::translate(Value value) {
   auto e = operation(value);
   if (e) e = known[value] = shared(std::move(*e));
   return e;
+}
+
+void LeafExpression::assumeInside() {
+  for (Operation &inner : *body) {
+    auto compare = dyn_cast<arith::CmpIOp>(inner);
+    int looks = 100;
+    if (compare && compare.getPredicate() == arith::CmpIPredicate::ult && varies(compare.getLhs()) && !varies(compare.getRhs()) && growsEvenly(compare.getLhs(), looks))
+      assumed.push_back(compare);
+  }
+}
+
+bool LeafExpression::growsEvenly(Value value, int &looks) {
+  Operation *def = value.getDefiningOp();
+  if (!varies(value)) return true;
+  if (--looks < 0 || !def || def->getBlock() != body) return false;
+  if (isa<attn::IndexOp>(def)) return true;
+  return isa<arith::IndexCastOp, arith::AddIOp, arith::SubIOp>(def) && llvm::all_of(def->getOperands(), [&](Value v) { return growsEvenly(v, looks); });
 }
 
 leaf::Expression LeafExpression::shared(leaf::Expression e) {

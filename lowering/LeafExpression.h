@@ -26,6 +26,11 @@ class LeafExpression {
   // The expression of a value of the body; nothing if a leaf cannot compute it. Adds the inputs it needs.
   std::optional<leaf::Expression> translate(mlir::Value value);
 
+  // Conditions that hold wherever the expression is used; before any translation. Those that say whether a position which grows evenly with row
+  // and key lies inside an axis: they hold in a tile if they hold at its corners.
+  llvm::SmallVector<mlir::Value> assumed;
+  void assumeInside();
+
   std::vector<Input> inputs;
   std::vector<leaf::Expression> lets;  // what the expressions use more than once
 
@@ -49,6 +54,7 @@ class LeafExpression {
   std::optional<leaf::Expression> table(mlir::Value value, bool truth);
   std::optional<leaf::Expression> operation(mlir::Value value);
   leaf::Expression shared(leaf::Expression e);
+  bool growsEvenly(mlir::Value value, int &looks);
 
   llvm::DenseMap<mlir::Value, leaf::Expression> known;  // of values with several uses
 

@@ -62,6 +62,9 @@ class Tiler {
     // Leaves.
     leaf::LeafSpec full = leafSpec(), partial = leafSpec();
     LeafExpression fullInputs(op), partialInputs(op);
+    fullInputs.assumeInside();
+    if (inner >= 0) llvm::erase_if(fullInputs.assumed, [&](Value condition) { return names.dependsOn(condition, inner); });  // a tile is full for all of them
+    assumed = fullInputs.assumed;
     auto score = fullInputs.translate(yield.getValue()), partialScore = partialInputs.translate(yield.getValue());
     if (!score || !partialScore) return op.emitError("the score cannot be computed by a leaf");
     full.attend.score = *score;
@@ -603,14 +606,28 @@ class Tiler {
     return over(byInner, byRow);
   }
 
-  // Whether `count` keys make a full tile: all its rows and keys exist, and every row visits all of the keys.
-  Value isFull(const Visited &keysSeen, Value rows, Value firstKey, Value present, int64_t count) {
+  // Whether `count` keys make a full tile: all its rows and keys exist, every row visits all of the keys, and what is read at positions that grow
+  // evenly is there.
+  Value isFull(const Visited &keysSeen, Value firstRow, Value rows, Value firstKey, Value present, int64_t count) {
     Value lastKey = arith::AddIOp::create(b, loc, firstKey, constant64(count - 1));
     Value there = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, rows, constant64(queries)),
                                         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, constant64(count)));
     Value within = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, firstKey, keysSeen.inner),
                                          arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lastKey, keysSeen.outer));
-    return arith::AndIOp::create(b, loc, there, within);
+    Value full = arith::AndIOp::create(b, loc, there, within);
+    if (assumed.empty()) return full;
+    SmallVector<Value> cornerRows{firstRow};
+    if (row >= 0 && queries > 1) cornerRows.push_back(arith::AddIOp::create(b, loc, firstRow, constant64(queries - 1)));
+    for (Value cornerRow : cornerRows)
+      for (Value cornerKey : {firstKey, lastKey})
+        for (Value condition : assumed) {
+          if (row >= 0) positions[row] = cornerRow;
+          positions[key] = cornerKey;
+          full = arith::AndIOp::create(b, loc, full, atRow(condition));
+          if (row >= 0) positions[row] = {};
+          positions[key] = {};
+        }
+    return full;
   }
 
   // Whether a row's sum is that of no key, and 1 / sum, which is 0 then.
@@ -727,7 +744,7 @@ class Tiler {
         tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
         tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
       }
-      Value whole = isFull(keysSeen, rows, firstKey, present, keys);
+      Value whole = isFull(keysSeen, firstRow, rows, firstKey, present, keys);
       overInner([&](Value n) {
         if (inner >= 0) {
           hoistScalars();
@@ -827,7 +844,7 @@ class Tiler {
         callLeaf(b, loc, spec, named);
       };
       if (!keysSeen.exact) return call(edgeWeights, *edgeInputs);
-      auto which = scf::IfOp::create(b, loc, isFull(keysSeen, rows, firstKey, present, panel), /*withElse=*/true);
+      auto which = scf::IfOp::create(b, loc, isFull(keysSeen, firstRow, rows, firstKey, present, panel), /*withElse=*/true);
       b.setInsertionPointToStart(which.thenBlock());
       call(wholeWeights, *wholeInputs);
       b.setInsertionPointToStart(which.elseBlock());
@@ -994,6 +1011,7 @@ class Tiler {
   std::optional<Counting> counting;  // under a mask, for target host-count
   SmallVector<Value> extents, positions;
   SmallVector<unsigned> keyAxes, valueAxes;
+  SmallVector<Value> assumed;  // of full tiles (LeafExpression.h)
   llvm::DenseMap<Value, Value> hoisted;
   leaf::LeafSpec wholeWeights, edgeWeights;  // where the weights are an output
   LeafExpression *wholeInputs = nullptr, *edgeInputs = nullptr;

@@ -57,6 +57,7 @@ struct Point {
   Halide::Expr beyond = {};                     // columns from here on do not exist, if defined; what is staged has no value there
   mutable std::map<int64_t, Halide::Expr> lets = {};  // the values of those asked for
   mutable std::shared_ptr<Point> existing = {};       // the same, but at the last column that exists
+  mutable std::shared_ptr<Point> first = {};          // the same, but at the tile's first column
 };
 Halide::Expr evaluate(const Expression &e, const Point &point);
 // How many operations the expression has, transcendental ones counted as 20, without those of its "let"s.

@@ -234,6 +234,33 @@ const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators
 
 }  // namespace
 
+// By how much an i32 grows from one column to the next, if that is the same everywhere (modulo 2^32). `looks` are left, for lets may use lets.
+static std::optional<int64_t> slope(const Expression &e, const LeafSpec &spec, int &looks) {
+  if (--looks < 0) return std::nullopt;
+  if (e.op == "column") return 1;
+  if (e.op == "row" || e.op == "i32") return 0;
+  if (e.op == "let") return slope(spec.lets[e.integer], spec, looks);
+  if (e.op == "input") return spec.inputs[e.integer].kind == Input::Scalar || spec.inputs[e.integer].kind == Input::Row ? std::optional<int64_t>(0) : std::nullopt;
+  if (e.op != "add" && e.op != "sub" && e.op != "neg") return std::nullopt;
+  int64_t total = 0;
+  for (size_t n = 0; n < e.args.size(); n++) {
+    std::optional<int64_t> part = slope(e.args[n], spec, looks);
+    if (!part) return std::nullopt;
+    total += e.op == "neg" || (e.op == "sub" && n == 1) ? -*part : *part;
+  }
+  return total;
+}
+
+// Where a table is read. Positions of neighbouring columns that are neighbours make one load of a vector: Halide sees that they are, once
+// the index is that of the tile's first column and the distance from there, for that sum does not wrap.
+static Expr positionOf(const Expression &index, const Point &p) {
+  int looks = 100;
+  std::optional<int64_t> step = slope(index, p.values.spec, looks);
+  if (!step || (*step != 1 && *step != -1)) return evaluate(index, p);
+  if (!p.first) p.first = std::make_shared<Point>(Point{p.values, p.value, p.row, p.column - p.localColumn, p.localRow, 0});
+  return evaluate(index, *p.first) + int(*step) * p.localColumn;
+}
+
 Expr evaluate(const Expression &e, const Point &p) {
   if (e.op == "f32") {
     const float f = float(e.real);
@@ -253,7 +280,7 @@ Expr evaluate(const Expression &e, const Point &p) {
     return known;
   }
   if (e.op == "read") {  // also where the score is not used
-    if (!p.beyond.defined()) return p.values.read(e.integer, evaluate(e.args[0], p));
+    if (!p.beyond.defined()) return p.values.read(e.integer, positionOf(e.args[0], p));
     if (!p.existing) {
       Expr last = p.beyond - 1;
       p.existing = std::make_shared<Point>(Point{p.values, p.value, p.row, p.column - p.localColumn + min(p.localColumn, last), p.localRow, min(p.localColumn, last)});
