@@ -21,17 +21,17 @@ MOST = 2000
 
 Fault = collections.namedtuple("Fault", "name file old new")
 FAULTS = [
-    Fault("a dropped mask: partial tiles test no point", "lowering/TileAttend.cpp", "partial.attend.keep = *keep;", "(void)keep;"),
+    Fault("a dropped mask: partial tiles test no point", "lowering/attend/Tiler.cpp", "partial.attend.keep = *keep;", "(void)keep;"),
     Fault("an off-by-one bound: a reduction leaves out its last point", "lowering/Support.cpp",
           "side == AtMost ? plus(bound, 1) : bound);", "bound);"),
     Fault("a wrong bound of a quotient: j / 4 <= x ends at 4 x", "lowering/Support.cpp",
           "side == AtMost ? plus(scaled, k - 1) : scaled", "scaled"),
     Fault("a missing rescale: the accumulator keeps an old maximum", "lowering/halide/Attend.cpp",
           "acc0(d, gatheredRow) * shrink(gatheredRow);", "acc0(d, gatheredRow);"),
-    Fault("a sink left out of the sum", "lowering/TileAttend.cpp", "for (Value v : values) total =", "for (Value v : ArrayRef(values).drop_back()) total ="),
+    Fault("a sink left out of the sum", "lowering/attend/Tiler.cpp", "for (Value v : values) total =", "for (Value v : ArrayRef(values).drop_back()) total ="),
     Fault("a streaming weight of a key that the mask removes", "lowering/halide/Attend.cpp", "    s = select(keep, s, a.pointwise ? 0.f : emptyMaximum);",
           "    if (!a.pointwise) s = select(keep, s, emptyMaximum);"),
-    Fault("a partial tile taken for a full one", "lowering/TileAttend.cpp",
+    Fault("a partial tile taken for a full one", "lowering/attend/Visits.cpp",
           "arith::CmpIPredicate::slt, lastKey, keysSeen.outer", "arith::CmpIPredicate::slt, firstKey, keysSeen.outer"),
     Fault("a sorted search off by one: of equals, the lower end is past the last", "lowering/Support.cpp",
           "side == AtMost ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::sge", "arith::CmpIPredicate::sgt"),
@@ -51,11 +51,11 @@ FAULTS = [
           "      continue;\n"
           "    }\n"
           "    bool vector = lanes && llvm::any_of(inner"),
-    Fault("a wrong quotient of grouped queries", "lowering/TileAttend.cpp", "default: return arith::FloorDivSIOp::create(b, loc, l, r);",
+    Fault("a wrong quotient of grouped queries", "lowering/attend/Tiler.cpp", "default: return arith::FloorDivSIOp::create(b, loc, l, r);",
           "default: return arith::CeilDivSIOp::create(b, loc, l, r);"),
-    Fault("a wrong rounding: bf16 is cut off", "lowering/TileAttend.cpp",
-          "    if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);",
-          "    if (Type type = element(buffer); type.isBF16()) {\n"
+    Fault("a wrong rounding: bf16 is cut off", "lowering/attend/Tiler.cpp",
+          "  if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);",
+          "  if (Type type = element(buffer); type.isBF16()) {\n"
           "      Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), v);\n"
           "      bits = arith::ShRUIOp::create(b, loc, bits, arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(16)));\n"
           "      v = arith::BitcastOp::create(b, loc, type, Value(arith::TruncIOp::create(b, loc, b.getIntegerType(16), bits)));\n"
@@ -66,8 +66,11 @@ FAULTS = [
           "      where = where ? where : Value();"),
     Fault("a table is read at columns that do not exist", "lowering/halide/Values.cpp", "    return p.values.read(e.integer, evaluate(e.args[0], *p.existing));",
           "    return p.values.read(e.integer, evaluate(e.args[0], p));"),
-    Fault("a table begins at another head's", "lowering/TileAttend.cpp", "      at.push_back(arith::SelectOp::create(b, loc, arith::AndIOp::create(b, loc, some, inside), position, zero));",
-          "      at.push_back(zero);"),
+    Fault("a table begins at another head's", "lowering/attend/Tiler.cpp", "    at.push_back(arith::SelectOp::create(b, loc, arith::AndIOp::create(b, loc, some, inside), position, zero));",
+          "    at.push_back(zero);"),
+    Fault("a tile whose table ends inside it taken for a full one", "lowering/attend/Visits.cpp", "full = arith::AndIOp::create(b, loc, full, atRow(condition));",
+          "atRow(condition);"),
+    Fault("the second part of a weight left out", "lowering/halide/Weigh.cpp", "rest(former) >> 16 | rest(latter)", "cast<uint32_t>(0)"),
     Fault("a parallel loop loses what does not fill a block", "lowering/Loops.cpp", "Value count = arith::CeilDivSIOp::create(b, loc, total, perBlock);",
           "Value count = arith::MaxSIOp::create(b, loc, one, arith::DivSIOp::create(b, loc, total, perBlock));"),
     Fault("lanes beyond the end of a row take part in its reduction", "lowering/LoopBody.cpp",

@@ -1,0 +1,460 @@
+// A block of rows: its state, the loop over the keys that one of its rows visits, its results; and where everything lies.
+#include "lowering/attend/Tiler.h"
+#include "lowering/LeafCall.h"
+#include "lowering/RuntimeCall.h"
+#include "lowering/Slice.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
+
+namespace fovea {
+
+AttendTiler::AttendTiler(attn::AttendOp op, ModuleOp module)
+    : op(op), module(module), b(op), loc(op.getLoc()), body(&op.getBody().front()), names(op), row(op.getDimension("row")), key(op.getDimension("key")),
+      contracted(op.getDimension("contracted")), value(op.getDimension("value")) {
+  DictionaryAttr schedule = *op.getSchedule();
+  queries = number(schedule, "queries"), keys = number(schedule, "keys"), panel = number(schedule, "panel");
+  target = cast<StringAttr>(schedule.get("target")).getValue().str();
+  lanes = leaf::findTarget(target)->lanes;
+  StringRef layout = cast<StringAttr>(schedule.get("key_layout")).getValue();
+  keyRows = layout == "rows", tiles = layout == "pairs";
+}
+
+LogicalResult AttendTiler::run() {
+  positions.resize(op.getRoles().size());
+  for (unsigned d = 0; d < positions.size(); d++) extents.push_back(extentOf(d));
+  auto group = op->getAttrOfType<DenseI64ArrayAttr>("group");
+  Value heads;
+  if (group) {
+    heads = memref::DimOp::create(b, loc, op.getQuery(), group[0]);
+    inner = group[2];
+    for (auto [d, role] : llvm::enumerate(op.getRoles()))
+      if (cast<StringAttr>(role).getValue() == "batch" && op.getMap(0).getResult(group[0]).isFunctionOfDim(d)) groupDimension = d;
+    extents[groupDimension] = arith::CeilDivSIOp::create(b, loc, heads, constant64(group[1]));
+  }
+  auto yield = cast<attn::YieldOp>(body->getTerminator());
+  Attribute constant;
+  bool unmasked = matchPattern(yield.getKeep(), m_Constant(&constant));
+  if (counting = Counting::of(op); counting && unmasked && !counting->masked()) counting.reset();
+
+  // Leaves.
+  leaf::LeafSpec full = leafSpec(), partial = leafSpec();
+  LeafExpression fullInputs(op), partialInputs(op);
+  fullInputs.assumeInside();
+  if (inner >= 0) llvm::erase_if(fullInputs.assumed, [&](Value condition) { return names.dependsOn(condition, inner); });  // a tile is full for all of them
+  assumed = fullInputs.assumed;
+  auto score = fullInputs.translate(yield.getValue()), partialScore = partialInputs.translate(yield.getValue());
+  if (!score || !partialScore) return op.emitError("the score cannot be computed by a leaf");
+  full.attend.score = *score;
+  full.attend.partial = false;
+  partial.attend.score = *partialScore;
+  partial.attend.partial = true;
+  if (!unmasked) {
+    auto keep = partialInputs.translate(yield.getKeep());
+    if (!keep) return op.emitError("the mask cannot be computed by a leaf");
+    partial.attend.keep = *keep;
+  }
+  for (const auto &i : fullInputs.inputs) full.inputs.push_back(i.leaf);
+  for (const auto &i : partialInputs.inputs) partial.inputs.push_back(i.leaf);
+  full.lets = fullInputs.lets, partial.lets = partialInputs.lets;
+  if (failed(declareLeaf(op, module, full)) || failed(declareLeaf(op, module, partial))) return failure();
+  if (op.getWeights()) {
+    wholeWeights = weightsSpec(fullInputs, full.attend.score, {}, false), edgeWeights = weightsSpec(partialInputs, partial.attend.score, partial.attend.keep, true);
+    wholeInputs = &fullInputs, edgeInputs = &partialInputs;
+    if (failed(declareLeaf(op, module, wholeWeights)) || failed(declareLeaf(op, module, edgeWeights))) return failure();
+  }
+
+  for (const auto &i : partialInputs.inputs)
+    if (i.leaf.kind == leaf::Input::Table) checkSpan(*partialInputs.readOf(i.value));
+
+  Value blockRows = constant64(queries);
+  rowBlocks = row < 0 ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
+  panels = arith::CeilDivSIOp::create(b, loc, extents[value], constant64(panel));
+  if (tiles) {
+    packKeyPairs(), packValuePairs();
+  } else {
+    if (!keyRows) packKeys();
+    packValues();
+  }
+
+  // One parallel loop over batch and row block.
+  SmallVector<unsigned> batch;
+  for (auto [d, role] : llvm::enumerate(op.getRoles()))
+    if (cast<StringAttr>(role).getValue() == "batch" && int64_t(d) != inner) batch.push_back(d);
+  Value total = rowBlocks;
+  for (unsigned d : batch) total = arith::MulIOp::create(b, loc, total, extents[d]);
+  auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{total}, ValueRange{constant64(1)});
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(parallel.getBody());
+  Value rest = parallel.getInductionVars()[0];
+  // Long rows first would balance causal masks; the runtime hands out small pieces, which is enough.
+  Value rowBlock = arith::RemUIOp::create(b, loc, rest, rowBlocks);
+  rest = arith::DivUIOp::create(b, loc, rest, rowBlocks);
+  for (unsigned k = batch.size(); k-- > 0;) {
+    positions[batch[k]] = arith::RemUIOp::create(b, loc, rest, extents[batch[k]]);
+    rest = arith::DivUIOp::create(b, loc, rest, extents[batch[k]]);
+  }
+  if (group) {  // the last group may have fewer heads
+    Value before = arith::MulIOp::create(b, loc, positions[groupDimension], constant64(group[1]));
+    extents[row] = arith::MinSIOp::create(b, loc, constant64(group[1]), arith::SubIOp::create(b, loc, heads, before));
+  }
+  Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
+  Value rows = row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)));
+  rowBlockBody(full, fullInputs, partial, partialInputs, yield.getKeep(), firstRow, rows);
+  return success();
+}
+
+leaf::LeafSpec AttendTiler::leafSpec() {
+  leaf::LeafSpec spec;
+  spec.kind = leaf::LeafSpec::AttendStepLeaf;
+  spec.target = target;
+  spec.attend.queries = queries;
+  spec.attend.keys = keys;
+  spec.attend.panel = panel;
+  spec.attend.keyRows = keyRows;
+  spec.attend.pointwise = op.getPointwise();
+  spec.attend.split = tiles;
+  if (tiles) return spec;
+  spec.attend.query = storage(element(op.getQuery()));
+  spec.attend.key = keyRows ? storage(element(op.getKey())) : leaf::Type::F32;
+  spec.attend.value = storage(element(op.getValue()));
+  return spec;
+}
+
+Value AttendTiler::extentOf(unsigned d) {
+  if (auto group = op->getAttrOfType<DenseI64ArrayAttr>("group"); group && int64_t(d) == row) return constant64(group[1]);
+  for (auto [k, operand] : llvm::enumerate(op->getOperands())) {
+    if (!isa<MemRefType>(operand.getType())) continue;
+    for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults()))
+      if (e == getAffineDimExpr(d, b.getContext())) return memref::DimOp::create(b, loc, operand, axis);
+  }
+  llvm_unreachable("a dimension without an operand");
+}
+
+Value AttendTiler::evaluate(AffineExpr e) {
+  if (auto d = dyn_cast<AffineDimExpr>(e)) return positions[d.getPosition()];
+  if (auto c = dyn_cast<AffineConstantExpr>(e)) return constant64(c.getValue());
+  auto binary = cast<AffineBinaryOpExpr>(e);
+  Value l = evaluate(binary.getLHS()), r = evaluate(binary.getRHS());
+  switch (binary.getKind()) {
+    case AffineExprKind::Add: return arith::AddIOp::create(b, loc, l, r);
+    case AffineExprKind::Mul: return arith::MulIOp::create(b, loc, l, r);
+    default: return arith::FloorDivSIOp::create(b, loc, l, r);
+  }
+}
+
+AttendTiler::Metadata AttendTiler::metadata(Value buffer) {
+  auto type = cast<MemRefType>(buffer.getType());
+  auto op = memref::ExtractStridedMetadataOp::create(b, loc, buffer);
+  Metadata m;
+  m.base = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, buffer);
+  m.offset = op.getOffset();
+  m.strides.assign(op.getStrides().begin(), op.getStrides().end());
+  m.sizes.assign(op.getSizes().begin(), op.getSizes().end());
+  m.bytes = (type.getElementTypeBitWidth() + 7) / 8;
+  return m;
+}
+
+Value AttendTiler::address(const Metadata &m, ArrayRef<Value> at) {
+  Value element = m.offset;
+  for (auto [stride, position] : llvm::zip(m.strides, at)) element = arith::AddIOp::create(b, loc, element, arith::MulIOp::create(b, loc, stride, position));
+  return pointer(arith::AddIOp::create(b, loc, m.base, arith::MulIOp::create(b, loc, element, constant64(m.bytes))));
+}
+
+Value AttendTiler::pointer(Value bytes) {
+  Value address = arith::IndexCastOp::create(b, loc, b.getI64Type(), bytes);
+  return LLVM::IntToPtrOp::create(b, loc, pointerType(), address);
+}
+
+Value AttendTiler::addressOf(unsigned operand, const Metadata &m, ArrayRef<std::pair<int64_t, Value>> replaced) {
+  SmallVector<Value> before(positions);
+  for (auto [d, v] : replaced)
+    if (d >= 0) positions[d] = v;
+  SmallVector<Value> at;
+  for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
+  Value result = address(m, at);
+  positions = before;
+  return result;
+}
+
+SmallVector<unsigned> AttendTiler::otherAxes(unsigned operand, ArrayRef<int64_t> but) {
+  SmallVector<unsigned> axes;
+  for (unsigned axis = 0; axis < op.getMap(operand).getNumResults(); axis++)
+    if (llvm::none_of(but, [&](int64_t d) { return axisOf(operand, d) == int(axis); })) axes.push_back(axis);
+  return axes;
+}
+
+Value AttendTiler::flattened(unsigned operand, ArrayRef<unsigned> axes) {
+  Value n = constant64(0);
+  for (unsigned axis : axes) {
+    Value size = memref::DimOp::create(b, loc, op->getOperand(operand), axis);
+    n = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, n, size), evaluate(op.getMap(operand).getResult(axis)));
+  }
+  return n;
+}
+
+Value AttendTiler::product(Value buffer, ArrayRef<unsigned> axes) {
+  Value n = constant64(1);
+  for (unsigned axis : axes) n = arith::MulIOp::create(b, loc, n, memref::DimOp::create(b, loc, buffer, axis));
+  return n;
+}
+
+Value AttendTiler::widened(Value v) {
+  if (getElementTypeOrSelf(v.getType()).isF32()) return v;
+  auto vector = dyn_cast<VectorType>(v.getType());
+  return arith::ExtFOp::create(b, loc, vector ? Type(vector.cloneWith({}, b.getF32Type())) : Type(b.getF32Type()), v);
+}
+
+Value AttendTiler::atRow(Value v) {
+  return cloneBehind(b, v, body, [&](Value w) -> Value {
+    if (isa<BlockArgument>(w)) return outside(w);
+    auto index = w.getDefiningOp<attn::IndexOp>();
+    return index && index->getBlock() == body ? positions[index.getDimension()] : Value();
+  });
+}
+
+std::pair<Value, Value> AttendTiler::inverse(Value sum) {
+  Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
+  Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, sum, zero);
+  return {none, arith::SelectOp::create(b, loc, none, zero, Value(arith::DivFOp::create(b, loc, one, sum)))};
+}
+
+Value AttendTiler::outside(Value v) {
+  if (auto argument = dyn_cast<BlockArgument>(v)) {
+    if (argument.getOwner() != body) return v;
+    unsigned operand = 2 + argument.getArgNumber();
+    Value buffer = op->getOperand(operand);
+    SmallVector<Value> at;
+    for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
+    return memref::LoadOp::create(b, loc, buffer, at);
+  }
+  Operation *def = v.getDefiningOp();
+  if (def->getBlock() != body) return v;
+  if (auto index = dyn_cast<attn::IndexOp>(def)) return positions[index.getDimension()];
+  if (auto it = hoisted.find(v); it != hoisted.end()) return it->second;
+  IRMapping mapping;
+  for (Value operand : def->getOperands()) mapping.map(operand, outside(operand));
+  return hoisted[v] = b.clone(*def, mapping)->getResult(0);
+}
+
+void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
+                  Value rows) {
+  Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+  Value width = arith::MulIOp::create(b, loc, panels, constant64(panel)), inners = inner < 0 ? constant64(1) : extents[inner];
+  constexpr int64_t any = ShapedType::kDynamic;
+  Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
+  Value sum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
+  Value acc = memref::AllocOp::create(b, loc, MemRefType::get({any, queries, any}, b.getF32Type()), ValueRange{inners, width});
+  Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum));
+  overInner([&](Value n) {
+    loop(constant64(queries), [&](Value i) {
+      memref::StoreOp::create(b, loc, lowest, maximum, ValueRange{n, i});
+      memref::StoreOp::create(b, loc, zeroF, sum, ValueRange{n, i});
+      loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{n, i, e}); });
+    });
+    if (!op.getSinks().empty())
+      loop(rows, [&](Value i) {
+        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+        auto [top, total] = sinksAtRow(lowest);
+        memref::StoreOp::create(b, loc, top, maximum, ValueRange{n, i});
+        memref::StoreOp::create(b, loc, total, sum, ValueRange{n, i});
+        if (row >= 0) positions[row] = {};
+      });
+  });
+
+  Visited keysSeen = visited(keep, firstRow, rows);
+  Value block = constant64(keys);
+  if (counting) {
+    count(Count::Rows, arith::MulIOp::create(b, loc, rows, inners));
+    count(Count::Tiles, arith::MulIOp::create(b, loc, inners, arith::CeilDivSIOp::create(b, loc, extents[key], block)));
+  }
+  // The first tile begins with the first key, or with the packed panel that it is in: less is visited than if tiles began at multiples of their size.
+  Value begin = keysSeen.low;
+  if (!keyRows) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(unit())), constant64(unit()));
+  auto overKeys = scf::ForOp::create(b, loc, begin, keysSeen.high, block);
+  b.setInsertionPoint(overKeys);
+  Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
+           s = metadata(sum), a = metadata(acc);
+  Value rowZero = constant64(0);
+  Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
+  Value keyNumber = keyRows ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
+  // Scalars of the score and mask, once where they do not change.
+  auto hoistScalars = [&] {
+    for (LeafExpression *inputs : {&fullInputs, &partialInputs})
+      for (auto &i : inputs->inputs)
+        if (i.leaf.kind == leaf::Input::Scalar && !inputs->readOf(i.value)) outside(i.value);
+  };
+  auto queryAndState = [&](Value n, Tile &tile) {
+    tile.query = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
+    tile.maximum = address(m, {n, rowZero}), tile.sum = address(s, {n, rowZero}), tile.acc = address(a, {n, rowZero, rowZero});
+  };
+  Tile tile{};
+  tile.queryStride = queryStride, tile.firstRow = firstRow, tile.rows = rows;
+  if (tiles) tile.queryPairs = packQueryPairs(firstRow, rows), tile.weights = memref::AllocOp::create(b, loc, MemRefType::get({queries, keys}, b.getI32Type()));
+  if (inner < 0) {
+    hoistScalars();
+    queryAndState(rowZero, tile);
+  }
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(overKeys.getBody());
+    Value firstKey = overKeys.getInductionVar();
+    Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, keysSeen.high, firstKey));
+    tile.firstKey = firstKey, tile.keys = present;
+    tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, arith::DivUIOp::create(b, loc, firstKey, constant64(lanes)), rowZero, rowZero});
+    tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
+    if (tiles) {
+      tile.value = address(pv, {valueNumber, rowZero, arith::DivUIOp::create(b, loc, firstKey, constant64(2)), rowZero});
+    } else {
+      Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}}), valuePacked = address(pv, {valueNumber, firstKey, rowZero});
+      tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
+      tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
+    }
+    Value whole = isFull(keysSeen, firstRow, rows, firstKey, present, keys);
+    overInner([&](Value n) {
+      if (inner >= 0) {
+        hoistScalars();
+        queryAndState(n, tile);
+      }
+      if (counting) count(Count::Points, arith::MulIOp::create(b, loc, tile.rows, present));
+      if (!keysSeen.exact) {
+        count(Count::Partial, constant64(1));
+        return call(partial, partialInputs, tile);
+      }
+      auto choose = scf::IfOp::create(b, loc, whole, /*withElse=*/true);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(choose.thenBlock());
+      count(Count::Full, constant64(1));
+      call(full, fullInputs, tile);
+      b.setInsertionPointToStart(choose.elseBlock());
+      count(Count::Partial, constant64(1));
+      call(partial, partialInputs, tile);
+    });
+  }
+
+  // The results: acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row. Pointwise: acc, sum.
+  b.setInsertionPointAfter(overKeys);
+  overInner([&](Value n) {
+    loop(rows, [&](Value i) {
+      Value total = memref::LoadOp::create(b, loc, sum, ValueRange{n, i});
+      auto [none, scale] = inverse(total);
+      if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+      loop(extents[value], [&](Value e) {
+        positions[value] = e;
+        Value aggregate = memref::LoadOp::create(b, loc, acc, ValueRange{n, i, e});
+        if (!op.getPointwise()) aggregate = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::MulFOp::create(b, loc, aggregate, scale)));
+        store(aggregate, 0);
+        positions[value] = {};
+      });
+      if (op.hasSecond() && op.getPointwise()) {
+        store(total, 1);
+      } else if (op.hasSecond()) {
+        Value top = memref::LoadOp::create(b, loc, maximum, ValueRange{n, i});
+        Value minus = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-std::numeric_limits<float>::infinity()));
+        // The leaf keeps maxima in units of log 2.
+        Value ln2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0.693147180559945f));
+        Value lse = arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, top, ln2), math::LogOp::create(b, loc, total));
+        store(arith::SelectOp::create(b, loc, none, minus, lse), 1);
+      }
+      if (row >= 0) positions[row] = {};
+    });
+  });
+  if (op.getWeights()) weights(firstRow, rows, maximum, sum, keysSeen);
+}
+
+std::pair<Value, Value> AttendTiler::sinksAtRow(Value lowest) {
+  Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), toLog2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1.44269504088896f)), top = lowest, total = zeroF;
+  SmallVector<Value> values;
+  for (unsigned k = op.firstSink(); k < op.firstOutput(); k++) {
+    SmallVector<Value> at;
+    for (AffineExpr e : op.getMap(k).getResults()) at.push_back(evaluate(e));
+    values.push_back(arith::MulFOp::create(b, loc, widened(memref::LoadOp::create(b, loc, op->getOperand(k), at)), toLog2));
+    top = arith::MaximumFOp::create(b, loc, top, values.back());
+  }
+  for (Value v : values) total = arith::AddFOp::create(b, loc, total, math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, v, top)));
+  Value least = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::lowestScore));
+  Value none = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLE, top, least);
+  return {arith::SelectOp::create(b, loc, none, lowest, top), arith::SelectOp::create(b, loc, none, zeroF, total)};
+}
+
+void AttendTiler::store(Value v, unsigned output) {
+  Value buffer = op.getInits()[output];
+  if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);
+  SmallVector<Value> at;
+  for (AffineExpr e : op.getMap(op.firstOutput() + output).getResults()) at.push_back(evaluate(e));
+  memref::StoreOp::create(b, loc, v, buffer, at);
+}
+
+void AttendTiler::count(Count what, Value amount) {
+  if (counting) counting->add(b, loc, what, amount);
+}
+
+void AttendTiler::call(const leaf::LeafSpec &spec, LeafExpression &inputs, const Tile &t) {
+  llvm::StringMap<Value> named;
+  if (tiles) {
+    scoreProduct(t);
+    named["weights"] = address(metadata(t.weights), {constant64(0), constant64(0)});
+  } else {
+    named["q"] = t.query, named["q_stride"] = toI32(t.queryStride), named["head"] = toI32(extents[contracted]);
+    named["k"] = t.key, named["v"] = t.value, named["k_stride"] = toI32(t.keyStride), named["v_stride"] = toI32(t.valueStride);
+    named["v_panel_stride"] = toI32(constant64(panel));
+  }
+  named["panels"] = toI32(panels);
+  named["i0"] = toI32(t.firstRow), named["j0"] = toI32(t.firstKey), named["rows"] = toI32(t.rows), named["keys"] = toI32(t.keys);
+  named["maximum"] = t.maximum, named["sum"] = t.sum, named["acc"] = t.acc;
+  passInputs(inputs, t, named);
+  callLeaf(b, loc, spec, named);
+  if (tiles) valueProduct(t);
+}
+
+void AttendTiler::passInputs(LeafExpression &inputs, const Tile &t, llvm::StringMap<Value> &named) {
+  for (auto [k, i] : llvm::enumerate(inputs.inputs)) {
+    std::string name = "input" + std::to_string(k);
+    if (auto read = inputs.readOf(i.value)) {
+      if (i.leaf.kind == leaf::Input::Table) named[name] = tableOf(*read);
+      else named[name] = toI32(metadata(read->from).strides[i.axis]);
+      continue;
+    }
+    if (i.leaf.kind == leaf::Input::Scalar) {
+      Value v = outside(i.value);
+      named[name] = v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, loc, b.getI32Type(), v)) : v.getType().isIndex() ? toI32(v) : v;
+      continue;
+    }
+    unsigned operand = 2 + cast<BlockArgument>(i.value).getArgNumber();
+    Metadata m = metadata(op->getOperand(operand));
+    named[name] = addressOf(operand, m, {{row, t.firstRow}, {key, t.firstKey}});
+    if (int axis = row < 0 ? -1 : axisOf(operand, row); axis >= 0) named[name + "_row_stride"] = toI32(m.strides[axis]);
+    if (int axis = axisOf(operand, key); axis >= 0) named[name + "_column_stride"] = toI32(m.strides[axis]);
+  }
+}
+
+void AttendTiler::checkSpan(const LeafExpression::Read &read) {
+  if (ArrayRef<unsigned>{unsigned(read.at.size() - 1)} == ArrayRef(read.along)) return;  // a position is as small
+  Metadata m = metadata(read.from);
+  Value span = constant64(0);
+  for (unsigned axis : read.along) span = arith::AddIOp::create(b, loc, span, arith::MulIOp::create(b, loc, m.sizes[axis], m.strides[axis]));
+  auto of = [&](int64_t v) -> Value { return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(v)); };
+  Value large = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, span, constant64(std::numeric_limits<int32_t>::max()));
+  callRuntime(b, loc, "fovea_check_size", {}, Value(arith::SelectOp::create(b, loc, large, of(std::numeric_limits<int64_t>::max()), of(0))));
+}
+
+Value AttendTiler::tableOf(const LeafExpression::Read &read) {
+  Metadata m = metadata(read.from);
+  SmallVector<Value> at;
+  Value zero = constant64(0), some;
+  for (Value size : m.sizes) {
+    Value here = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, size, zero);
+    some = some ? Value(arith::AndIOp::create(b, loc, some, here)) : here;
+  }
+  for (auto [axis, index] : llvm::enumerate(read.at)) {
+    if (llvm::is_contained(read.along, axis)) {
+      at.push_back(zero);
+      continue;
+    }
+    Value position = outside(index), inside = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, position, m.sizes[axis]);
+    at.push_back(arith::SelectOp::create(b, loc, arith::AndIOp::create(b, loc, some, inside), position, zero));
+  }
+  return address(m, at);
+}
+
+}  // namespace fovea

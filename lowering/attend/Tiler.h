@@ -1,0 +1,216 @@
+// The loops around leaves that one attn.attend becomes: what the pass attn-tile-attend (TileAttend.cpp) makes with it for each schedule.
+#ifndef FOVEA_LOWERING_ATTEND_TILER_H
+#define FOVEA_LOWERING_ATTEND_TILER_H
+
+#include "dialect/Attn.h"
+#include "lowering/Count.h"
+#include "lowering/LeafExpression.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace fovea {
+
+using namespace mlir;
+
+class AttendTiler {
+ public:
+  AttendTiler(attn::AttendOp op, ModuleOp module);
+  LogicalResult run();
+
+ private:
+  static int64_t number(DictionaryAttr dictionary, StringRef name) { return cast<IntegerAttr>(dictionary.get(name)).getInt(); }
+  Value constant64(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value toI32(Value v) { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); }
+  Value toIndex(Value v) { return arith::IndexCastOp::create(b, loc, b.getIndexType(), v); }
+  Type pointerType() { return LLVM::LLVMPointerType::get(b.getContext()); }
+  static leaf::Type storage(Type type) { return type.isF16() ? leaf::Type::F16 : type.isBF16() ? leaf::Type::BF16 : leaf::Type::F32; }
+  static Type element(Value v) { return cast<MemRefType>(v.getType()).getElementType(); }
+  leaf::LeafSpec leafSpec();
+  Value extentOf(unsigned d);
+  Value evaluate(AffineExpr e);
+  int axisOf(unsigned operand, int64_t d) { return d < 0 ? -1 : axisAlong(op.getMap(operand), d); }
+
+  // ---- addresses
+
+  struct Metadata {
+    Value base, offset;  // bytes as i64 arithmetic is done from these
+    SmallVector<Value> strides, sizes;
+    int64_t bytes;
+  };
+
+  Metadata metadata(Value buffer);
+  Value address(const Metadata &m, ArrayRef<Value> at);
+  Value pointer(Value bytes);
+  // An operand's address at the current positions, with some dimensions' positions replaced.
+  Value addressOf(unsigned operand, const Metadata &m, ArrayRef<std::pair<int64_t, Value>> replaced);
+
+  // ---- packing
+
+  // Every axis of `operand` but the ones of `but`, as (axis, extent); and their flattened number at the current positions.
+  SmallVector<unsigned> otherAxes(unsigned operand, ArrayRef<int64_t> but);
+  Value flattened(unsigned operand, ArrayRef<unsigned> axes);
+  Value product(Value buffer, ArrayRef<unsigned> axes);
+
+  template <typename F>
+  void loop(Value count, F build) {
+    loop(constant64(0), count, constant64(1), build);
+  }
+
+  template <typename F>
+  void loop(Value from, Value to, Value step, F build) {
+    auto op = scf::ForOp::create(b, loc, from, to, step);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(op.getBody());
+    build(op.getInductionVar());
+  }
+
+  // A loop over everything but two axes of `buffer`, flattened with the blocks of the key axis and run in parallel:
+  // build(position of each axis (null for the two), number, block).
+  template <typename F>
+  void overBlocks(Value buffer, ArrayRef<unsigned> axes, Value blocks, F build) {
+    Value total = arith::MulIOp::create(b, loc, product(buffer, axes), blocks);
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{total}, ValueRange{constant64(1)});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(parallel.getBody());
+    Value n = parallel.getInductionVars()[0];
+    Value block = arith::RemUIOp::create(b, loc, n, blocks), rest = arith::DivUIOp::create(b, loc, n, blocks);
+    SmallVector<Value> at(cast<MemRefType>(buffer.getType()).getRank());
+    Value whole = rest;
+    for (unsigned k = axes.size(); k-- > 0;) {
+      Value size = memref::DimOp::create(b, loc, buffer, axes[k]);
+      at[axes[k]] = arith::RemUIOp::create(b, loc, rest, size);
+      rest = arith::DivUIOp::create(b, loc, rest, size);
+    }
+    build(at, whole, block);
+  }
+
+  Value widened(Value v);
+
+  // [others, panels, contracted, lanes] of f32, zero beyond the last key: so far as a tile that begins at any panel may read.
+  void packKeys();
+  // n vectors of n elements, n a power of two: to interleave the first half's with the second's, log2(n) times, is to transpose.
+  void transpose(SmallVector<Value> &lines);
+  // Values whose rows fill whole panels are read where they lie; others are copied to rows of whole panels, zero beyond.
+  void packValues();
+
+  // ---- packing for tile registers: a pair of bf16 is an i32
+
+  // The bf16 at `at`, two along an axis, as a pair; 0 beyond its end.
+  Value pairAt(Value buffer, SmallVector<Value> at, unsigned axis, Value size);
+  // The bits of a bf16, or of a vector of them, each in an i32.
+  Value wideBits(Value v);
+  // Where a tile of packed keys may begin: at multiples of it.
+  int64_t unit() { return tiles ? 2 * lanes : lanes; }
+  // How many of a row of queries or keys: whole lines.
+  Value pairs();
+  // [others, panels, pairs, lanes], zero beyond the last feature; beyond the last key, so far as a tile that begins at any panel may read, anything.
+  void packKeyPairs();
+  bool liesInRows(Value buffer, int axis);
+  // 2 * lanes bf16 side by side, as pairs.
+  Value linePairs(Value buffer, ValueRange at);
+  // [others, panels of columns, pairs of keys, lanes]: keys `lanes` apart in a group of twice as many make a pair, as in rows of weights (halide/Weigh.cpp);
+  // zero beyond the last column, and beyond the last key.
+  void packValuePairs();
+  // The bits of `lanes` values of a key from `at` on, 0 where there is no such column or key.
+  Value lineOfValues(SmallVector<Value> at, int keyAxis, Value position, int valueAxis);
+  // The queries of a block, zero beyond the last row and the last feature.
+  Value packQueryPairs(Value firstRow, Value rows);
+
+  // ---- support
+
+  // The mask as seen from one row.
+  struct View;
+  // A value of the body that depends on neither key nor dot product, at the current row.
+  Value atRow(Value v);
+
+  // What the rows of a block visit: `low` .. `high` is what some row does, `inner` .. `outer` what all do if the support is exact.
+  struct Visited {
+    Value low, high, inner, outer;
+    bool exact;
+  };
+
+  Visited visited(Value keep, Value firstRow, Value rows);
+  // Whether `count` keys make a full tile: all its rows and keys exist, every row visits all of the keys, and what is read at positions that grow
+  // evenly (LeafExpression.h) is there.
+  Value isFull(const Visited &keysSeen, Value firstRow, Value rows, Value firstKey, Value present, int64_t count);
+  // Whether a row's sum is that of no key, and 1 / sum, which is 0 then.
+  std::pair<Value, Value> inverse(Value sum);
+  // A value of the body that does not vary over a tile, computed here.
+  Value outside(Value v);
+
+  // ---- the tiles of one row block
+
+  // The queries of a group, one after the other: they share what is read of the keys.
+  template <typename F>
+  void overInner(F build) {
+    if (inner < 0) return build(constant64(0));
+    auto before = hoisted;
+    loop(extents[inner], [&](Value n) {
+      positions[inner] = n;
+      build(n);
+      positions[inner] = {};
+    });
+    hoisted = before;
+  }
+
+  void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
+                    Value rows);
+  // The weights of a row block, when its maxima and sums are known: exp2(score * log2 e - maximum) / sum, once more over the packed keys;
+  // 0 in blocks that no row visits, and in rows that visit nothing.
+  void weights(Value firstRow, Value rows, Value maximum, Value sum, const Visited &keysSeen);
+  // The leaf of one panel's weights: a product whose epilogue makes weights of scores. Its last inputs are the row's maximum and 1 / sum.
+  leaf::LeafSpec weightsSpec(const LeafExpression &inputs, leaf::Expression score, std::optional<leaf::Expression> keep, bool edges);
+  // The state that the sinks leave: their maximum, in units of log 2, and their exponentials' sum. Sinks of -infinity are none.
+  std::pair<Value, Value> sinksAtRow(Value lowest);
+  void store(Value v, unsigned output);
+  void count(Count what, Value amount);
+
+  struct Tile {
+    Value query, queryStride, key, keyStride, value, valueStride, firstRow, firstKey, rows, keys, maximum, sum, acc;
+    Value queryPairs, weights;  // for tile registers
+  };
+
+  void call(const leaf::LeafSpec &spec, LeafExpression &inputs, const Tile &t);
+  Value bytes(Value n, int64_t each) { return arith::IndexCastOp::create(b, loc, b.getI64Type(), arith::MulIOp::create(b, loc, n, constant64(each))); }
+  Value sizeOf(Value buffer, unsigned axis) { return memref::DimOp::create(b, loc, buffer, axis); }
+  // What tile registers take the place of in a leaf. The dot products of all keys that are present, to a multiple of a block:
+  void scoreProduct(const Tile &t);
+  // The sum of weighted values. All of them are finite (allFinite below), so those without weight add nothing.
+  void valueProduct(const Tile &t);
+  void passInputs(LeafExpression &inputs, const Tile &t, llvm::StringMap<Value> &named);
+  // A leaf counts a table's elements in 32 bits: a larger one ends the kernel.
+  void checkSpan(const LeafExpression::Read &read);
+  // Where a table begins: at its first position, and where it stands along the axes on which the position does not vary. What lies outside of
+  // one of these is nowhere used, and of an empty tensor the first place may be read.
+  Value tableOf(const LeafExpression::Read &read);
+
+  attn::AttendOp op;
+  ModuleOp module;
+  OpBuilder b;
+  Location loc;
+  Block *body;
+  LeafExpression names;
+  int64_t row, key, contracted, value, inner = -1, queries, keys, panel, lanes;
+  std::string target;
+  std::optional<Counting> counting;  // under a mask, for target host-count
+  SmallVector<Value> extents, positions;
+  SmallVector<unsigned> keyAxes, valueAxes;
+  SmallVector<Value> assumed;  // of full tiles (LeafExpression.h)
+  llvm::DenseMap<Value, Value> hoisted;
+  leaf::LeafSpec wholeWeights, edgeWeights;  // where the weights are an output
+  LeafExpression *wholeInputs = nullptr, *edgeInputs = nullptr;
+  Value rowBlocks, panels, packedKeys, packedValues, inPlace;
+  unsigned groupDimension = 0;
+  bool keyRows = false, tiles = false;  // tiles: products are computed in AMX's tile registers
+};
+
+// Whether no element of a buffer of bf16 is infinite or no number, at run time. Tile registers want it of values: weights in two parts would
+// make an infinite one no number, and what no row visits may be anything, but takes part in their products.
+Value allFinite(OpBuilder &b, Location loc, Value buffer);
+
+}  // namespace fovea
+
+#endif  // FOVEA_LOWERING_ATTEND_TILER_H
