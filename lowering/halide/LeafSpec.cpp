@@ -340,7 +340,7 @@ void checkThrow(const LeafSpec &s) {
     within("panel", a.panel, t->lanes, 256);
     multiple("panel", a.panel, t->lanes);
     multiple("keys", a.keys, a.panel);
-    if (a.split) multiple("queries", a.queries, t->lanes);
+    if (a.split) multiple("queries", a.queries, t->lanes), multiple("keys", a.keys, 2 * t->lanes);
     stored("query", a.query), stored("key", a.key), stored("value", a.value);
     typed("score", a.score, Type::F32);
     if (a.keep) typed("keep", *a.keep, Type::Bool);
