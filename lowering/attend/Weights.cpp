@@ -73,9 +73,9 @@ leaf::LeafSpec AttendTiler::weightsSpec(const LeafExpression &inputs, leaf::Expr
     if (e.op == "dot") e.op = "acc";
     llvm::for_each(e.args, ofProduct);
   };
+  // Rounded as in the pass that found the maximum, or a weight of large scores would not be that of its sum.
   Expression scaled{"mul", 0, 0, {std::move(score), Expression{"f32", 1.4426950408889634}}};
-  Expression shifted{"sub", 0, 0, {std::move(scaled), Expression{"input", 0, maximum}}};
-  Expression weight{"mul", 0, 0, {Expression{"exp2", 0, 0, {std::move(shifted)}}, Expression{"input", 0, scale}}};
+  Expression weight{"mul", 0, 0, {Expression{"weight", 0, 0, {std::move(scaled), Expression{"input", 0, maximum}}}, Expression{"input", 0, scale}}};
   if (keep) weight = Expression{"select", 0, 0, {std::move(*keep), std::move(weight), Expression{"f32"}}};
   ofProduct(weight);
   llvm::for_each(spec.lets, ofProduct);

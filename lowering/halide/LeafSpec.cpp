@@ -400,7 +400,7 @@ std::vector<Argument> signature(const LeafSpec &s) {
 }
 
 bool isSlow(const std::string &op) {
-  static const std::set<std::string> slow = {"exp", "log", "exp2", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt", "read"};
+  static const std::set<std::string> slow = {"exp", "log", "exp2", "weight", "tanh", "sigmoid", "gelu", "silu", "softplus", "erf", "sin", "cos", "pow", "div", "mod", "sqrt", "rsqrt", "read"};
   return slow.count(op) != 0;
 }
 

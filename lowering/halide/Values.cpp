@@ -202,6 +202,7 @@ const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators
       {"exp",        [](Arguments a) { return mathExp(a[0]); }},
       {"log",        [](Arguments a) { return mathLog(a[0]); }},
       {"exp2",       [](Arguments a) { return mathExp2(a[0]); }},
+      {"weight",     [](Arguments a) { return weightExp2(a[0], a[1]); }},
       {"tanh",       [](Arguments a) { return mathTanh(a[0]); }},
       {"sigmoid",    [](Arguments a) { return mathSigmoid(a[0]); }},
       {"leaky_relu", [](Arguments a) { return select(a[0] > 0.f, a[0], a[0] * a[1]); }},
