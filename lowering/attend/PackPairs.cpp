@@ -122,10 +122,9 @@ Value AttendTiler::packQueryPairs(Value firstRow, Value rows) {
   Value packed = memref::AllocOp::create(b, loc, MemRefType::get({queries, ShapedType::kDynamic}, b.getI32Type()), depths);
   auto at = [&](Value depth) {
     positions[contracted] = depth;
-    SmallVector<Value> list;
-    for (AffineExpr e : op.getMap(0).getResults()) list.push_back(evaluate(e));
+    SmallVector<Value> place = placeOf(0);
     positions[contracted] = {};
-    return list;
+    return place;
   };
   loop(rows, [&](Value i) {
     positions[row] = arith::AddIOp::create(b, loc, firstRow, i);

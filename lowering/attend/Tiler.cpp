@@ -143,6 +143,12 @@ Value AttendTiler::evaluate(AffineExpr e) {
   }
 }
 
+SmallVector<Value> AttendTiler::placeOf(unsigned operand) {
+  SmallVector<Value> at;
+  for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
+  return at;
+}
+
 AttendTiler::Metadata AttendTiler::metadata(Value buffer) {
   auto type = cast<MemRefType>(buffer.getType());
   auto op = memref::ExtractStridedMetadataOp::create(b, loc, buffer);
@@ -170,9 +176,7 @@ Value AttendTiler::addressOf(unsigned operand, const Metadata &m, ArrayRef<std::
   SmallVector<Value> before(positions);
   for (auto [d, v] : replaced)
     if (d >= 0) positions[d] = v;
-  SmallVector<Value> at;
-  for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
-  Value result = address(m, at);
+  Value result = address(m, placeOf(operand));
   positions = before;
   return result;
 }
@@ -223,10 +227,7 @@ Value AttendTiler::outside(Value v) {
   if (auto argument = dyn_cast<BlockArgument>(v)) {
     if (argument.getOwner() != body) return v;
     unsigned operand = 2 + argument.getArgNumber();
-    Value buffer = op->getOperand(operand);
-    SmallVector<Value> at;
-    for (AffineExpr e : op.getMap(operand).getResults()) at.push_back(evaluate(e));
-    return memref::LoadOp::create(b, loc, buffer, at);
+    return memref::LoadOp::create(b, loc, op->getOperand(operand), placeOf(operand));
   }
   Operation *def = v.getDefiningOp();
   if (def->getBlock() != body) return v;
@@ -366,9 +367,7 @@ std::pair<Value, Value> AttendTiler::sinksAtRow(Value lowest) {
   Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), toLog2 = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1.44269504088896f)), top = lowest, total = zeroF;
   SmallVector<Value> values;
   for (unsigned k = op.firstSink(); k < op.firstOutput(); k++) {
-    SmallVector<Value> at;
-    for (AffineExpr e : op.getMap(k).getResults()) at.push_back(evaluate(e));
-    values.push_back(arith::MulFOp::create(b, loc, widened(memref::LoadOp::create(b, loc, op->getOperand(k), at)), toLog2));
+    values.push_back(arith::MulFOp::create(b, loc, widened(memref::LoadOp::create(b, loc, op->getOperand(k), placeOf(k))), toLog2));
     top = arith::MaximumFOp::create(b, loc, top, values.back());
   }
   for (Value v : values) total = arith::AddFOp::create(b, loc, total, math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, v, top)));
@@ -380,9 +379,7 @@ std::pair<Value, Value> AttendTiler::sinksAtRow(Value lowest) {
 void AttendTiler::store(Value v, unsigned output) {
   Value buffer = op.getInits()[output];
   if (Type type = element(buffer); !type.isF32()) v = arith::TruncFOp::create(b, loc, type, v);
-  SmallVector<Value> at;
-  for (AffineExpr e : op.getMap(op.firstOutput() + output).getResults()) at.push_back(evaluate(e));
-  memref::StoreOp::create(b, loc, v, buffer, at);
+  memref::StoreOp::create(b, loc, v, buffer, placeOf(op.firstOutput() + output));
 }
 
 void AttendTiler::count(Count what, Value amount) {

@@ -24,13 +24,14 @@ class AttendTiler {
   static int64_t number(DictionaryAttr dictionary, StringRef name) { return cast<IntegerAttr>(dictionary.get(name)).getInt(); }
   Value constant64(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
   Value toI32(Value v) { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); }
-  Value toIndex(Value v) { return arith::IndexCastOp::create(b, loc, b.getIndexType(), v); }
   Type pointerType() { return LLVM::LLVMPointerType::get(b.getContext()); }
   static leaf::Type storage(Type type) { return type.isF16() ? leaf::Type::F16 : type.isBF16() ? leaf::Type::BF16 : leaf::Type::F32; }
   static Type element(Value v) { return cast<MemRefType>(v.getType()).getElementType(); }
   leaf::LeafSpec leafSpec();
   Value extentOf(unsigned d);
   Value evaluate(AffineExpr e);
+  // Where an operand is read or written at the current positions.
+  SmallVector<Value> placeOf(unsigned operand);
   int axisOf(unsigned operand, int64_t d) { return d < 0 ? -1 : axisAlong(op.getMap(operand), d); }
 
   // ---- addresses

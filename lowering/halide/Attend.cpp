@@ -37,6 +37,25 @@ static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &t
   lanes.update().reorder(l, k, i, body).vectorize(l, V).unroll(k).unroll(i);
 }
 
+Expr maskedScore(const AttendStep &step, const Point &point, Expr keys) {
+  Expr s = evaluate(step.score, point);
+  if (!step.pointwise) s = s * float(1.4426950408889634);  // in units of log 2: a constant factor folds
+  if (!step.partial) return s;
+  Expr keep = point.localColumn < keys;
+  if (step.keep) keep = keep && evaluate(*step.keep, point);
+  return select(keep, s, step.pointwise ? 0.f : emptyMaximum);
+}
+
+OnlineSoftmax::OnlineSoftmax(Func score, RDom vectors, ImageParam before, Var k, Var l, Var i, int lanes) {
+  partialMax(l, i) = emptyMaximum;
+  partialMax(l, i) = max(partialMax(l, i), score(vectors * lanes + l, i));
+  Func rowMax = foldLanes(partialMax, lanes, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
+  newMax(i) = max(before(i), rowMax(i));
+  base(i) = max(newMax(i), lowestScore);
+  shrink(i) = weightExp2(before(i), newMax(i));
+  weight(k, i) = weightExp2(score(k, i), base(i));
+}
+
 Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   const AttendStep &a = spec.attend;
   const int BQ = a.queries, BK = a.keys, V = target.lanes;
@@ -77,7 +96,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
 
   Var k("k"), l("l"), i("i"), d("d"), r("r"), g("g");
   RDom rk(0, paneledKeys / V, "rk"), rv(0, keys, "rv");
-  Func dot("dot"), score("score"), partialMax("partial_max"), newMax("new_max"), base("base"), shrink("shrink"), weight("weight"), partialSum("partial_sum"), used("used"), gathered("gathered");
+  Func dot("dot"), score("score"), partialSum("partial_sum"), used("used"), gathered("gathered");
   Func maximum("maximum"), sum("sum"), acc("acc");
 
   Expr row = a.partial ? min(i, rows - 1) : Expr(i);
@@ -88,24 +107,11 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % V, k / V * head + n)); }, V);
   }
   const Point point{values, dot(k, i), i0 + row, j0 + k, row, k, a.partial ? keys : Expr()};
-  Expr s = evaluate(a.score, point);
-  if (!a.pointwise) s = s * float(1.4426950408889634);  // in units of log 2: a constant factor folds
-  if (a.partial) {
-    Expr keep = k < keys;
-    if (a.keep) keep = keep && evaluate(*a.keep, point);
-    s = select(keep, s, a.pointwise ? 0.f : emptyMaximum);
-  }
-  score(k, i) = s;
-  if (a.pointwise) {
-    weight = score;
-  } else {
-    partialMax(l, i) = emptyMaximum;
-    partialMax(l, i) = max(partialMax(l, i), score(rk * V + l, i));
-    Func rowMax = foldLanes(partialMax, V, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
-    newMax(i) = max(max0(i), rowMax(i));
-    base(i) = max(newMax(i), lowestScore);
-    shrink(i) = weightExp2(max0(i), newMax(i));
-    weight(k, i) = weightExp2(score(k, i), base(i));
+  score(k, i) = maskedScore(a, point, keys);
+  Func partialMax, newMax, base, shrink, weight = score;
+  if (!a.pointwise) {
+    const OnlineSoftmax softmax(score, rk, max0, k, l, i, V);
+    partialMax = softmax.partialMax, newMax = softmax.newMax, base = softmax.base, shrink = softmax.shrink, weight = softmax.weight;
   }
   partialSum(l, i) = 0.f;
   partialSum(l, i) += weight(rk * V + l, i);

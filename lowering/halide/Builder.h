@@ -67,6 +67,17 @@ int costOfLets(const LeafSpec &spec);
 Halide::Type storageType(Type t);
 Halide::Expr asFloat(Halide::Expr stored);      // f32, f16 or bf16 to f32
 
+// The score at a point of the tile, in units of log 2 unless it is pointwise; masked: what makes no weight. `keys` of the columns exist.
+Halide::Expr maskedScore(const AttendStep &step, const Point &point, Halide::Expr keys);
+
+// Of textbook online softmax (Attend.cpp): the rows' maxima with this tile and what they shrink by, and the tile's weights.
+struct OnlineSoftmax {
+  // `score`(k, i), whose vectors `vectors` counts; `before`(i): the maxima without the tile.
+  OnlineSoftmax(Halide::Func score, Halide::RDom vectors, Halide::ImageParam before, Halide::Var k, Halide::Var l, Halide::Var i, int lanes);
+
+  Halide::Func partialMax{"partial_max"}, newMax{"new_max"}, base{"base"}, shrink{"shrink"}, weight{"weight"};
+};
+
 // An image [rows, columns] that is read at `stride` a row; and a scalar parameter.
 Halide::ImageParam matrix(const std::string &name, Type type, Halide::Expr stride, std::vector<Halide::Argument> &arguments);
 Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments);

@@ -41,23 +41,12 @@ Built buildWeigh(const LeafSpec &spec, const TargetInfo &target) {
 
   Var k("k"), l("l"), i("i"), d("d"), g("g"), part("part");
   RDom rk(0, wholeKeys / V, "rk");
-  Func score("score"), partialMax("partial_max"), newMax("new_max"), base("base"), shrink("shrink"), weight("weight"), partialSum("partial_sum");
+  Func score("score"), partialSum("partial_sum");
   Func weights("weights"), maximum("maximum"), sum("sum"), acc("acc");
   const Point point{values, dot(k, i), i0 + i, j0 + k, i, k, a.partial ? keys : Expr()};
-  Expr s = evaluate(a.score, point) * float(1.4426950408889634);  // in units of log 2: a constant factor folds
-  if (a.partial) {
-    Expr keep = k < keys;
-    if (a.keep) keep = keep && evaluate(*a.keep, point);
-    s = select(keep, s, emptyMaximum);
-  }
-  score(k, i) = s;
-  partialMax(l, i) = emptyMaximum;
-  partialMax(l, i) = max(partialMax(l, i), score(rk * V + l, i));
-  Func rowMax = foldLanes(partialMax, V, {i}, newMax, i, [](Expr x, Expr y) { return max(x, y); });
-  newMax(i) = max(max0(i), rowMax(i));
-  base(i) = max(newMax(i), lowestScore);
-  shrink(i) = weightExp2(max0(i), newMax(i));
-  weight(k, i) = weightExp2(score(k, i), base(i));
+  score(k, i) = maskedScore(a, point, keys);
+  const OnlineSoftmax softmax(score, rk, max0, k, l, i, V);
+  Func newMax = softmax.newMax, base = softmax.base, shrink = softmax.shrink, weight = softmax.weight;
   partialSum(l, i) = 0.f;
   partialSum(l, i) += weight(rk * V + l, i);
   Func rowSum = foldLanes(partialSum, V, {i}, sum, i, [](Expr x, Expr y) { return x + y; });
@@ -82,7 +71,7 @@ Built buildWeigh(const LeafSpec &spec, const TargetInfo &target) {
   weight.compute_root().bound_storage(k, BK).bound_storage(i, BQ).vectorize(k, V, TailStrategy::RoundUp);
   weight.unroll(k, 2, TailStrategy::RoundUp);
   if (!cheap) built.overwrites = {{"weight", "score"}};
-  alongLanes(partialMax, newMax), alongLanes(partialSum, sum);
+  alongLanes(softmax.partialMax, newMax), alongLanes(partialSum, sum);
   weights.bound(l, 0, V).bound(g, 0, groups).bound(part, 0, 2).bound(i, 0, rows).reorder(l, part, g, i).vectorize(l).unroll(part);
   acc.bound(d, 0, width).bound(i, 0, rows).vectorize(d, V, TailStrategy::RoundUp);
   maximum.bound(i, 0, rows), sum.bound(i, 0, rows);
