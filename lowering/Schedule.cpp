@@ -80,10 +80,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
   }
 
   // Weights in two parts of bf16 are as exact as a softmax's sum needs them, but not as weights for their own sake.
-  static bool fitsTiles(attn::AttendOp op, const leaf::TargetInfo &target) {
-    auto isBf16 = [](Value v) { return getElementTypeOrSelf(v.getType()).isBF16(); };
-    return StringRef(target.needs).contains("amx_bf16") && !op.getPointwise() && isBf16(op.getQuery()) && isBf16(op.getKey()) && isBf16(op.getValue());
-  }
+  static bool fitsTiles(attn::AttendOp op, const leaf::TargetInfo &target) { return StringRef(target.needs).contains("amx_bf16") && !op.getPointwise(); }
 
   // Whether the contracted dimension is the keys' innermost axis.
   static bool keysLieInRows(attn::AttendOp op) {

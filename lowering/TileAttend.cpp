@@ -59,7 +59,11 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
       if (entry == "tiles") {
         auto may = scf::IfOp::create(b, loc, b.getI1Type(), mayUseTiles(b, loc), /*withElse=*/true);
         OpBuilder inside = may.getThenBodyBuilder(), outside = may.getElseBodyBuilder();
-        scf::YieldOp::create(inside, loc, allFinite(inside, loc, op.getValue()));
+        Value inRange = inTileRange(inside, loc, op.getValue());
+        bool whole = tileParts(getElementTypeOrSelf(op.getQuery().getType())) == 1 && tileParts(getElementTypeOrSelf(op.getKey().getType())) == 1;
+        if (!whole)
+          for (Value operand : {op.getQuery(), op.getKey()}) inRange = arith::AndIOp::create(inside, loc, inRange, inTileRange(inside, loc, operand));
+        scf::YieldOp::create(inside, loc, inRange);
         scf::YieldOp::create(outside, loc, Value(arith::ConstantOp::create(outside, loc, outside.getBoolAttr(false))));
         fits = may.getResult(0);
       } else {

@@ -34,21 +34,24 @@ class Body {
     c[0] = at(at(p.c, times(row, p.cStride)), times(column, i64(4)));
     c[1] = at(c[0], i64(16 * 4)), c[2] = at(c[0], times(i64(16), p.cStride)), c[3] = at(c[2], i64(16 * 4));
     SmallVector<Value> sums;
-    for (Value place : c) sums.push_back(p.aRest ? load(place, p.cStride) : intrinsic("llvm.x86.tilezero.internal", {lines, bytes}, tileType()));
+    for (Value place : c) sums.push_back(p.add ? load(place, p.cStride) : intrinsic("llvm.x86.tilezero.internal", {lines, bytes}, tileType()));
     auto overSteps = scf::ForOp::create(b, loc, zero, p.steps, one, sums);
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(overSteps.getBody());
       Value step = toI64(overSteps.getInductionVar());
-      Value first = at(a0, times(step, line)), bs = at(b0, times(step, tile)), right = load(bs, line), second = load(at(bs, nextB), line);
+      Value left0 = at(a0, times(step, line)), right0 = at(b0, times(step, tile));
       SmallVector<Value> s(overSteps.getRegionIterArgs());
       auto add = [&](Value &sum, Value l, Value r) { sum = intrinsic("llvm.x86.tdpbf16ps.internal", {lines, bytes, bytes, sum, l, r}, tileType()); };
-      // A sum is added to again after three others, which hides the latency of a product.
-      for (Value part : p.aRest ? SmallVector<Value>{first, at(first, p.aRest)} : SmallVector<Value>{first})
-        for (size_t n = 0; n < 4; n += 2) {
-          Value left = load(n ? at(part, nextA) : part, p.aStride);
-          add(s[n], left, right), add(s[n + 1], left, second);
-        }
+      for (int64_t n = 0; n < p.bParts; n++) {
+        Value place = part(right0, n, p.bPart), right = load(place, line), second = load(at(place, nextB), line);
+        // A sum is added to again after three others, which hides the latency of a product.
+        for (int64_t m = 0; m < p.aParts && m + n <= 2; m++)
+          for (size_t half = 0; half < 2; half++) {
+            Value upper = part(left0, m, p.aPart), left = load(half ? at(upper, nextA) : upper, p.aStride);
+            add(s[2 * half], left, right), add(s[2 * half + 1], left, second);
+          }
+      }
       scf::YieldOp::create(b, loc, s);
     }
     for (auto [place, sum] : llvm::zip(c, overSteps.getResults())) intrinsic("llvm.x86.tilestored64.internal", {lines, bytes, place, p.cStride, sum}, {});
@@ -61,6 +64,7 @@ class Body {
   Value toI64(Value v) { return arith::IndexCastOp::create(b, loc, b.getI64Type(), v); }
   Value times(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
   Value at(Value pointer, Value offset) { return LLVM::GEPOp::create(b, loc, pointer.getType(), b.getI8Type(), pointer, ArrayRef<LLVM::GEPArg>{offset}); }
+  Value part(Value first, int64_t n, Value distance) { return n ? at(first, n == 1 ? distance : times(i64(n), distance)) : first; }
   Value load(Value pointer, Value stride) { return intrinsic("llvm.x86.tileloadd64.internal", {lines, bytes, pointer, stride}, tileType()); }
   Value intrinsic(StringRef name, ValueRange arguments, Type result) {
     StringAttr called = b.getStringAttr(name);
@@ -78,9 +82,8 @@ class Body {
 
 void callTileProduct(OpBuilder &b, Location loc, const TileProduct &p) {
   auto module = b.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>();
-  StringRef name = p.aRest ? "fovea_add_tile_product" : "fovea_tile_product";
-  SmallVector<Value> arguments{p.a, p.aStride, p.b, p.bPanel, p.c, p.cStride, p.rows, p.columns, p.steps};
-  if (p.aRest) arguments.push_back(p.aRest);
+  std::string name = "fovea_tile_product_" + std::to_string(p.aParts) + "_" + std::to_string(p.bParts) + (p.add ? "_add" : "");
+  SmallVector<Value> arguments{p.a, p.aStride, p.aPart, p.b, p.bPanel, p.bPart, p.c, p.cStride, p.rows, p.columns, p.steps};
   if (!module.lookupSymbol(name)) {
     OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
     auto f = func::FuncOp::create(top, loc, name, top.getFunctionType(ValueRange(arguments).getTypes(), {}));
@@ -91,7 +94,7 @@ void callTileProduct(OpBuilder &b, Location loc, const TileProduct &p) {
     func::ReturnOp end = func::ReturnOp::create(body, loc);
     body.setInsertionPoint(end);
     ValueRange v = f.getArguments();
-    Body(body, loc).build({v[0], v[1], p.aRest ? v[9] : Value(), v[2], v[3], v[4], v[5], v[6], v[7], v[8]});
+    Body(body, loc).build({v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], p.aParts, p.bParts, p.add});
   }
   func::CallOp::create(b, loc, name, TypeRange{}, arguments);
 }

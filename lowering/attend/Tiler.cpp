@@ -302,10 +302,16 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
     Value firstKey = overKeys.getInductionVar();
     Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, keysSeen.high, firstKey));
     tile.firstKey = firstKey, tile.keys = present;
-    tile.key = keyRows ? addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}}) : address(pk, {keyNumber, arith::DivUIOp::create(b, loc, firstKey, constant64(lanes)), rowZero, rowZero});
+    if (keyRows) {
+      tile.key = addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}});
+    } else {
+      SmallVector<Value> place(pk.sizes.size(), rowZero);
+      place[0] = keyNumber, place[1] = arith::DivUIOp::create(b, loc, firstKey, constant64(lanes));
+      tile.key = address(pk, place);
+    }
     tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;
     if (tiles) {
-      tile.value = address(pv, {valueNumber, rowZero, arith::DivUIOp::create(b, loc, firstKey, constant64(2)), rowZero});
+      tile.value = address(pv, {valueNumber, rowZero, rowZero, arith::DivUIOp::create(b, loc, firstKey, constant64(2)), rowZero});
     } else {
       Value valueThere = addressOf(2, v, {{key, firstKey}, {value, rowZero}}), valuePacked = address(pv, {valueNumber, firstKey, rowZero});
       tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);

@@ -99,25 +99,23 @@ class AttendTiler {
 
   // ---- packing for tile registers: a pair of bf16 is an i32
 
-  // The bf16 at `at`, two along an axis, as a pair; 0 beyond its end.
-  Value pairAt(Value buffer, SmallVector<Value> at, unsigned axis, Value size);
-  // The bits of a bf16, or of a vector of them, each in an i32.
-  Value wideBits(Value v);
+  // `count` elements along an axis from `at` on, 0 from the `present`-th on.
+  Value lineOf(Value buffer, SmallVector<Value> at, unsigned axis, Value present, int64_t count);
+  // A vector as the sum of vectors of bf16 (tileParts), the first the nearest to it.
+  SmallVector<Value> partsOf(Value line);
+  // 2 * lanes bf16, as pairs.
+  Value asPairs(Value line);
   // Where a tile of packed keys may begin: at multiples of it.
   int64_t unit() { return tiles ? 2 * lanes : lanes; }
   // How many of a row of queries or keys: whole lines.
   Value pairs();
-  // [others, panels, pairs, lanes], zero beyond the last feature; beyond the last key, so far as a tile that begins at any panel may read, anything.
+  // [others, panels, parts, pairs, lanes], zero beyond the last feature; beyond the last key, so far as a tile that begins at any panel may read, anything.
   void packKeyPairs();
   bool liesInRows(Value buffer, int axis);
-  // 2 * lanes bf16 side by side, as pairs.
-  Value linePairs(Value buffer, ValueRange at);
-  // [others, panels of columns, pairs of keys, lanes]: keys `lanes` apart in a group of twice as many make a pair, as in rows of weights (halide/Weigh.cpp);
-  // zero beyond the last column, and beyond the last key.
+  // [others, panels of columns, parts, pairs of keys, lanes]: keys `lanes` apart in a group of twice as many make a pair, as in rows of weights
+  // (halide/Weigh.cpp); zero beyond the last column, and beyond the last key.
   void packValuePairs();
-  // The bits of `lanes` values of a key from `at` on, 0 where there is no such column or key.
-  Value lineOfValues(SmallVector<Value> at, int keyAxis, Value position, int valueAxis);
-  // The queries of a block, zero beyond the last row and the last feature.
+  // [rows, parts, pairs]: the queries of a block, zero beyond the last row and the last feature.
   Value packQueryPairs(Value firstRow, Value rows);
 
   // ---- support
@@ -179,7 +177,7 @@ class AttendTiler {
   Value sizeOf(Value buffer, unsigned axis) { return memref::DimOp::create(b, loc, buffer, axis); }
   // What tile registers take the place of in a leaf. The dot products of all keys that are present, to a multiple of a block:
   void scoreProduct(const Tile &t);
-  // The sum of weighted values. All of them are finite (allFinite below), so those without weight add nothing.
+  // The sum of weighted values. All of them are finite (inTileRange below), so those without weight add nothing.
   void valueProduct(const Tile &t);
   void passInputs(LeafExpression &inputs, const Tile &t, llvm::StringMap<Value> &named);
   // A leaf counts a table's elements in 32 bits: a larger one ends the kernel.
@@ -208,9 +206,10 @@ class AttendTiler {
   bool keyRows = false, tiles = false;  // tiles: products are computed in AMX's tile registers
 };
 
-// Whether no element of a buffer of bf16 is infinite or no number, at run time. Tile registers want it of values: weights in two parts would
-// make an infinite one no number, and what no row visits may be anything, but takes part in their products.
-Value allFinite(OpBuilder &b, Location loc, Value buffer);
+// Whether every element of a buffer, at run time, is the sum of its parts in tile registers: finite, and of f32 0 or from 2^-100 to 2^126 in size.
+// Of values it is always wanted: weights in two parts would make an infinite one no number, and what no row visits may be anything, but takes part
+// in their products. Of queries and keys it is wanted where one of them has several parts.
+Value inTileRange(OpBuilder &b, Location loc, Value buffer);
 
 }  // namespace fovea
 
