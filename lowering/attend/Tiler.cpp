@@ -5,6 +5,7 @@
 #include "lowering/Slice.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
 
 namespace fovea {
@@ -246,12 +247,12 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
   Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
   Value sum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
   Value acc = memref::AllocOp::create(b, loc, MemRefType::get({any, queries, any}, b.getF32Type()), ValueRange{inners, width});
-  Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum));
+  Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum)), zeros = arith::ConstantOp::create(b, loc, b.getZeroAttr(VectorType::get(lanes, b.getF32Type())));
   overInner([&](Value n) {
     loop(constant64(queries), [&](Value i) {
       memref::StoreOp::create(b, loc, lowest, maximum, ValueRange{n, i});
       memref::StoreOp::create(b, loc, zeroF, sum, ValueRange{n, i});
-      loop(width, [&](Value e) { memref::StoreOp::create(b, loc, zeroF, acc, ValueRange{n, i, e}); });
+      loop(constant64(0), width, constant64(lanes), [&](Value e) { vector::StoreOp::create(b, loc, zeros, acc, ValueRange{n, i, e}); });
     });
     if (!op.getSinks().empty())
       loop(rows, [&](Value i) {
@@ -346,13 +347,7 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
       Value total = memref::LoadOp::create(b, loc, sum, ValueRange{n, i});
       auto [none, scale] = inverse(total);
       if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
-      loop(extents[value], [&](Value e) {
-        positions[value] = e;
-        Value aggregate = memref::LoadOp::create(b, loc, acc, ValueRange{n, i, e});
-        if (!op.getPointwise()) aggregate = arith::SelectOp::create(b, loc, none, zeroF, Value(arith::MulFOp::create(b, loc, aggregate, scale)));
-        store(aggregate, 0);
-        positions[value] = {};
-      });
+      aggregateRow(acc, {n, i}, none, scale);
       if (op.hasSecond() && op.getPointwise()) {
         store(total, 1);
       } else if (op.hasSecond()) {
@@ -367,6 +362,31 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
     });
   });
   if (op.getWeights()) weights(firstRow, rows, maximum, sum, keysSeen);
+}
+
+void AttendTiler::aggregateRow(Value acc, SmallVector<Value> at, Value none, Value scale) {
+  unsigned operand = op.firstOutput();
+  Value out = op.getInits()[0];
+  bool lines = liesInRows(out, axisOf(operand, value));
+  auto line = VectorType::get(lanes, b.getF32Type());
+  if (lines) scale = vector::BroadcastOp::create(b, loc, line, scale);
+  at.push_back({});
+  loop(constant64(0), extents[value], constant64(lines ? lanes : 1), [&](Value e) {
+    at.back() = positions[value] = e;
+    Value aggregate = lines ? Value(vector::LoadOp::create(b, loc, line, acc, at)) : Value(memref::LoadOp::create(b, loc, acc, at));
+    if (!op.getPointwise()) {
+      Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(aggregate.getType()));
+      aggregate = arith::SelectOp::create(b, loc, none, zero, Value(arith::MulFOp::create(b, loc, aggregate, scale)));
+    }
+    if (!lines) {
+      store(aggregate, 0);
+    } else {
+      if (Type type = element(out); !type.isF32()) aggregate = arith::TruncFOp::create(b, loc, line.cloneWith({}, type), aggregate);
+      Value mask = vector::CreateMaskOp::create(b, loc, VectorType::get(lanes, b.getI1Type()), Value(arith::SubIOp::create(b, loc, extents[value], e)));
+      vector::MaskedStoreOp::create(b, loc, out, placeOf(operand), mask, aggregate);
+    }
+    positions[value] = {};
+  });
 }
 
 std::pair<Value, Value> AttendTiler::sinksAtRow(Value lowest) {

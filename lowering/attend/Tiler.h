@@ -157,6 +157,8 @@ class AttendTiler {
 
   void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
                     Value rows);
+  // The aggregate of the row at the current positions: its accumulator times `scale`, or 0 where it has visited nothing. Pointwise: the accumulator.
+  void aggregateRow(Value acc, SmallVector<Value> at, Value none, Value scale);
   // The weights of a row block, when its maxima and sums are known: exp2(score * log2 e - maximum) / sum, once more over the packed keys;
   // 0 in blocks that no row visits, and in rows that visit nothing.
   void weights(Value firstRow, Value rows, Value maximum, Value sum, const Visited &keysSeen);

@@ -1,17 +1,17 @@
-"""Rules F4, M7 and E10 for attention over bf16, which AMX's tile registers compute where a process may use them: each case as the machine has
-it, and once without them."""
+"""Rules F4, M7 and E10 for attention over keys and values of bf16 or f16, which AMX's tile registers compute where a process may use them: each
+case as the machine has it, and once without them."""
 
 import numpy as np
 
 from formulas import attention, dot, grid, logsumexp, softmax
 from harness import case
-from tensors import Random, bf16, f32, i32
+from tensors import Random, bf16, f16, f32, i32
 
 R = Random(21)
 
 
 def tiles(name, kernel, **inputs):
-    return case(kernel, inputs, name=f"F4 tiles of bf16: {name}", tiles=True)
+    return case(kernel, inputs, name=f"F4 tiles: {name}", tiles=True)
 
 
 ATTEND = """kernel t(q: bf16[h,i,d], k: bf16[h,j,d], v: bf16[h,j,e]%s) -> o: %s[h,i,e], l: f32[h,i] {
@@ -87,6 +87,33 @@ def any_order(q, k, v, bias, cap, len):
     keep = (j < len[:, None, None]) & (j <= i + 60)
     z = np.where(keep, np.exp(s), 0)
     return dict(o=np.einsum("hij,ejh->ieh", z / (1 + z.sum(-1, keepdims=True)), np.repeat(v, 2, axis=2)))
+
+
+# Numbers of more digits than bf16 has go in as sums of several.
+def typed(query, key, value):
+    return ATTEND.replace("q: bf16", "q: " + query).replace("k: bf16", "k: " + key).replace("v: bf16", "v: " + value)
+
+
+for types in (("f16", "f16", "f16"), ("f32", "bf16", "bf16"), ("f32", "f16", "bf16"), ("bf16", "f16", "f16")):
+    query, key, value = (getattr(R, t) for t in types)
+    for h, i, j, d, e in ((2, 70, 150, 40, 20), (1, 130, 290, 64, 96), (1, 33, 17, 129, 1)):
+        tiles(f"{', '.join(types)}: {i} x {j}", typed(*types) % ("", "f32", "mask j <= i + 100;"), q=query(h, i, d), k=key(h, j, d), v=value(h, j, e))(
+            plain(lambda i, j: j <= i + 100))
+# f16 from its smallest numbers to its largest; f32 over 36 decades, and so small or so large that its parts would lose digits or be infinite.
+WIDE = 10.0 ** np.random.default_rng(22).integers(-7, 5, (1, 40, 24)) * np.where(R.f32(1, 40, 24).data > 0, 1, -1)
+tiles("f16 of every size", typed("bf16", "f16", "f16") % ("", "f32", ""), q=bf16(R.f32(1, 40, 24).data * 2.0**-14), k=f16(WIDE), v=f16(WIDE[:, :, :9]))(plain(lambda i, j: True))
+for name, scale in (("f32 of every size", 10.0 ** np.linspace(-34, 1, 24)), ("f32 too small for parts", 1e-34), ("f32 too large for parts", 2.0**127)):
+    tiles(name, typed("f32", "bf16", "bf16") % ("", "f32", ""), q=f32(np.clip(R.f32(1, 50, 24).data, -1.9, 1.9) * scale), k=bf16(R.f32(1, 90, 24).data / scale), v=R.bf16(1, 90, 33))(
+        plain(lambda i, j: True))
+# An infinite query that visits nothing.
+ASIDE = R.f32(1, 60, 20)
+ASIDE.data[0, 7, 3], ASIDE.data[0, 7, 4] = np.inf, np.nan
+
+
+@tiles("an infinite query", typed("f32", "bf16", "bf16") % ("", "f32", "mask i != 7 or j < 0;"), q=ASIDE, k=R.bf16(1, 140, 20), v=R.bf16(1, 140, 20))
+def infinite_query(q, k, v):
+    q = np.where(np.arange(60)[:, None] == 7, 0, q)
+    return plain(lambda i, j: (i != 7) & (j >= 0))(q, k, v)
 
 
 # A view of every third key whose keys lie side by side.
