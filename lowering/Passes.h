@@ -15,6 +15,7 @@ std::unique_ptr<mlir::Pass> createSchedulePass();          // attn-schedule: an 
 std::unique_ptr<mlir::Pass> createDilatePass();            // attn-dilate: attend over every c-th key on buffers -> one for each class of rows
 std::unique_ptr<mlir::Pass> createTileAttendPass();        // attn-tile-attend: attend on buffers -> scf loops around Halide leaves
 std::unique_ptr<mlir::Pass> createTileContractPass();      // attn-tile-contract: matrix products on buffers -> scf loops around Halide leaves
+std::unique_ptr<mlir::Pass> createFixedPointPass();        // attn-fixed-point: a loop whose states no longer change is over
 std::unique_ptr<mlir::Pass> createFillsPass();             // attn-fills: a fill for every user of a filled tensor
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy
 std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support

@@ -66,6 +66,7 @@ void buildLoopsPipeline(OpPassManager &pm) {
   pm.addPass(createDecomposeUnfusedPass());    // what was not fused
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addPass(createFixedPointPass());          // iterations end where they arrive
   pm.addPass(createFillsPass());
   addBufferization(pm);
   pm.addPass(createForallToParallelLoopPass());

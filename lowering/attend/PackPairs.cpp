@@ -125,16 +125,20 @@ Value AttendTiler::packQueryPairs(Value firstRow, Value rows) {
   return packed;
 }
 
+Value AttendTiler::blocksOf(Value count) {
+  Value block = constant64(tileBlock);
+  return arith::MulIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, count, block), block);
+}
+
 void AttendTiler::scoreProduct(const Tile &t) {
-  Value none = constant64(0), block = constant64(tileBlock), depths = sizeOf(packedKeys, 3);
+  Value none = constant64(0), depths = sizeOf(packedKeys, 3);
   int64_t queryParts = tileParts(element(op.getQuery())), keyParts = tileParts(element(op.getKey()));
-  Value columns = arith::MulIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, t.keys, block), block);
   TileProduct p;
   p.aParts = queryParts, p.bParts = keyParts;
   p.a = address(metadata(t.queryPairs), {none, none, none}), p.aStride = bytes(depths, 4 * queryParts), p.aPart = bytes(depths, 4);
   p.b = t.key, p.bPanel = bytes(depths, 4 * lanes * keyParts), p.bPart = bytes(depths, 4 * lanes);
   p.c = address(metadata(t.weights), {none, none}), p.cStride = bytes(constant64(keys), 4);
-  p.rows = constant64(queries), p.columns = columns, p.steps = arith::DivUIOp::create(b, loc, depths, constant64(lanes));
+  p.rows = blocksOf(t.rows), p.columns = blocksOf(t.keys), p.steps = arith::DivUIOp::create(b, loc, depths, constant64(lanes));
   callTileProduct(b, loc, p);
 }
 
@@ -146,7 +150,7 @@ void AttendTiler::valueProduct(const Tile &t) {
   p.a = address(metadata(t.weights), {none, none}), p.aStride = bytes(constant64(keys), 4), p.aPart = bytes(constant64(keys), 2);
   p.b = t.value, p.bPanel = bytes(lines, 4 * lanes * parts), p.bPart = bytes(lines, 4 * lanes);
   p.c = t.acc, p.cStride = bytes(width, 4);
-  p.rows = constant64(queries), p.columns = width, p.steps = arith::CeilDivSIOp::create(b, loc, t.keys, constant64(2 * lanes));
+  p.rows = blocksOf(t.rows), p.columns = width, p.steps = arith::CeilDivSIOp::create(b, loc, t.keys, constant64(2 * lanes));
   callTileProduct(b, loc, p);
 }
 

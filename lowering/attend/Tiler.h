@@ -177,6 +177,8 @@ class AttendTiler {
   void call(const leaf::LeafSpec &spec, LeafExpression &inputs, const Tile &t);
   Value bytes(Value n, int64_t each) { return arith::IndexCastOp::create(b, loc, b.getI64Type(), arith::MulIOp::create(b, loc, n, constant64(each))); }
   Value sizeOf(Value buffer, unsigned axis) { return memref::DimOp::create(b, loc, buffer, axis); }
+  // Rounded up to whole blocks of a product in tile registers.
+  Value blocksOf(Value count);
   // What tile registers take the place of in a leaf. The dot products of all keys that are present, to a multiple of a block:
   void scoreProduct(const Tile &t);
   // The sum of weighted values. All of them are finite (inTileRange below), so those without weight add nothing.
