@@ -41,6 +41,7 @@ struct Unit {
   std::string message;
 
   explicit Unit(const CompileOptions &options) : options(options) {
+    Timing::Phase phase(options.timing, "load dialects");
     registerDialects(registry);
     context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
     context->loadAllAvailableDialects();
@@ -92,6 +93,7 @@ struct Unit {
   }
 
   func::FuncOp emitFitting(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
+    Timing::Phase phase(options.timing, "emit " + name);
     EmitOptions emitOptions;
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
@@ -121,6 +123,7 @@ struct Unit {
     };
     collect(function);
     if (left.empty()) return left;
+    Timing::Phase phase(options.timing, "try fusion");
     OwningOpRef<ModuleOp> trial = ModuleOp::create(UnknownLoc::get(context.get()));
     trial->push_back(function.clone());
     PassManager pm(context.get());
@@ -129,10 +132,12 @@ struct Unit {
     return left;
   }
 
-  bool run(void (*build)(OpPassManager &)) {
+  bool run(const char *phaseName, void (*build)(OpPassManager &)) {
+    Timing::Phase phase(options.timing, phaseName);
     PassManager pm(context.get());
     pm.enableVerifier(true);
     build(pm);
+    if (options.timing) options.timing->watch(pm);
     return succeeded(pm.run(*module));
   }
 
@@ -141,7 +146,7 @@ struct Unit {
     if (failed(verify(*module))) return false;
     if (options.form == Form::Attn) return out.text = print(*module), true;
     if (!oracle()) {
-      if (!run(buildFusePipeline)) return false;
+      if (!run("fuse", buildFusePipeline)) return false;
       if (options.form == Form::Fused) return out.text = print(*module), true;
     }
     Machine machine;
@@ -150,19 +155,19 @@ struct Unit {
       return false;
     }
     if (!oracle()) {
-      if (!run(buildSchedulePipeline)) return false;
+      if (!run("schedule", buildSchedulePipeline)) return false;
       collectAttends(*module, out.decisions);
       if (options.form == Form::Schedule) return out.text = print(*module), true;
-      if (!run(buildLoopsPipeline)) return false;
+      if (!run("loops", buildLoopsPipeline)) return false;
       collectCounts(*module, out.decisions);
       if (options.countOnly) {
-        if (!run(buildCountOnlyPipeline)) return false;
+        if (!run("count only", buildCountOnlyPipeline)) return false;
         module->walk([&](func::FuncOp function) {
           if (auto read = function->getAttrOfType<DenseI64ArrayAttr>("attn.reads")) out.reads.assign(read.asArrayRef().begin(), read.asArrayRef().end());
         });
       }
     }
-    if (!run(oracle() ? buildOraclePipeline : buildHostPipeline)) return false;
+    if (!(oracle() ? run("oracle", buildOraclePipeline) : run("host", buildHostPipeline))) return false;
     if (options.counting()) addCounterTable(*module);
     if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
       for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
@@ -173,7 +178,7 @@ struct Unit {
 
   // The module is in the LLVM dialect.
   bool generate(const Machine &machine, Compiled &out) {
-    std::string code = objectCode(*module, machine, options.quick ? 0 : oracle() ? 1 : 3, options.form == Form::Asm, message);
+    std::string code = objectCode(*module, machine, options.quick ? 0 : oracle() ? 1 : 3, options.form == Form::Asm, message, options.timing);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);
     else out.code.push_back(std::move(code));
@@ -213,6 +218,7 @@ bool compilePortable(const Kernels &kernels, const std::vector<std::string> &fil
   for (const leaf::TargetInfo &target : leaf::targets()) {
     CompileOptions one = options;
     one.target = target.name;
+    Timing::Phase phase(options.timing, one.target);
     Unit unit(one);
     if (!compileOnce(unit, kernels, files, out, [&] { return exportImplementations(*unit.module, names, target.name), true; })) return give(unit, error, internal);
   }

@@ -4,6 +4,7 @@
 
 #include "frontend/Core.h"
 #include "lowering/Decisions.h"
+#include "lowering/Timing.h"
 
 #include <functional>
 #include <map>
@@ -20,6 +21,7 @@ struct CompileOptions {
   enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
   bool quick = false;        // compile fast, run slowly
   bool countOnly = false;    // of target host-count: only what decides the counts
+  Timing *timing = nullptr;  // measures, if given
   bool counting() const { return target == "host-count" && arithmetic == Compiled; }
 };
 

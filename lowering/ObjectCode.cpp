@@ -58,13 +58,14 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine, int lev
   builder.buildPerModuleDefaultPipeline(levels[std::min(level, 2)]).run(module, modules);
 }
 
-std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error) {
+std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error, Timing *timing) {
   static bool initialised = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
     return true;
   }();
   (void)initialised;
+  Timing::Phase translating(timing, "translate to LLVM");
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context);
   if (!llvmModule) {
@@ -94,7 +95,11 @@ std::string objectCode(ModuleOp module, const Machine &machine, int optimisation
     if (!machine.features.empty()) f.addFnAttr("target-features", machine.features);
     f.addFnAttr("prefer-vector-width", "512");
   }
+  translating.end();
+  Timing::Phase optimising(timing, "LLVM passes");
   optimise(*llvmModule, *codegen, optimisation);
+  optimising.end();
+  Timing::Phase generating(timing, "LLVM code generation");
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream stream(buffer);
   llvm::legacy::PassManager passes;

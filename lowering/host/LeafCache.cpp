@@ -147,12 +147,17 @@ std::vector<std::string> LeafCache::objects(const std::vector<std::string> &spec
   for (bool again : {!state->temporary, false}) {
     std::atomic<size_t> next{0};
     std::vector<std::string> faults(missing.size());
+    std::vector<double> seconds(missing.size());
     std::vector<std::thread> threads;
     auto work = [&] {
-      for (size_t k; (k = next++) < missing.size();)
+      for (size_t k; (k = next++) < missing.size();) {
+        auto start = std::chrono::steady_clock::now();
         state->compile(std::string(missing[k]), paths[missing[k]], faults[k]);
+        seconds[k] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      }
     };
-    for (size_t k = 1; k < std::min<size_t>(missing.size(), processors()); ++k)
+    counts.workers = int(std::min<size_t>(missing.size(), processors()));
+    for (int k = 1; k < counts.workers; ++k)
       threads.emplace_back(work);
     work();
     for (std::thread &thread : threads)
@@ -162,6 +167,7 @@ std::vector<std::string> LeafCache::objects(const std::vector<std::string> &spec
     for (size_t k = 0; k < missing.size(); ++k) {
       if (faults[k].empty()) {
         ++counts.compiled;
+        counts.seconds.push_back(seconds[k]);
         continue;
       }
       fault = fault.empty() ? faults[k] : fault;
