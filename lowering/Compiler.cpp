@@ -4,6 +4,7 @@
 #include "dialect/Register.h"
 #include "frontend/emit/Emit.h"
 #include "lowering/Count.h"
+#include "lowering/GivenSchedule.h"
 #include "lowering/KernelInterface.h"
 #include "lowering/ModelInterface.h"
 #include "lowering/ObjectCode.h"
@@ -39,6 +40,7 @@ struct Unit {
   std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
   std::string message;
+  bool mistaken = false;  // by who wrote the program
 
   explicit Unit(const CompileOptions &options) : options(options) {
     Timing::Phase phase(options.timing, "load dialects");
@@ -108,6 +110,7 @@ struct Unit {
       emitOptions.unfused.insert(*refused.begin());
       function = emit(f, *module, name, files, emitOptions);
     }
+    if (function && !oracle() && (*module)->hasAttr("attn.target")) giveSchedule(function, f, files, (*module)->getAttrOfType<StringAttr>("attn.target").getValue());
     if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
     return function;
   }
@@ -155,7 +158,7 @@ struct Unit {
       return false;
     }
     if (!oracle()) {
-      if (!run("schedule", buildSchedulePipeline)) return false;
+      if (!run("schedule", buildSchedulePipeline)) return mistaken = true, false;  // in a schedule that the program gives
       collectAttends(*module, out.decisions);
       if (options.form == Form::Schedule) return out.text = print(*module), true;
       if (!run("loops", buildLoopsPipeline)) return false;
@@ -200,7 +203,7 @@ struct Unit {
 
 bool give(const Unit &unit, std::string &error, bool &internal) {
   error = unit.message.empty() ? "the compiler failed without a message" : unit.message;
-  internal = error.find("not supported") == std::string::npos;
+  internal = !unit.mistaken && error.find("not supported") == std::string::npos;
   return false;
 }
 

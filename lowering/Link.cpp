@@ -41,6 +41,12 @@ bool withParts(const Compiled &compiled, Timing *timing, std::string &error, F u
 
 }  // namespace
 
+bool prepareLeaves(const std::vector<std::string> &leaves, std::string &error) {
+  if (leaves.empty()) return true;
+  std::string leafProgram = ownProgram("fovea-leaf", error);
+  return !leafProgram.empty() && !LeafCache(leafProgram).objects(leaves, error).empty();
+}
+
 bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error, Timing *timing) {
   return withParts(compiled, timing, error, [&](const std::vector<std::string> &parts) { return seal(parts, publicNames, outPath, error); });
 }
