@@ -10,6 +10,7 @@
 #include "tools/Build.h"
 #include "tools/Run.h"
 #include "tools/explain/Explain.h"
+#include "tools/tune/Tune.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -131,6 +132,14 @@ int buildCommand(const std::string &file, BuildOptions options, const std::strin
   return buildModel(module->models[0], *module, file, options);
 }
 
+int tuneCommand(const std::string &file, const std::string &kernel, const TuneOptions &options) {
+  SourceManager sources;
+  auto module = checked(file, sources);
+  if (!module) return 1;
+  const core::Function *k = chooseKernel(*module, file, kernel);
+  return k ? tuneKernel(*k, module->files, sources, options) : 1;
+}
+
 int explainCommand(const std::string &file, const std::string &kernel, const ExplainOptions &options) {
   SourceManager sources;
   auto module = checked(file, sources);
@@ -199,6 +208,17 @@ int main(int argc, char **argv) {
 
   buildApp->add_flag("--time-passes{text}", timePasses, timeHelp)->check(CLI::IsMember({"text", "json"}));
 
+  TuneOptions tuned;
+  auto *tuneApp = app.add_subcommand("tune", "Search the fastest schedule for a kernel on given tensors, and write the program with it");
+  tuneApp->add_option("file", file, "the program, F.attn")->required();
+  tuneApp->add_option("--kernel", kernel, "the kernel, if there are several");
+  tuneApp->add_option("--in", tuned.in, "input tensors by parameter name (safetensors): the schedule is for their shapes");
+  tuneApp->add_option("--set", tuned.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
+  tuneApp->add_option("--target", tuned.target, "machine to tune for: one that this machine runs")->check(CLI::IsMember({"host", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids"}))->capture_default_str();
+  tuneApp->add_option("--threads", tuned.threads, "threads (default: all)")->check(CLI::Range(1, 1024));
+  tuneApp->add_option("--seconds", tuned.seconds, "time for the search")->check(CLI::Range(1, 86400))->capture_default_str();
+  tuneApp->add_option("-o", tuned.out, "the program with its schedule (default: standard output); the table of what was tried goes to standard error");
+
   ExplainOptions explained;
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
   explainApp->add_option("file", file, "the program, F.attn")->required();
@@ -218,6 +238,7 @@ int main(int argc, char **argv) {
     std::optional<Progress> progress;
     if (*compile || *buildApp) progress.emplace(*compile ? "fovea compile" : "fovea build");
     int status = *compile    ? compileCommand(file, out, kernel, target, emit, timing ? &*timing : nullptr)
+                 : *tuneApp  ? tuneCommand(file, kernel, tuned)
                  : *runApp   ? runCommand(file, kernel, run)
                  : *buildApp ? buildCommand(file, build, emit)
                              : explainCommand(file, kernel, explained);
