@@ -101,13 +101,12 @@ struct Unit {
     emitOptions.contiguous = contiguous;
     emitOptions.rows = !oracle();
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
-    // What the fusion refuses would hold every score: it is emitted again, row by row. One at a time, arguments first: without it, what
-    // reads it may fuse.
+    // What the fusion refuses would hold every score: it is emitted again, row by row.
     while (function && !oracle()) {
       std::set<core::NodeId> refused = unfused(function);
       if (refused.empty()) break;
       function.erase();
-      emitOptions.unfused.insert(*refused.begin());
+      emitOptions.unfused.insert(refused.begin(), refused.end());
       function = emit(f, *module, name, files, emitOptions);
     }
     if (function && !oracle() && (*module)->hasAttr("attn.target")) giveSchedule(function, f, files, (*module)->getAttrOfType<StringAttr>("attn.target").getValue());
@@ -115,24 +114,39 @@ struct Unit {
     return function;
   }
 
-  // The aggregates of a function that attn-fuse leaves.
+  // Of the aggregates of a function that attn-fuse leaves, those that read none of the others, nor the scores of another: without one, what
+  // reads it, or shares its scores, may fuse.
   std::set<core::NodeId> unfused(func::FuncOp function) {
-    std::set<core::NodeId> left;
-    auto collect = [&](Operation *root) {
-      left.clear();
-      root->walk([&](attn::AggregateOp op) {
-        if (auto node = op->getAttrOfType<IntegerAttr>("attn.node")) left.insert(core::NodeId(node.getInt()));
-      });
-    };
-    collect(function);
-    if (left.empty()) return left;
+    bool any = false;
+    function.walk([&](attn::AggregateOp op) { any |= op->hasAttr("attn.node"); });
+    if (!any) return {};
     Timing::Phase phase(options.timing, "try fusion");
     OwningOpRef<ModuleOp> trial = ModuleOp::create(UnknownLoc::get(context.get()));
     trial->push_back(function.clone());
     PassManager pm(context.get());
     buildFusePipeline(pm);
-    if (succeeded(pm.run(*trial))) collect(*trial);
-    return left;
+    return firstRefused(succeeded(pm.run(*trial)) ? *trial->getOps<func::FuncOp>().begin() : function);
+  }
+
+  static std::set<core::NodeId> firstRefused(func::FuncOp function) {
+    std::set<core::NodeId> first;
+    llvm::DenseSet<Operation *> reached, scores;  // by a value of an aggregate that is left
+    for (Operation &op : function.getBody().front()) {
+      bool reads = false;
+      SmallVector<attn::AggregateOp> inside;
+      op.walk([&](Operation *nested) {
+        for (Value operand : nested->getOperands()) reads |= reached.contains(operand.getDefiningOp());
+        if (auto aggregate = dyn_cast<attn::AggregateOp>(nested); aggregate && aggregate->hasAttr("attn.node")) inside.push_back(aggregate);
+      });
+      if (!reads && !inside.empty()) {
+        attn::AggregateOp aggregate = inside[0];  // of several in one loop, one
+        Operation *score = aggregate.getWeights().getDefiningOp();
+        if (auto normalise = dyn_cast_or_null<attn::NormaliseOp>(score)) score = normalise.getScore().getDefiningOp();
+        if (!score || scores.insert(score).second) first.insert(core::NodeId(aggregate->getAttrOfType<IntegerAttr>("attn.node").getInt()));
+      }
+      if (reads || !inside.empty()) reached.insert(&op);
+    }
+    return first;
   }
 
   bool run(const char *phaseName, void (*build)(OpPassManager &)) {
@@ -142,6 +156,14 @@ struct Unit {
     build(pm);
     if (options.timing) options.timing->watch(pm);
     return succeeded(pm.run(*module));
+  }
+
+  // The loops are made, so it is known which leaves they call: specifications for fovea-leaf (lowering/halide/LeafSpec.h).
+  void beginLeaves(LeafWork &work) {
+    std::vector<std::string> specs;
+    if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
+      for (Attribute leaf : leaves) specs.push_back(cast<StringAttr>(leaf).getValue().str());
+    work.begin(std::move(specs));
   }
 
   // Everything after emission. `finish` adds what must be in the object beside the functions.
@@ -170,10 +192,9 @@ struct Unit {
         });
       }
     }
+    if (options.form == Form::Object) beginLeaves(*out.leaves);
     if (!(oracle() ? run("oracle", buildOraclePipeline) : run("host", buildHostPipeline))) return false;
     if (options.counting()) addCounterTable(*module);
-    if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
-      for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
     if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
     return generate(machine, out);

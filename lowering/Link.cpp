@@ -1,11 +1,8 @@
 #include "lowering/Link.h"
 
-#include "lowering/host/LeafCache.h"
 #include "lowering/host/Object.h"
 #include "lowering/host/Process.h"
 #include "runtime/support/File.h"
-
-#include <algorithm>
 
 namespace fovea {
 namespace {
@@ -21,16 +18,9 @@ bool withParts(const Compiled &compiled, Timing *timing, std::string &error, F u
     if (!writeFileAtomically(parts.back(), code, error)) return false;
   }
   Timing::Phase making(timing, "leaves");
-  std::string leafProgram = compiled.leaves.empty() ? "" : ownProgram("fovea-leaf", error);
-  if (!compiled.leaves.empty() && leafProgram.empty()) return false;
-  LeafCache cache(leafProgram);
-  if (!compiled.leaves.empty()) {
-    std::vector<std::string> leaves = cache.objects(compiled.leaves, error);
-    if (leaves.empty()) return false;
-    if (timing) timing->leaves = {int(compiled.leaves.size()), cache.counts.found, cache.counts.workers, cache.counts.seconds};
-    for (const std::string &leaf : leaves)
-      if (std::find(parts.begin(), parts.end(), leaf) == parts.end()) parts.push_back(leaf);
-  }
+  LeafTimes times;
+  if (!compiled.leaves->finish(parts, times, error)) return false;
+  if (timing) timing->leaves = times;
   making.end();
   Timing::Phase linking(timing, "link");
   std::string runtime = kernelRuntimeObject(error);
@@ -40,12 +30,6 @@ bool withParts(const Compiled &compiled, Timing *timing, std::string &error, F u
 }
 
 }  // namespace
-
-bool prepareLeaves(const std::vector<std::string> &leaves, std::string &error) {
-  if (leaves.empty()) return true;
-  std::string leafProgram = ownProgram("fovea-leaf", error);
-  return !leafProgram.empty() && !LeafCache(leafProgram).objects(leaves, error).empty();
-}
 
 bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error, Timing *timing) {
   return withParts(compiled, timing, error, [&](const std::vector<std::string> &parts) { return seal(parts, publicNames, outPath, error); });

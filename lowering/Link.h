@@ -6,11 +6,8 @@
 
 namespace fovea {
 
-// Compiles the missing leaves and seals everything with the kernels' runtime into `outPath`; only `publicNames` are global.
+// Waits for the leaves and seals everything with the kernels' runtime into `outPath`; only `publicNames` are global.
 bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error, Timing *timing = nullptr);
-
-// Puts leaves into the cache, all that are missing side by side: where several compilations are to be linked.
-bool prepareLeaves(const std::vector<std::string> &leaves, std::string &error);
 
 // The same parts as a shared library, all names visible: for `fovea run`.
 bool linkShared(const Compiled &compiled, const std::string &outPath, std::string &error, Timing *timing = nullptr);

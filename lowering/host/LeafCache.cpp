@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <sched.h>
+#include <semaphore>
 #include <thread>
 #include <unistd.h>
 
@@ -56,6 +57,21 @@ int processors() {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
+
+// Several caches may be at work: all of them run as many processes as there are processors.
+class Turn {
+public:
+  Turn() { turns().acquire(); }
+  ~Turn() { turns().release(); }
+  Turn(const Turn &) = delete;
+  Turn &operator=(const Turn &) = delete;
+
+private:
+  static std::counting_semaphore<> &turns() {
+    static std::counting_semaphore<> all(processors());
+    return all;
+  }
+};
 
 // A folder that exists and can be written to; empty if none of the usual places can.
 std::string cacheFolder() {
@@ -151,6 +167,7 @@ std::vector<std::string> LeafCache::objects(const std::vector<std::string> &spec
     std::vector<std::thread> threads;
     auto work = [&] {
       for (size_t k; (k = next++) < missing.size();) {
+        Turn turn;
         auto start = std::chrono::steady_clock::now();
         state->compile(std::string(missing[k]), paths[missing[k]], faults[k]);
         seconds[k] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -1,7 +1,5 @@
 #include "tools/tune/Race.h"
 
-#include "lowering/Link.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -75,21 +73,17 @@ bool Race::prepare(const std::vector<Candidate *> &asked, std::string &error) {
   std::vector<Candidate *> missing;
   for (Candidate *c : asked)
     if (!c->loaded) missing.push_back(c);
-  // A few at a time, so that their leaves are compiled side by side.
+  // A few at a time: the leaves of one are compiled while the host code of the next is.
   constexpr size_t together = 4;
   for (size_t first = 0; first < missing.size(); first += together) {
     if (over() && wanted.size()) return true;
     size_t last = std::min(first + together, missing.size());
     std::vector<Compiled> compiled(last - first);
-    std::vector<std::string> leaves;
     for (size_t k = first; k < last; k++) {
       core::Function planned = missing[k]->asItIs ? kernel : withPlan(missing[k]->plan);
       bool internal = false;
-      Compiled &one = compiled[k - first];
-      if (!compileKernels({&planned}, files, options, one, error, internal)) return false;
-      leaves.insert(leaves.end(), one.leaves.begin(), one.leaves.end());
+      if (!compileKernels({&planned}, files, options, compiled[k - first], error, internal)) return false;
     }
-    if (!prepareLeaves(leaves, error)) return false;
     for (size_t k = first; k < last; k++) {
       auto loaded = std::make_unique<Loaded>();
       if (!loadCompiled(kernel, compiled[k - first], threads, *loaded, error)) return false;
