@@ -9,6 +9,7 @@ namespace fovea::tune {
 namespace {
 
 constexpr double shortest = 0.2;  // milliseconds of a sample
+constexpr double hopeless = 2.5;  // times the best at first sight
 
 double milliseconds(Race::Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
 
@@ -106,9 +107,9 @@ bool Race::compare(Candidate &candidate, std::string &error) {
     for (const Settings &settings : candidate.plan) plan += (plan.empty() ? "" : " | ") + words(settings);
     return error = fmt::format("with the schedule `{}` the result `{}` is another: {}", plan, kernel.results[k].name, why), false;
   }
-  sample({&candidate});  // warm: how long a call takes
+  sample({&candidate});  // how long a call takes
   candidate.calls = std::max(1, std::min(10000, int(shortest / std::max(candidate.best(), 1e-5))));
-  candidate.samples.clear();
+  if (candidate.calls > 1) candidate.samples.clear(), sample({&candidate});
   return true;
 }
 
@@ -124,6 +125,9 @@ void Race::sample(const std::vector<Candidate *> &asked) {
 
 Candidate *Race::fastest(std::vector<Candidate *> left) {
   left.erase(std::remove_if(left.begin(), left.end(), [](Candidate *c) { return !c->loaded; }), left.end());
+  double best = INFINITY;
+  for (Candidate *c : left) best = std::min(best, c->best());
+  left.erase(std::remove_if(left.begin(), left.end(), [&](Candidate *c) { return c->best() > hopeless * best; }), left.end());
   for (int samples = 3; !left.empty(); samples *= 2) {
     for (int k = 0; k < samples && (k == 0 || !over()); k++) sample(left);
     std::stable_sort(left.begin(), left.end(), [](Candidate *a, Candidate *b) { return a->best() < b->best(); });

@@ -39,7 +39,7 @@ class Race {
   // fault. When time is up the rest stay as they are. False after a failure.
   bool prepare(const std::vector<Candidate *> &candidates, std::string &error);
 
-  // The fastest of those that are compiled: all take turns, then the better half does, with twice the samples, until one is left.
+  // The fastest of those that are compiled: all but the hopeless take turns, then the better half does, with twice the samples, until one is left.
   Candidate *fastest(std::vector<Candidate *> candidates);
 
   // One more sample of each, in turns.

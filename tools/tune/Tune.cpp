@@ -172,7 +172,7 @@ class Tuner {
     if (!tryOut(plans, what + "ways", error)) return false;
     auto time = [&](const Route &way) { return race.add(with(way.settings))->best(); };
     std::stable_sort(ways.begin(), ways.end(), [&](const Route &a, const Route &b) { return time(a) < time(b); });
-    if (ways.size() > 2) ways.resize(2);
+    while (ways.size() > 1 && (ways.size() > 2 || time(ways.back()) > 2 * time(ways[0]))) ways.pop_back();  // no tile makes up for that
     for (const Route &way : ways) {
       if (race.over()) break;
       if (!searchSizes(way, with, what, error)) return false;
