@@ -73,7 +73,7 @@ Candidate *Race::add(const Plan &plan, bool asItIs) {
 bool Race::prepare(const std::vector<Candidate *> &asked, std::string &error) {
   std::vector<Candidate *> missing;
   for (Candidate *c : asked)
-    if (!c->loaded) missing.push_back(c);
+    if (!c->loaded && !c->refused) missing.push_back(c);
   // A few at a time: the leaves of one are compiled while the host code of the next is.
   constexpr size_t together = 4;
   for (size_t first = 0; first < missing.size(); first += together) {
@@ -98,7 +98,13 @@ bool Race::prepare(const std::vector<Candidate *> &asked, std::string &error) {
 bool Race::compare(Candidate &candidate, std::string &error) {
   bool first = wanted.empty();
   std::vector<Buffer> &mine = first ? wanted : results;
-  if (!execute(kernel, *candidate.loaded, arguments, CompileOptions::Compiled, mine, error)) return false;
+  if (!execute(kernel, *candidate.loaded, arguments, CompileOptions::Compiled, mine, error)) {
+    if (first) return false;
+    candidate.refused = true;
+    candidate.loaded.reset();
+    error.clear();
+    return true;
+  }
   if (first && !allocateResults(kernel, arguments, CompileOptions::Compiled, results, error)) return false;
   for (size_t k = 0; k < mine.size() && !first; k++) {
     std::string why;

@@ -18,6 +18,7 @@ struct Candidate {
   Plan plan;
   bool asItIs = false;           // the program's own schedules, whatever they say
   std::unique_ptr<Loaded> loaded;
+  bool refused = false;          // a call failed: for want of memory, say
   int calls = 1;                 // of one sample: enough for the clock
   std::vector<double> samples;   // milliseconds of a call
   double best() const;
@@ -36,7 +37,7 @@ class Race {
   Candidate *add(const Plan &plan, bool asItIs = false);
 
   // Compiles those that are not yet, runs each once and compares its results with the first candidate's: a difference beyond rule E10 is our
-  // fault. When time is up the rest stay as they are. False after a failure.
+  // fault, a call that fails takes the candidate out. When time is up the rest stay as they are. False after a failure.
   bool prepare(const std::vector<Candidate *> &candidates, std::string &error);
 
   // The fastest of those that are compiled: all but the hopeless take turns, then the better half does, with twice the samples, until one is left.
