@@ -18,10 +18,22 @@ struct Setting {
   Location place;
 };
 
-Setting read(Attribute attribute) {
-  auto fields = cast<DictionaryAttr>(attribute);
-  auto word = [&](StringRef name) { return cast<StringAttr>(fields.get(name)).getValue(); };
-  return {cast<IntegerAttr>(fields.get("attend")).getInt(), word("version"), word("key"), fields.get("value"), Location(cast<LocationAttr>(fields.get("place")))};
+// As giveSchedule writes it; a text of MLIR may say anything.
+std::optional<Setting> read(Attribute attribute) {
+  auto fields = dyn_cast<DictionaryAttr>(attribute);
+  if (!fields) return {};
+  auto attend = fields.getAs<IntegerAttr>("attend");
+  auto version = fields.getAs<StringAttr>("version"), key = fields.getAs<StringAttr>("key");
+  Attribute value = fields.get("value");
+  auto place = dyn_cast_or_null<LocationAttr>(fields.get("place"));
+  bool layout = key && key.getValue() == "key_layout", none = key && llvm::is_contained(versionNames, key.getValue());
+  if (!attend || !version || !key || !place || !value || (layout || none ? !isa<StringAttr>(value) : !isa<IntegerAttr>(value))) return {};
+  return Setting{attend.getInt(), version.getValue(), key.getValue(), value, Location(place)};
+}
+
+// Whether a schedule has what every schedule has.
+bool isWhole(DictionaryAttr schedule) {
+  return schedule.getAs<StringAttr>("key_layout") && llvm::all_of(ArrayRef<StringRef>{"queries", "keys", "panel"}, [&](StringRef name) { return schedule.getAs<IntegerAttr>(name); });
 }
 
 // One attn.attend and the settings that are meant for it.
@@ -114,9 +126,15 @@ LogicalResult applyGivenSchedules(ModuleOp module, const leaf::TargetInfo &targe
     if (!given) continue;
     function->removeAttr(attributeName);
     SmallVector<Setting> settings;
-    for (Attribute setting : given) settings.push_back(read(setting));
+    for (Attribute setting : given) {
+      std::optional<Setting> one = read(setting);
+      if (!one) return function.emitError() << "`" << attributeName << "`: not a setting: " << setting;
+      settings.push_back(*one);
+    }
     SmallVector<attn::AttendOp> ops;
     function.walk([&](attn::AttendOp op) { ops.push_back(op); });
+    for (attn::AttendOp op : ops)
+      if (!isWhole(*op.getSchedule())) return op.emitError() << "the schedule lacks an entry";
     for (const Setting &s : settings)
       if (s.attend > int64_t(ops.size()) || ops.empty())
         return emitError(s.place) << "the kernel has " << ops.size() << " fused attention" << (ops.size() == 1 ? "" : "s") << (ops.empty() ? ", so there is nothing to schedule" : "");
