@@ -98,14 +98,61 @@ def support(s):
             grid(["kernel", "pairs", "milliseconds", "ratio"], rows))
 
 
+PHASES = {  # of `--time-passes`: (column, the phases that it adds up); what begins with "emit" is emission
+    "front end": ("frontend", "emit", "stages", "check weights"),
+    "MLIR": ("load dialects", "fuse", "schedule", "loops", "host"),
+    "LLVM": ("translate to LLVM", "LLVM passes", "LLVM code generation"),
+    "leaves": ("leaves",),
+    "link": ("link", "link program"),
+}
+
+
+def phase_milliseconds(passes, phases):
+    return sum(p["ms"] for p in passes["parts"] if p["name"] in phases or ("emit" in phases and p["name"].startswith("emit ")))
+
+
+def compiled_functions(passes):
+    """The versions that a compilation makes: of each kernel one, or one for each extent that a constraint lists and one for all others."""
+    return sum(p["name"].startswith("emit ") for p in passes["parts"])
+
+
+def slowest_passes(kernels, count):
+    """Of MLIR's passes and LLVM's phases: over all kernels, and in the kernel where it takes longest."""
+    totals, longest = {}, {}
+    for name, t in kernels.items():
+        own = {}
+        for phase in t["cold"]["passes"]["parts"]:
+            inside = [] if phase["name"].startswith("emit ") else phase.get("parts", [])
+            for p in inside or [phase]:
+                label = "emit" if p["name"].startswith("emit ") else p["name"]
+                own[label] = own.get(label, 0) + p["ms"]
+        for label, ms in own.items():
+            totals[label] = totals.get(label, 0) + ms
+            longest[label] = max(longest.get(label, (0, "")), (ms, name))
+    ordered = sorted(totals, key=lambda label: -totals[label])[:count]
+    return [[label, f"{totals[label] / len(kernels):.1f}", f"{longest[label][0]:.1f}", longest[label][1]] for label in ordered]
+
+
 def compile_times(c):
-    ordered = sorted(c["kernels"].items(), key=lambda item: -item[1]["cold"]["minimum"])
-    row = lambda name, t: [name, f"{t['cold']['minimum']:.2f}", f"{t['cold']['median']:.2f}", f"{t['cold']['cpu_minimum']:.2f}", f"{t['warm']['minimum']:.2f}",
-                           f"{t['warm']['median']:.2f}", f"{t['warm']['cpu_minimum']:.2f}"]
-    rows = [row(name, t) for name, t in ordered]
-    rows.append(row("fovea build g2p_transformer", c["transformer"]))
-    return ("Compile time in seconds: cold is with an empty leaf cache, warm with a full one; CPU is user and system, of all processes\n\n" +
-            grid(["", "cold, min", "median", "CPU", "warm, min", "median", "CPU"], rows) +
+    good = {name: t for name, t in c["kernels"].items() if t["cold"]["passes"] and t["warm"]["passes"]}
+    versions = lambda t: compiled_functions(t["cold"]["passes"])
+    ordered = sorted(good.items(), key=lambda item: -item[1]["cold"]["minimum"])
+
+    def row(name, t, count):
+        passes = t["cold"]["passes"]
+        return [name, count, f"{t['cold']['minimum']:.2f}", f"{t['cold']['cpu_minimum']:.2f}", f"{t['cold']['minimum'] / count:.2f}" if count else "",
+                *(f"{phase_milliseconds(passes, phases):.0f}" for phases in PHASES.values()), passes["leaves"]["compiled"], f"{passes['leaves']['process_ms']:.0f}",
+                f"{t['warm']['minimum']:.2f}", f"{t['warm']['cpu_minimum']:.2f}", t["bytes"]]
+
+    rows = [row(name, t, versions(t)) for name, t in ordered]
+    if c["transformer"]["cold"]["passes"]:
+        rows.append(row("fovea build g2p_transformer", c["transformer"], ""))
+    slow = [name for name, t in ordered if t["cold"]["minimum"] > versions(t)]
+    return ("Compile time. Cold is with an empty leaf cache, warm with a full one, in seconds; CPU is user and system, of all processes; a version is what one list of extents or all others\n"
+            "get, a kernel without such lists has one. Phases are milliseconds of the cold run, of leaves what is waited for after LLVM; their processes run side by side, also beside LLVM.\n\n" +
+            grid(["", "versions", "cold", "CPU", "a version", *PHASES, "made", "processes", "warm", "CPU", "bytes"], rows) +
+            "\n" + (f"More than 1 s a version, cold: {', '.join(slow)}.\n" if slow else "No kernel takes more than 1 s a version, cold.\n") +
+            "\nThe slowest passes and phases, milliseconds, cold\n\n" + grid(["", "a kernel, mean", "longest", "in"], slowest_passes(good, 15)) +
             f"\nfovea --help, warm: minimum {1e3 * c['help']['minimum']:.0f} ms, median {1e3 * c['help']['median']:.0f} ms\n")
 
 
@@ -224,6 +271,7 @@ Machine: {machine(results)}.
   neighbours are drawn at random, so its rows of values come from all over the memory, where the dense kernel reads them in order.
 - Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is
   the whole process. Peak RSS is of the whole process on both sides.
+- Compile times: `fovea compile --time-passes=json` on every example kernel, once with an empty cache of leaves and twice with a full one.
 - A machine that others use at the same time gives longer times: compare minima, and see the load average above.
 """)
     shutil.copyfile(picture, PICTURE)

@@ -113,36 +113,39 @@ def one_batch(options, path, peer_script, count, batch, failures):
 
 
 def compile_times(options):
-    """Every kernel with an empty leaf cache and with a full one; the Transformer's program; the start of the driver."""
+    """Every kernel with an empty leaf cache and with a full one, with the compiler's own table of phases and passes (`--time-passes`); the Transformer's
+    program; the start of the driver."""
     folder = os.path.join(options.output, "compile")
     os.makedirs(folder, exist_ok=True)
     out = os.path.join(folder, "out")
     cold_rounds, warm_rounds = (1, 1) if options.quick else (1, 2)  # of each of a hundred kernels
     failures = []
 
-    def cold_and_warm(command):
-        seconds = {"cold": [], "warm": []}
-        cpu = {"cold": [], "warm": []}
+    def cold_and_warm(command, made):
+        seconds, cpu, passes = {"cold": [], "warm": []}, {"cold": [], "warm": []}, {}
         for _ in range(cold_rounds):
             cache = tempfile.mkdtemp(dir=folder)
             for state in ["cold"] + ["warm"] * warm_rounds:
-                run = measure.process(command, {"FOVEA_CACHE": cache})
+                run = measure.process(command + ["--time-passes=json"], {"FOVEA_CACHE": cache})
                 if run["code"]:
                     failures.append(f"{' '.join(os.path.basename(c) for c in command)}: {run['output'][-300:]}")
+                elif not seconds[state] or run["seconds"] < min(seconds[state]):
+                    passes[state] = json.loads(run["output"].strip().split("\n")[-1])
                 seconds[state].append(run["seconds"])
                 cpu[state].append(run["cpu_seconds"])
             shutil.rmtree(cache)
-        return {state: {**measure.summary(seconds[state]), "cpu_minimum": min(cpu[state])} for state in seconds}
+        return {**{state: {**measure.summary(seconds[state]), "cpu_minimum": min(cpu[state]), "passes": passes.get(state)} for state in seconds},
+                "bytes": os.path.getsize(made) if os.path.exists(made) else 0}
 
     measure.process([options.fovea, "--help"])
     help_runs = [measure.process([options.fovea, "--help"])["seconds"] for _ in range(5 if options.quick else 30)]
     kernels = sorted(f for f in os.listdir(os.path.join(measure.ROOT, "examples", "kernels")) if f.endswith(".attn"))
     result = {"help": measure.summary(help_runs), "kernels": {}}
     for name in kernels[::10] if options.quick else kernels:
-        result["kernels"][name[:-5]] = cold_and_warm([options.fovea, "compile", os.path.join(measure.ROOT, "examples", "kernels", name), "-o", out + ".o"])
+        result["kernels"][name[:-5]] = cold_and_warm([options.fovea, "compile", os.path.join(measure.ROOT, "examples", "kernels", name), "-o", out + ".o"], out + ".o")
     say("compiled the kernels; now the Transformer")
     result["transformer"] = cold_and_warm([options.fovea, "build", os.path.join(MODEL, "model.attn"), "--weights", os.path.join(MODEL, "weights.safetensors"),
-                                           "-o", out])
+                                           "-o", out], out)
     result["failures"] = failures
     return result
 

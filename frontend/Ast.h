@@ -190,6 +190,25 @@ struct Model {
   Stage encode, step;
 };
 
+// `queries = 32;`, or `few = none;`; `attend` and `version` are the blocks that it stands in.
+struct Setting {
+  int64_t attend = 0;           // 0: each
+  std::optional<Name> version;
+  Name key;
+  bool block = false;           // `few {`: only says that the block is there
+  Symbol word = nullptr;        // the value, else it is `number`
+  int64_t number = 0;
+  SourceRange value;
+};
+
+// `schedule attend for zen4 { ... }`
+struct Schedule {
+  Name kernel;
+  SourceRange target;
+  SourceRange range;
+  std::vector<Setting> settings;
+};
+
 struct Import {
   std::string path;
   SourceRange range;
@@ -203,6 +222,7 @@ struct File {
   std::vector<Kernel *> kernels;
   std::vector<Block *> blocks;
   std::vector<Model *> models;
+  std::vector<Schedule> schedules;
 
   std::deque<Expr> exprs;
   std::deque<Statement> statementPool;

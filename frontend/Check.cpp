@@ -35,6 +35,7 @@ public:
     for (FileScope *s : order) {
       unsigned before = diagnostics.errorCount();
       checkFunctions(*s, sources, diagnostics);
+      checkSchedules(*s->file, sources, diagnostics);
       if (diagnostics.errorCount() != before) noteImport(*s);
     }
     if (diagnostics.hasErrors()) return std::nullopt;
@@ -44,7 +45,9 @@ public:
     for (const ast::Kernel *k : scope->file->kernels) {
       if (diagnostics.full()) return std::nullopt;
       Elaborator elaborator(sources, diagnostics, *scope);
-      if (elaborator.kernel(*k)) module.kernels.push_back(std::move(elaborator.b.function));
+      if (!elaborator.kernel(*k)) continue;
+      elaborator.b.function.schedules = schedulesOf(*k, *scope->file, sources);
+      module.kernels.push_back(std::move(elaborator.b.function));
     }
     for (const ast::Model *m : scope->file->models) {
       if (diagnostics.full()) return std::nullopt;

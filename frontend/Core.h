@@ -150,6 +150,21 @@ struct Check {
   Place place;
 };
 
+// What a `schedule` block says for one target (rule K10): settings of the fused attentions, checked as far as no target is needed.
+struct Schedule {
+  std::string target;               // a name of lowering/halide/Targets.def, or "cpu": every target that has no schedule of its own
+  Place place;
+  struct Setting {
+    int64_t attend = 0;             // which of the kernel's attentions, from 1; 0: each
+    std::string version;            // "few", "grouped", "tiles": of that version; empty: of the schedule itself
+    std::string key;                // "queries"; or the name of a version, whose `word` is "none"; empty: only that the version's block is there
+    std::string word;               // empty: the value is `number`
+    int64_t number = 0;
+    Place place;                    // of the value
+  };
+  std::vector<Setting> settings;
+};
+
 // A kernel, or one function of a model.
 struct Function {
   std::string name;
@@ -169,6 +184,7 @@ struct Function {
   std::vector<MaskInfo> masks;
   // Values declared with `score`, for `explain`.
   std::vector<NodeId> scores;
+  std::vector<Schedule> schedules;  // of a kernel
 };
 
 // What a model's program reads and writes (`reads text by characters "graphemes.vocab" end "</s>" unknown "<unk>";`).

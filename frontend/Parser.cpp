@@ -19,7 +19,7 @@ Parser::Parser(uint32_t id, SourceManager &sources, Diagnostics &diagnostics) : 
     if (message.range.file == id) diagnostics.quietAfter(message.range);
 }
 
-// file <- (import / kernel / function / block / model)*
+// file <- (import / kernel / function / block / model / schedule)*
 std::unique_ptr<File> Parser::parseFile() {
   while (!is(TokenKind::End) && !diagnostics.full()) parseDefinition();
   diagnostics.sort(firstMessage);
@@ -35,7 +35,8 @@ void Parser::parseDefinition() {
   case TokenKind::KwFn: ok = parseFunction(file->functions); break;
   case TokenKind::KwBlock: ok = parseBlock(); break;
   case TokenKind::KwModel: ok = parseModel(); break;
-  default: unexpected("`kernel`, `fn`, `block`, `model` or `import`"); break;
+  case TokenKind::KwSchedule: ok = parseSchedule(); break;
+  default: unexpected("`kernel`, `fn`, `block`, `model`, `schedule` or `import`"); break;
   }
   if (!ok) {
     file->ok = false;
@@ -351,7 +352,7 @@ void Parser::skipStatement(int level) {
 
 void Parser::skipDefinition() {
   depth = 0;
-  while (!is(TokenKind::End) && !is(TokenKind::KwKernel) && !is(TokenKind::KwModel) && !is(TokenKind::KwFn) && !is(TokenKind::KwBlock) && !is(TokenKind::KwImport))
+  while (!is(TokenKind::End) && !is(TokenKind::KwKernel) && !is(TokenKind::KwModel) && !is(TokenKind::KwFn) && !is(TokenKind::KwBlock) && !is(TokenKind::KwSchedule) && !is(TokenKind::KwImport))
     take();
 }
 

@@ -28,6 +28,11 @@ private:
   bool parseConstraints(std::vector<ast::Constraint> &constraints);
   bool parseConstraint(ast::Constraint &constraint);
 
+  // ParseSchedule.cpp.
+  bool parseSchedule();
+  bool parseScheduleTarget(SourceRange &range);
+  bool parseSettings(ast::Schedule &schedule, ast::Setting within, bool nested);
+
   // ParseStatement.cpp.
   bool parseStatements(std::vector<ast::Statement *> &statements, SourceRange &end);
   ast::Expr *parseBlockExpr();

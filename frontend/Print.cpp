@@ -42,6 +42,7 @@ public:
       for (const ast::Function *f : b->functions) function(*f);
       close();
     }
+    for (const ast::Schedule &s : f.schedules) schedule(s);
     for (const ast::Model *m : f.models) {
       open("model " + m->name.text());
       for (const Member &member : m->members) this->member(member);
@@ -95,6 +96,13 @@ private:
       close();
     }
     for (const Statement *s : k.body) statement(*s);
+    close();
+  }
+  void schedule(const ast::Schedule &s) {
+    open("schedule " + s.kernel.text());
+    for (const ast::Setting &setting : s.settings)
+      line((setting.attend ? std::to_string(setting.attend) + "." : "") + (setting.version ? setting.version->text() + "." : "") +
+           (setting.block ? "" : setting.key.text() + " = " + (setting.word ? *setting.word : std::to_string(setting.number))));
     close();
   }
   void member(const Member &m) {
@@ -220,6 +228,13 @@ public:
     for (const core::Check &c : f.checks) out += "  check %" + std::to_string(c.condition) + " \"" + c.text + "\"\n";
     for (const core::Result &r : f.results)
       out += "  result " + r.name + ": " + typeName(r.type) + "[" + list(r.axes) + "] = %" + std::to_string(r.node) + "\n";
+    for (const core::Schedule &schedule : f.schedules) {
+      out += "  schedule " + schedule.target;
+      for (const core::Schedule::Setting &s : schedule.settings)
+        if (!s.key.empty())
+          out += " " + (s.attend ? std::to_string(s.attend) + "." : "") + (s.version.empty() ? "" : s.version + ".") + s.key + "=" + (s.word.empty() ? std::to_string(s.number) : s.word);
+      out += "\n";
+    }
     return out;
   }
 

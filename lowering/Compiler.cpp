@@ -4,6 +4,7 @@
 #include "dialect/Register.h"
 #include "frontend/emit/Emit.h"
 #include "lowering/Count.h"
+#include "lowering/GivenSchedule.h"
 #include "lowering/KernelInterface.h"
 #include "lowering/ModelInterface.h"
 #include "lowering/ObjectCode.h"
@@ -39,8 +40,10 @@ struct Unit {
   std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
   std::string message;
+  bool mistaken = false;  // by who wrote the program
 
   explicit Unit(const CompileOptions &options) : options(options) {
+    Timing::Phase phase(options.timing, "load dialects");
     registerDialects(registry);
     context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
     context->loadAllAvailableDialects();
@@ -92,48 +95,75 @@ struct Unit {
   }
 
   func::FuncOp emitFitting(const core::Function &f, const std::string &name, const std::vector<std::string> &files, bool contiguous) {
+    Timing::Phase phase(options.timing, "emit " + name);
     EmitOptions emitOptions;
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
     emitOptions.rows = !oracle();
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
-    // What the fusion refuses would hold every score: it is emitted again, row by row. One at a time, arguments first: without it, what
-    // reads it may fuse.
+    // What the fusion refuses would hold every score: it is emitted again, row by row.
     while (function && !oracle()) {
       std::set<core::NodeId> refused = unfused(function);
       if (refused.empty()) break;
       function.erase();
-      emitOptions.unfused.insert(*refused.begin());
+      emitOptions.unfused.insert(refused.begin(), refused.end());
       function = emit(f, *module, name, files, emitOptions);
     }
+    if (function && !oracle() && (*module)->hasAttr("attn.target")) giveSchedule(function, f, files, (*module)->getAttrOfType<StringAttr>("attn.target").getValue());
     if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
     return function;
   }
 
-  // The aggregates of a function that attn-fuse leaves.
+  // Of the aggregates of a function that attn-fuse leaves, those that read none of the others, nor the scores of another: without one, what
+  // reads it, or shares its scores, may fuse.
   std::set<core::NodeId> unfused(func::FuncOp function) {
-    std::set<core::NodeId> left;
-    auto collect = [&](Operation *root) {
-      left.clear();
-      root->walk([&](attn::AggregateOp op) {
-        if (auto node = op->getAttrOfType<IntegerAttr>("attn.node")) left.insert(core::NodeId(node.getInt()));
-      });
-    };
-    collect(function);
-    if (left.empty()) return left;
+    bool any = false;
+    function.walk([&](attn::AggregateOp op) { any |= op->hasAttr("attn.node"); });
+    if (!any) return {};
+    Timing::Phase phase(options.timing, "try fusion");
     OwningOpRef<ModuleOp> trial = ModuleOp::create(UnknownLoc::get(context.get()));
     trial->push_back(function.clone());
     PassManager pm(context.get());
     buildFusePipeline(pm);
-    if (succeeded(pm.run(*trial))) collect(*trial);
-    return left;
+    return firstRefused(succeeded(pm.run(*trial)) ? *trial->getOps<func::FuncOp>().begin() : function);
   }
 
-  bool run(void (*build)(OpPassManager &)) {
+  static std::set<core::NodeId> firstRefused(func::FuncOp function) {
+    std::set<core::NodeId> first;
+    llvm::DenseSet<Operation *> reached, scores;  // by a value of an aggregate that is left
+    for (Operation &op : function.getBody().front()) {
+      bool reads = false;
+      SmallVector<attn::AggregateOp> inside;
+      op.walk([&](Operation *nested) {
+        for (Value operand : nested->getOperands()) reads |= reached.contains(operand.getDefiningOp());
+        if (auto aggregate = dyn_cast<attn::AggregateOp>(nested); aggregate && aggregate->hasAttr("attn.node")) inside.push_back(aggregate);
+      });
+      if (!reads && !inside.empty()) {
+        attn::AggregateOp aggregate = inside[0];  // of several in one loop, one
+        Operation *score = aggregate.getWeights().getDefiningOp();
+        if (auto normalise = dyn_cast_or_null<attn::NormaliseOp>(score)) score = normalise.getScore().getDefiningOp();
+        if (!score || scores.insert(score).second) first.insert(core::NodeId(aggregate->getAttrOfType<IntegerAttr>("attn.node").getInt()));
+      }
+      if (reads || !inside.empty()) reached.insert(&op);
+    }
+    return first;
+  }
+
+  bool run(const char *phaseName, void (*build)(OpPassManager &)) {
+    Timing::Phase phase(options.timing, phaseName);
     PassManager pm(context.get());
     pm.enableVerifier(true);
     build(pm);
+    if (options.timing) options.timing->watch(pm);
     return succeeded(pm.run(*module));
+  }
+
+  // The loops are made, so it is known which leaves they call: specifications for fovea-leaf (lowering/halide/LeafSpec.h).
+  void beginLeaves(LeafWork &work) {
+    std::vector<std::string> specs;
+    if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
+      for (Attribute leaf : leaves) specs.push_back(cast<StringAttr>(leaf).getValue().str());
+    work.begin(std::move(specs));
   }
 
   // Everything after emission. `finish` adds what must be in the object beside the functions.
@@ -141,7 +171,7 @@ struct Unit {
     if (failed(verify(*module))) return false;
     if (options.form == Form::Attn) return out.text = print(*module), true;
     if (!oracle()) {
-      if (!run(buildFusePipeline)) return false;
+      if (!run("fuse", buildFusePipeline)) return false;
       if (options.form == Form::Fused) return out.text = print(*module), true;
     }
     Machine machine;
@@ -150,22 +180,21 @@ struct Unit {
       return false;
     }
     if (!oracle()) {
-      if (!run(buildSchedulePipeline)) return false;
+      if (!run("schedule", buildSchedulePipeline)) return mistaken = true, false;  // in a schedule that the program gives
       collectAttends(*module, out.decisions);
       if (options.form == Form::Schedule) return out.text = print(*module), true;
-      if (!run(buildLoopsPipeline)) return false;
+      if (!run("loops", buildLoopsPipeline)) return false;
       collectCounts(*module, out.decisions);
       if (options.countOnly) {
-        if (!run(buildCountOnlyPipeline)) return false;
+        if (!run("count only", buildCountOnlyPipeline)) return false;
         module->walk([&](func::FuncOp function) {
           if (auto read = function->getAttrOfType<DenseI64ArrayAttr>("attn.reads")) out.reads.assign(read.asArrayRef().begin(), read.asArrayRef().end());
         });
       }
     }
-    if (!run(oracle() ? buildOraclePipeline : buildHostPipeline)) return false;
+    if (options.form == Form::Object) beginLeaves(*out.leaves);
+    if (!(oracle() ? run("oracle", buildOraclePipeline) : run("host", buildHostPipeline))) return false;
     if (options.counting()) addCounterTable(*module);
-    if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
-      for (Attribute leaf : leaves) out.leaves.push_back(cast<StringAttr>(leaf).getValue().str());
     if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
     return generate(machine, out);
@@ -173,7 +202,7 @@ struct Unit {
 
   // The module is in the LLVM dialect.
   bool generate(const Machine &machine, Compiled &out) {
-    std::string code = objectCode(*module, machine, options.quick ? 0 : oracle() ? 1 : 3, options.form == Form::Asm, message);
+    std::string code = objectCode(*module, machine, options.quick ? 0 : oracle() ? 1 : 3, options.form == Form::Asm, message, options.timing);
     if (code.empty()) return false;
     if (options.form == Form::Asm) out.text = std::move(code);
     else out.code.push_back(std::move(code));
@@ -195,7 +224,7 @@ struct Unit {
 
 bool give(const Unit &unit, std::string &error, bool &internal) {
   error = unit.message.empty() ? "the compiler failed without a message" : unit.message;
-  internal = error.find("not supported") == std::string::npos;
+  internal = !unit.mistaken && error.find("not supported") == std::string::npos;
   return false;
 }
 
@@ -213,6 +242,7 @@ bool compilePortable(const Kernels &kernels, const std::vector<std::string> &fil
   for (const leaf::TargetInfo &target : leaf::targets()) {
     CompileOptions one = options;
     one.target = target.name;
+    Timing::Phase phase(options.timing, one.target);
     Unit unit(one);
     if (!compileOnce(unit, kernels, files, out, [&] { return exportImplementations(*unit.module, names, target.name), true; })) return give(unit, error, internal);
   }

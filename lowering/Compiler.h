@@ -4,9 +4,12 @@
 
 #include "frontend/Core.h"
 #include "lowering/Decisions.h"
+#include "lowering/LeafWork.h"
+#include "lowering/Timing.h"
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,14 +23,15 @@ struct CompileOptions {
   enum Arithmetic { Compiled, OracleF64, OracleF32 } arithmetic = Compiled;  // the oracle: upstream passes only
   bool quick = false;        // compile fast, run slowly
   bool countOnly = false;    // of target host-count: only what decides the counts
+  Timing *timing = nullptr;  // measures, if given
   bool counting() const { return target == "host-count" && arithmetic == Compiled; }
 };
 
-// What one compilation gives: text for the text forms, else host code and the leaves that it calls.
+// What one compilation gives: text for the text forms, else host code and the leaves that it calls, which may still be at work.
 struct Compiled {
   std::string text;
   std::vector<std::string> code;    // contents of object files: of target `portable` several
-  std::vector<std::string> leaves;  // specifications for fovea-leaf (lowering/halide/LeafSpec.h)
+  std::shared_ptr<LeafWork> leaves = std::make_shared<LeafWork>();
   Decisions decisions;
   std::vector<int64_t> reads;       // countOnly, of one kernel: the parameters whose values decide the counts
 };

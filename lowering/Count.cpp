@@ -5,6 +5,7 @@
 #include "dialect/Attn.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -101,7 +102,21 @@ static Attend::Tiles tilesOf(DictionaryAttr schedule) {
   auto number = [&](StringRef name) { return cast<IntegerAttr>(schedule.get(name)).getInt(); };
   std::string target = cast<StringAttr>(schedule.get("target")).str();
   const leaf::TargetInfo *info = leaf::findTarget(target);
-  return {target, number("queries"), number("keys"), info ? info->lanes : 1, cast<StringAttr>(schedule.get("key_layout")).getValue() == "packed"};
+  return {target, number("queries"), number("keys"), number("panel"), info ? info->lanes : 1, cast<StringAttr>(schedule.get("key_layout")).getValue() == "packed"};
+}
+
+// Where the extent of an attend's rows stands among the function's arguments.
+static std::optional<std::pair<unsigned, unsigned>> rowsOf(attn::AttendOp op) {
+  AffineExpr row = getAffineDimExpr(op.getDimension("row"), op.getContext());
+  for (unsigned k = 0; k < op->getNumOperands(); k++)
+    for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults())) {
+      if (e != row) continue;
+      Value from = op->getOperand(k);
+      if (auto tensor = from.getDefiningOp<bufferization::ToTensorOp>()) from = tensor.getBuffer();
+      auto argument = dyn_cast<BlockArgument>(from);
+      if (argument && isa<func::FuncOp>(argument.getOwner()->getParentOp())) return std::pair(argument.getArgNumber(), unsigned(axis));
+    }
+  return {};
 }
 
 void collectAttends(ModuleOp module, Decisions &out) {
@@ -113,8 +128,11 @@ void collectAttends(ModuleOp module, Decisions &out) {
     if (auto schedule = op.getSchedule()) {
       attend.many = tilesOf(*schedule);
       if (auto few = dyn_cast_or_null<DictionaryAttr>(schedule->get("few"))) attend.few = tilesOf(few), attend.fewRows = cast<IntegerAttr>(few.get("rows")).getInt();
+      if (auto grouped = dyn_cast_or_null<DictionaryAttr>(schedule->get("grouped"))) attend.grouped = tilesOf(grouped), attend.groupedRows = cast<IntegerAttr>(grouped.get("rows")).getInt();
       if (auto tiles = dyn_cast_or_null<DictionaryAttr>(schedule->get("tiles"))) attend.registers = tilesOf(tiles);
     }
+    attend.hasRows = op.getDimension("row") >= 0;
+    if (attend.hasRows) attend.rows = rowsOf(op);
     out.attends.push_back(std::move(attend));
   });
   module.walk<WalkOrder::PreOrder>([&](scf::ForallOp loop) {

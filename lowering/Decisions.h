@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace fovea {
@@ -39,10 +40,15 @@ struct Attend {
   bool sinks = false;
   struct Tiles {
     std::string target;
-    int64_t queries = 0, keys = 0, lanes = 0;
+    int64_t queries = 0, keys = 0, panel = 0, lanes = 0;
     bool packed = false;
   } many, few;
   int64_t fewRows = 0;              // up to so many rows `few`; 0: never
+  std::optional<Tiles> grouped;     // up to so many rows, where heads share their keys
+  int64_t groupedRows = 0;
+  bool hasRows = false;             // else one query
+  // The C argument (results come last) and its axis that has the rows, if that can be told.
+  std::optional<std::pair<unsigned, unsigned>> rows;
   std::optional<Tiles> registers;   // more rows, where the process may use AMX's tile registers
 };
 

@@ -1,18 +1,15 @@
 #include "lowering/Link.h"
 
-#include "lowering/host/LeafCache.h"
 #include "lowering/host/Object.h"
 #include "lowering/host/Process.h"
 #include "runtime/support/File.h"
-
-#include <algorithm>
 
 namespace fovea {
 namespace {
 
 // Calls `use` with the files of all parts.
 template <typename F>
-bool withParts(const Compiled &compiled, std::string &error, F use) {
+bool withParts(const Compiled &compiled, Timing *timing, std::string &error, F use) {
   TemporaryFolder scratch;
   if (scratch.path().empty()) return error = "cannot make a temporary folder", false;
   std::vector<std::string> parts;
@@ -20,15 +17,12 @@ bool withParts(const Compiled &compiled, std::string &error, F use) {
     parts.push_back(scratch.path() + "/host" + std::to_string(parts.size()) + ".o");
     if (!writeFileAtomically(parts.back(), code, error)) return false;
   }
-  std::string leafProgram = compiled.leaves.empty() ? "" : ownProgram("fovea-leaf", error);
-  if (!compiled.leaves.empty() && leafProgram.empty()) return false;
-  LeafCache cache(leafProgram);
-  if (!compiled.leaves.empty()) {
-    std::vector<std::string> leaves = cache.objects(compiled.leaves, error);
-    if (leaves.empty()) return false;
-    for (const std::string &leaf : leaves)
-      if (std::find(parts.begin(), parts.end(), leaf) == parts.end()) parts.push_back(leaf);
-  }
+  Timing::Phase making(timing, "leaves");
+  LeafTimes times;
+  if (!compiled.leaves->finish(parts, times, error)) return false;
+  if (timing) timing->leaves = times;
+  making.end();
+  Timing::Phase linking(timing, "link");
   std::string runtime = kernelRuntimeObject(error);
   if (runtime.empty()) return false;
   parts.push_back(runtime);
@@ -37,12 +31,12 @@ bool withParts(const Compiled &compiled, std::string &error, F use) {
 
 }  // namespace
 
-bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error) {
-  return withParts(compiled, error, [&](const std::vector<std::string> &parts) { return seal(parts, publicNames, outPath, error); });
+bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error, Timing *timing) {
+  return withParts(compiled, timing, error, [&](const std::vector<std::string> &parts) { return seal(parts, publicNames, outPath, error); });
 }
 
-bool linkShared(const Compiled &compiled, const std::string &outPath, std::string &error) {
-  return withParts(compiled, error, [&](const std::vector<std::string> &parts) {
+bool linkShared(const Compiled &compiled, const std::string &outPath, std::string &error, Timing *timing) {
+  return withParts(compiled, timing, error, [&](const std::vector<std::string> &parts) {
     std::vector<std::string> command{"ld", "-shared", "-o", outPath};
     command.insert(command.end(), parts.begin(), parts.end());
     ProcessResult linked = runProcess(command);

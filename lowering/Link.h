@@ -6,11 +6,11 @@
 
 namespace fovea {
 
-// Compiles the missing leaves and seals everything with the kernels' runtime into `outPath`; only `publicNames` are global.
-bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error);
+// Waits for the leaves and seals everything with the kernels' runtime into `outPath`; only `publicNames` are global.
+bool linkObject(const Compiled &compiled, const std::vector<std::string> &publicNames, const std::string &outPath, std::string &error, Timing *timing = nullptr);
 
 // The same parts as a shared library, all names visible: for `fovea run`.
-bool linkShared(const Compiled &compiled, const std::string &outPath, std::string &error);
+bool linkShared(const Compiled &compiled, const std::string &outPath, std::string &error, Timing *timing = nullptr);
 
 }  // namespace fovea
 

@@ -9,6 +9,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/IPO/MergeFunctions.h"
 #include "llvm/Transforms/Scalar/LoopIdiomRecognize.h"
 #include "mlir/Target/LLVMIR/Export.h"
 
@@ -36,6 +37,14 @@ bool machineFor(const std::string &target, Machine &machine) {
   return false;
 }
 
+// Functions that are equal become one, before anything is spent on them: the loops of a model's equal layers, what a kernel's versions do alike.
+// Nobody compares the addresses of those that are not seen from outside, so that uses of one may become uses of another.
+static void mergeFunctions(llvm::Module &module, llvm::ModuleAnalysisManager &analyses) {
+  for (llvm::Function &f : module)
+    if (!f.isDeclaration() && f.hasLocalLinkage()) f.setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
+  llvm::MergeFunctionsPass().run(module, analyses);
+}
+
 // LLVM's passes, without its loop vectoriser: attn-loops has made the vectors there are to make, and the vectoriser's analysis of
 // values that are the same in every lane is exponential in their depth (a softplus under two exponentials takes hours). The search for
 // loops that are a CRC goes: it is exponential in a loop's body too (a minimum of 40 values, 64 times over, does not end).
@@ -54,17 +63,19 @@ static void optimise(llvm::Module &module, llvm::TargetMachine &machine, int lev
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, components, modules);
+  mergeFunctions(module, modules);
   llvm::OptimizationLevel levels[] = {llvm::OptimizationLevel::O0, llvm::OptimizationLevel::O1, llvm::OptimizationLevel::O3};
   builder.buildPerModuleDefaultPipeline(levels[std::min(level, 2)]).run(module, modules);
 }
 
-std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error) {
+std::string objectCode(ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error, Timing *timing) {
   static bool initialised = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
     return true;
   }();
   (void)initialised;
+  Timing::Phase translating(timing, "translate to LLVM");
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context);
   if (!llvmModule) {
@@ -94,7 +105,11 @@ std::string objectCode(ModuleOp module, const Machine &machine, int optimisation
     if (!machine.features.empty()) f.addFnAttr("target-features", machine.features);
     f.addFnAttr("prefer-vector-width", "512");
   }
+  translating.end();
+  Timing::Phase optimising(timing, "LLVM passes");
   optimise(*llvmModule, *codegen, optimisation);
+  optimising.end();
+  Timing::Phase generating(timing, "LLVM code generation");
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream stream(buffer);
   llvm::legacy::PassManager passes;

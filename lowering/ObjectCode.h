@@ -2,6 +2,8 @@
 #ifndef FOVEA_LOWERING_OBJECTCODE_H
 #define FOVEA_LOWERING_OBJECTCODE_H
 
+#include "lowering/Timing.h"
+
 #include "mlir/IR/BuiltinOps.h"
 
 #include <string>
@@ -18,7 +20,7 @@ struct Machine {
 bool machineFor(const std::string &target, Machine &machine);
 
 // Object code (or assembly text) of a module in the LLVM dialect. Position independent. Empty with `error` set on failure.
-std::string objectCode(mlir::ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error);
+std::string objectCode(mlir::ModuleOp module, const Machine &machine, int optimisation, bool assembly, std::string &error, Timing *timing);
 
 }  // namespace fovea
 

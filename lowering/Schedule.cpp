@@ -8,6 +8,7 @@
 //   tiles    another one, used where the process may use AMX's tile registers: both products are computed in them (TileProduct.h)
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h)
 #include "dialect/Attn.h"
+#include "lowering/GivenSchedule.h"
 #include "lowering/GroupHeads.h"
 #include "lowering/Passes.h"
 #include "lowering/TileProduct.h"
@@ -35,7 +36,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       return signalPassFailure();
     }
     getOperation().walk([&](attn::AttendOp op) {
-      if (op.getSchedule()) return;  // given by the user
+      if (op.getSchedule()) return;
       // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache; 48 x 128 is the best of
       // what lowering/halide/bench/leaf_bench.cpp measures. Few rows read keys where they lie: packing them would cost more than the
       // product.
@@ -49,6 +50,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) add("grouped", schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
       op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
     });
+    if (failed(applyGivenSchedules(getOperation(), *target))) signalPassFailure();
   }
 
   static constexpr int64_t fewQueries = 8, groupedQueries = 8, keys = 128;

@@ -33,6 +33,9 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
       if (failed(tile(op))) return signalPassFailure();
   }
 
+  // Up to how many rows a version is taken.
+  static int64_t mostRows(Attribute version) { return cast<IntegerAttr>(cast<DictionaryAttr>(version).get("rows")).getInt(); }
+
   LogicalResult tile(attn::AttendOp op) {
     DictionaryAttr schedule = *op.getSchedule();
     for (StringRef entry : {"grouped", "few", "tiles"}) {
@@ -43,7 +46,7 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
       Location loc = op.getLoc();
       SmallVector<NamedAttribute> rest;
       for (NamedAttribute attribute : schedule)
-        if (attribute.getName() != entry) rest.push_back(attribute);
+        if (attribute.getName() != entry && !(attribute.getName() == "few" && entry == "grouped" && mostRows(attribute.getValue()) <= mostRows(other))) rest.push_back(attribute);
       int64_t row = op.getDimension("row");
       auto version = [&] {
         auto first = entry == "grouped" ? groupHeads(op, b) : cast<attn::AttendOp>(b.clone(*op));

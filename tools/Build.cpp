@@ -43,6 +43,7 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   }
   parts.compiler = "0.1.0";
 
+  Timing::Phase staging(options.timing, "stages");
   StagedModel staged = stageModel(model);
   for (const Stage &stage : staged.stages) {
     program::TableStage entry{stage.name, {}};
@@ -58,7 +59,10 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
     return program::programTable(described, parts);
   };
 
+  staging.end();
+
   if (!options.weights.empty()) {
+    Timing::Phase phase(options.timing, "check weights");
     try {
       program::Weights weights(options.weights);
       for (const program::Parameter &parameter : program::readParameters(program::programTable(described, parts))) weights.check(parameter);
@@ -70,6 +74,7 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   CompileOptions compile;
   compile.target = options.target;
   compile.form = options.form;
+  compile.timing = options.timing;
   Compiled compiled;
   bool internal = false;
   if (!compileModel(code, module.files, compile, compiled, error, internal)) return complain(error, internal ? 3 : 1);
@@ -81,7 +86,8 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   TemporaryFolder folder;
   if (folder.path().empty()) return complain("cannot make a temporary folder");
   std::string object = folder.path() + "/model.o", program = folder.path() + "/program";
-  if (!linkObject(compiled, {"fovea_model_table"}, object, error)) return complain(error);
+  if (!linkObject(compiled, {"fovea_model_table"}, object, error, options.timing)) return complain(error);
+  Timing::Phase linking(options.timing, "link program");
   std::string library = programLibrary(error);
   if (library.empty()) return complain(error);
   std::vector<std::string> command{"c++", "-o", program, object, library, "-lm", "-lpthread"};

@@ -11,6 +11,7 @@ namespace fovea {
 
 struct BuildOptions {
   std::string weights, out, target = "host";
+  Timing *timing = nullptr;  // measures, if given
   Form form = Form::Object;  // another form is text, to `out` or to standard output
 };
 

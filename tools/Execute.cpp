@@ -184,6 +184,10 @@ bool load(const core::Function &kernel, const std::vector<std::string> &files, c
   internal = false;
   if (!compileKernels({&kernel}, files, options, compiled, error, internal)) return false;
   internal = true;
+  return loadCompiled(kernel, compiled, threads, out, error);
+}
+
+bool loadCompiled(const core::Function &kernel, const Compiled &compiled, int threads, Loaded &out, std::string &error) {
   std::string path = out.folder.path() + "/kernel.so";
   if (!linkShared(compiled, path, error)) return false;
   out.library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -242,6 +246,8 @@ bool execute(const core::Function &kernel, Loaded &loaded, const Arguments &argu
   if (loaded.call(pointers.data())) return error = loaded.lastError(), false;
   return true;
 }
+
+double elementOf(const Buffer &buffer, core::Type type, int64_t n) { return read(buffer.tensor.data, type, n); }
 
 // Tolerances: f32 relative 2e-5 against the larger of the element and the result's typical size; f16 and bf16 one rounding of the
 // element more.

@@ -88,6 +88,8 @@ struct Loaded {
 
 // After a failure `internal` says whether it is our fault. 0 threads: all.
 bool load(const core::Function &kernel, const std::vector<std::string> &files, const CompileOptions &options, int threads, Loaded &out, std::string &error, bool &internal);
+// The second half of it: what has been compiled is linked and loaded. A failure is our fault.
+bool loadCompiled(const core::Function &kernel, const Compiled &compiled, int threads, Loaded &out, std::string &error);
 
 // The bytes of one element of a result: those of the f64 oracle are f64 where they are floating.
 int64_t elementSize(core::Type type, CompileOptions::Arithmetic arithmetic);
@@ -111,6 +113,9 @@ struct Difference {
 };
 
 Difference compareResults(const Buffer &kernel, const Buffer &f64, const Buffer &f32, core::Type type);
+
+// An element of a tensor as it is stored.
+double elementOf(const Buffer &buffer, core::Type type, int64_t n);
 
 // Compares all results and prints a line for each; false if one disagrees.
 bool printComparison(const core::Function &kernel, const std::vector<Buffer> &results, const std::vector<Buffer> &f64, const std::vector<Buffer> &f32);

@@ -10,6 +10,7 @@
 #include "tools/Build.h"
 #include "tools/Run.h"
 #include "tools/explain/Explain.h"
+#include "tools/tune/Tune.h"
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
@@ -37,7 +38,8 @@ int complain(const std::string &message, int status = 1) {
 }
 
 // Checks a file; prints what is wrong with it.
-std::optional<core::Module> checked(const std::string &path, SourceManager &sources) {
+std::optional<core::Module> checked(const std::string &path, SourceManager &sources, Timing *timing = nullptr) {
+  Timing::Phase phase(timing, "frontend");
   Diagnostics diagnostics(sources);
   std::optional<core::Module> module = check(path, sources, diagnostics);
   if (!module) fputs(diagnostics.str().c_str(), stderr);
@@ -63,7 +65,7 @@ const std::map<std::string, Form> forms = {{"attn", Form::Attn}, {"fused", Form:
 // F with another ending.
 std::string withEnding(const std::string &path, const std::string &ending) { return std::filesystem::path(path).replace_extension(ending).string(); }
 
-int compileCommand(const std::string &file, std::string out, const std::string &kernel, const std::string &target, const std::string &emit) {
+int compileCommand(const std::string &file, std::string out, const std::string &kernel, const std::string &target, const std::string &emit, Timing *timing) {
   SourceManager sources;
   if (emit == "ast") {
     Diagnostics diagnostics(sources);
@@ -75,9 +77,10 @@ int compileCommand(const std::string &file, std::string out, const std::string &
     if (out.empty()) return fputs(text.c_str(), stdout), 0;
     return writeFileAtomically(out, text, error) ? 0 : complain(error);
   }
-  auto module = checked(file, sources);
+  auto module = checked(file, sources, timing);
   if (!module) return 1;
   CompileOptions options;
+  options.timing = timing;
   options.target = target;
   options.form = forms.at(emit);
   if (options.form == Form::Ptx && target != "cuda") return complain(fmt::format("--emit=ptx: target `{}` has no PTX", target), 2);
@@ -105,7 +108,7 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   for (const core::Function *k : kernels) names.push_back(k->name);
   std::string header = withEnding(out, ".h");
   if (header == out) return complain(fmt::format("-o {}: the header would overwrite the object", out), 2);
-  if (!linkObject(compiled, names, out, error)) return complain(error);
+  if (!linkObject(compiled, names, out, error, timing)) return complain(error);
   if (!writeFileAtomically(header, writeHeader(kernels, std::filesystem::path(header).filename().string(), options.counting()), error)) return complain(error);
   return 0;
 }
@@ -123,10 +126,18 @@ int buildCommand(const std::string &file, BuildOptions options, const std::strin
   options.form = forms.at(emit);
   if (options.form == Form::Object && options.out.empty()) return complain("-o is required: the program", 2);
   SourceManager sources;
-  auto module = checked(file, sources);
+  auto module = checked(file, sources, options.timing);
   if (!module) return 1;
   if (module->models.size() != 1) return complain(fmt::format("{} has {} models; a program is built from one", file, module->models.size()));
   return buildModel(module->models[0], *module, file, options);
+}
+
+int tuneCommand(const std::string &file, const std::string &kernel, const TuneOptions &options) {
+  SourceManager sources;
+  auto module = checked(file, sources);
+  if (!module) return 1;
+  const core::Function *k = chooseKernel(*module, file, kernel);
+  return k ? tuneKernel(*k, module->files, sources, options) : 1;
 }
 
 int explainCommand(const std::string &file, const std::string &kernel, const ExplainOptions &options) {
@@ -170,6 +181,10 @@ int main(int argc, char **argv) {
   compile->add_option("--target", target, targetHelp)->check(CLI::IsMember(targets))->capture_default_str();
   compile->add_option("--emit", emit, "what to write")->check(CLI::IsMember({"ast", "attn", "fused", "schedule", "stmt", "asm", "ptx", "obj"}))->capture_default_str();
 
+  std::string timePasses;
+  const std::string timeHelp = "also print, on standard error, the milliseconds of each phase and pass; =json: for programs";
+  compile->add_flag("--time-passes{text}", timePasses, timeHelp)->check(CLI::IsMember({"text", "json"}));
+
   RunOptions run;
   auto *runApp = app.add_subcommand("run", "Run one kernel on tensors from a safetensors file");
   runApp->add_option("file", file, "the program, F.attn")->required();
@@ -191,6 +206,19 @@ int main(int argc, char **argv) {
   buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
 
+  buildApp->add_flag("--time-passes{text}", timePasses, timeHelp)->check(CLI::IsMember({"text", "json"}));
+
+  TuneOptions tuned;
+  auto *tuneApp = app.add_subcommand("tune", "Search the fastest schedule for a kernel on given tensors, and write the program with it");
+  tuneApp->add_option("file", file, "the program, F.attn")->required();
+  tuneApp->add_option("--kernel", kernel, "the kernel, if there are several");
+  tuneApp->add_option("--in", tuned.in, "input tensors by parameter name (safetensors): the schedule is for their shapes");
+  tuneApp->add_option("--set", tuned.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
+  tuneApp->add_option("--target", tuned.target, "machine to tune for: one that this machine runs")->check(CLI::IsMember({"host", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids"}))->capture_default_str();
+  tuneApp->add_option("--threads", tuned.threads, "threads (default: all)")->check(CLI::Range(1, 1024));
+  tuneApp->add_option("--seconds", tuned.seconds, "time for the search")->check(CLI::Range(1, 86400))->capture_default_str();
+  tuneApp->add_option("-o", tuned.out, "the program with its schedule (default: standard output); the table of what was tried goes to standard error");
+
   ExplainOptions explained;
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
   explainApp->add_option("file", file, "the program, F.attn")->required();
@@ -205,12 +233,17 @@ int main(int argc, char **argv) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   try {
+    std::optional<Timing> timing;
+    if (!timePasses.empty()) timing.emplace(), build.timing = &*timing;
     std::optional<Progress> progress;
     if (*compile || *buildApp) progress.emplace(*compile ? "fovea compile" : "fovea build");
-    int status = *compile    ? compileCommand(file, out, kernel, target, emit)
+    int status = *compile    ? compileCommand(file, out, kernel, target, emit, timing ? &*timing : nullptr)
+                 : *tuneApp  ? tuneCommand(file, kernel, tuned)
                  : *runApp   ? runCommand(file, kernel, run)
                  : *buildApp ? buildCommand(file, build, emit)
                              : explainCommand(file, kernel, explained);
+    progress.reset();
+    if (timing && !status) fputs((timePasses == "json" ? timing->json() : timing->text()).c_str(), stderr);
     if (fflush(stdout) || ferror(stdout)) return complain(fmt::format("standard output: {}", std::strerror(errno)));
     return status;
   } catch (const std::system_error &e) {  // of fmt::print

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <sched.h>
+#include <semaphore>
 #include <thread>
 #include <unistd.h>
 
@@ -56,6 +57,21 @@ int processors() {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
+
+// Several caches may be at work: all of them run as many processes as there are processors.
+class Turn {
+public:
+  Turn() { turns().acquire(); }
+  ~Turn() { turns().release(); }
+  Turn(const Turn &) = delete;
+  Turn &operator=(const Turn &) = delete;
+
+private:
+  static std::counting_semaphore<> &turns() {
+    static std::counting_semaphore<> all(processors());
+    return all;
+  }
+};
 
 // A folder that exists and can be written to; empty if none of the usual places can.
 std::string cacheFolder() {
@@ -147,12 +163,18 @@ std::vector<std::string> LeafCache::objects(const std::vector<std::string> &spec
   for (bool again : {!state->temporary, false}) {
     std::atomic<size_t> next{0};
     std::vector<std::string> faults(missing.size());
+    std::vector<double> seconds(missing.size());
     std::vector<std::thread> threads;
     auto work = [&] {
-      for (size_t k; (k = next++) < missing.size();)
+      for (size_t k; (k = next++) < missing.size();) {
+        Turn turn;
+        auto start = std::chrono::steady_clock::now();
         state->compile(std::string(missing[k]), paths[missing[k]], faults[k]);
+        seconds[k] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      }
     };
-    for (size_t k = 1; k < std::min<size_t>(missing.size(), processors()); ++k)
+    counts.workers = int(std::min<size_t>(missing.size(), processors()));
+    for (int k = 1; k < counts.workers; ++k)
       threads.emplace_back(work);
     work();
     for (std::thread &thread : threads)
@@ -162,6 +184,7 @@ std::vector<std::string> LeafCache::objects(const std::vector<std::string> &spec
     for (size_t k = 0; k < missing.size(); ++k) {
       if (faults[k].empty()) {
         ++counts.compiled;
+        counts.seconds.push_back(seconds[k]);
         continue;
       }
       fault = fault.empty() ? faults[k] : fault;

@@ -26,6 +26,8 @@ public:
   // Of the last call of objects().
   struct Counts {
     int found = 0, compiled = 0;
+    int workers = 0;              // processes at a time
+    std::vector<double> seconds;  // of each process that compiled one
   } counts;
 
 private:

@@ -11,6 +11,7 @@
 #include "frontend/Frontend.h"
 #include "tools/Execute.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -167,7 +168,7 @@ int compareKernel(bool quick, const std::string &file, const std::string &in, co
   std::optional<core::Module> module = check(file, sources, diagnostics);
   if (!module) return fmt::print("{}", diagnostics.str()), 1;
   if (module->kernels.size() != 1) return fmt::print("{}: not one kernel\n", file), 1;
-  const core::Function &kernel = module->kernels[0];
+  core::Function &kernel = module->kernels[0];
   Arguments arguments, harmless;
   bool judged = clean != "any";
   if (!bindArguments(kernel, in, set, arguments, error)) return complain(1);
@@ -192,7 +193,15 @@ int compareKernel(bool quick, const std::string &file, const std::string &in, co
   Loaded loaded;
   CompileOptions options;
   options.quick = quick;
-  if (!load(kernel, module->files, options, 0, loaded, error, internal)) return complain(internal ? 3 : 1);
+  // A random schedule may say what the kernel does not allow: then without its versions and its layout, then without any of it.
+  bool ready = load(kernel, module->files, options, 0, loaded, error, internal);
+  for (bool all : {false, true}) {
+    if (ready || internal || kernel.schedules.empty()) break;
+    auto &settings = kernel.schedules[0].settings;
+    settings.erase(std::remove_if(settings.begin(), settings.end(), [&](const core::Schedule::Setting &s) { return all || !s.version.empty() || s.key == "key_layout"; }), settings.end());
+    ready = load(kernel, module->files, options, 0, loaded, error, internal);
+  }
+  if (!ready) return complain(internal ? 3 : 1);
   std::vector<Buffer> got[3];
   for (Placement placement : {PageAfter, PageBefore, Gaps})
     if (!callPlaced(kernel, loaded, arguments, CompileOptions::Compiled, placement, got[placement], error)) return complain(1);

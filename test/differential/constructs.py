@@ -28,6 +28,6 @@ several values, logsumexp with softmax1, sampler, sampler in two dimensions, com
 convolution, convolution in two dimensions, infinite inputs, infinite values, any bits
 mask: constant, mask: index, mask: scalar, mask: window, mask: distance, mask: length, mask: range, mask: dilation
 mask: sorted segments, mask: documents, mask: conjunction, mask: negation, mask: disjunction, mask: loaded bool, mask: real centre
-mask: prelude, mask: any condition, mask: stride, mask: dilated window, mask: rows only, sorted comparison, segments that do not occur
+mask: prelude, mask: any condition, mask: stride, mask: dilated window, mask: rows only, sorted comparison, segments that do not occur, schedule
 """.replace("\n", ",").strip(", ").replace(",,", ",").split(","))
 CONSTRUCTS = {c.strip() for c in CONSTRUCTS if c.strip()}

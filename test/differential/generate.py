@@ -41,6 +41,7 @@ class Kernel:
     extents: dict
     features: set
     constraints: list
+    schedule: str = ""        # a block that changes how attention is computed, as far as the kernel allows it
     judged: bool = True       # whether the rules say what the results are; else there must be some, and no access outside a tensor
 
     def text(self, name="fuzz"):
@@ -52,7 +53,7 @@ class Kernel:
         body = "".join(f"  {statement}\n" for _, statement in self.statements)
         functions = "".join(f"{f}\n" for f in self.functions)
         where = f"where {', '.join(self.constraints)} " if self.constraints else ""
-        return f"{functions}kernel {name}({parameters})\n  -> {results} {where}{{\n{body}}}\n"
+        return f"{functions}kernel {name}({parameters})\n  -> {results} {where}{{\n{body}}}\n" + (f"schedule {name} for cpu {{ {self.schedule} }}\n" if self.schedule else "")
 
 
 class Generator(Expressions, Masks, Attention, Forms):
@@ -264,7 +265,24 @@ class Generator(Expressions, Masks, Attention, Forms):
         if not judged:
             self.any_bits()
         return Kernel(self.seed, self.functions, self.parameters, self.results, self.statements, self.inputs, self.clean, self.extents,
-                      self.features, self.constraints, judged)
+                      self.features, self.constraints, self.schedule(), judged)
+
+    def schedule(self):
+        """Tiles of any size; what a kernel does not allow, compare-kernels leaves out."""
+        r = random.Random(f"schedule {self.seed}")
+        if "attention" not in self.features or r.random() < 0.5:
+            return ""
+        self.note("schedule")
+
+        def sizes():
+            panel = r.choice([16, 32, 64, 128])
+            return f"queries = {r.choice([1, 3, 7, 8, 24, 40, 65])}; panel = {panel}; keys = {panel * r.choice([1, 2, 3, 4])};"
+
+        version = lambda name, inside: r.choice(["", f"{name} = none;", f"{name} {{ {inside} }}"])
+        rows = lambda: f"rows = {r.choice([1, 4, 20])}; {sizes()}"
+        parts = [sizes(), r.choice(["", "", "key_layout = rows;"]), version("few", rows()), version("grouped", rows()),
+                 version("tiles", f"queries = {r.choice([32, 64])}; keys = {r.choice([32, 96, 256])};")]
+        return " ".join(p for p in parts if p)
 
     def plain_dim(self):
         """A result along an index that `dim` made."""

@@ -170,6 +170,8 @@ def smaller(kernel):
         results = [r for r in kernel.results if r[0] not in names]
         if results:
             yield change(statements=kernel.statements[:at] + kernel.statements[at + 1:], results=results)
+    if kernel.schedule:
+        yield change(schedule="")
     used = " ".join(str(s) for _, s in kernel.statements)
     for at, (name, _, axes, _) in enumerate(kernel.parameters):
         if not re.search(rf"\b{name}\b", used):

@@ -66,3 +66,32 @@ module attributes {attn.target = "x86-64-v3"} {
 // expected-error @+1 {{unknown leaf target "z80"}}
 module attributes {attn.target = "z80"} {
 }
+
+// -----
+
+// Settings of the program (GivenSchedule.cpp): what is no setting, and a schedule that they cannot be applied to.
+// expected-error @+2 {{`attn.schedule`: not a setting: {attend = 1 : i64, key = "keys"}}}
+module attributes {attn.target = "x86-64-v3"} {
+  func.func @nothing() attributes {attn.schedule = [{attend = 1, key = "keys"}]} { return }
+}
+
+// -----
+
+#q = affine_map<(i, j, d, e) -> (i, d)>
+#k = affine_map<(i, j, d, e) -> (j, d)>
+#v = affine_map<(i, j, d, e) -> (j, e)>
+#o = affine_map<(i, j, d, e) -> (i, e)>
+
+module attributes {attn.target = "x86-64-v3"} {
+  func.func @lacking(%q: tensor<?x?xf32>, %k: tensor<?x?xf32>, %v: tensor<?x?xf32>, %o: tensor<?x?xf32>) -> tensor<?x?xf32>
+      attributes {attn.schedule = [{attend = 0, version = "", key = "keys", value = 64, place = loc("x.attn":1:1)}]} {
+    // expected-error @+1 {{the schedule lacks an entry}}
+    %r = attn.attend ins(%q, %k, %v : tensor<?x?xf32>, tensor<?x?xf32>, tensor<?x?xf32>) outs(%o : tensor<?x?xf32>)
+        attributes {indexing_maps = [#q, #k, #v, #o], roles = ["row", "key", "contracted", "value"], schedule = {keys = 7}} {
+    ^bb0(%dot: f32):
+      %true = arith.constant true
+      attn.yield %dot, %true : f32
+    } -> tensor<?x?xf32>
+    return %r : tensor<?x?xf32>
+  }
+}

@@ -1,5 +1,5 @@
-"""Rules F4, M7 and E10 for attention over keys and values of bf16 or f16, which AMX's tile registers compute where a process may use them: each
-case as the machine has it, and once without them."""
+"""Rules F4, M7, E10 and K10 for attention over keys and values of bf16 or f16, which AMX's tile registers compute where a process may use
+them: each case as the machine has it, and once without them."""
 
 import numpy as np
 
@@ -136,3 +136,21 @@ kernel t(q: bf16[i,d], k: bf16[j,d], v: bf16[j,e], b: bf16[i,j]) -> o: f32[i,e] 
 }""", q=bf16(8 * R.f32(45, 16).data), k=bf16(4 * R.f32(160, 16).data), v=R.bf16(160, 18), b=bf16(np.where(R.f32(45, 160).data > 1, -np.inf, 0)))
 def large(q, k, v, b):
     return dict(o=softmax(q @ k.T + b, -1, True) @ v)
+
+# Rule K10: a schedule never changes a result. Tiles of odd sizes, larger than what there is, of one query, with keys as they lie; other versions for few rows.
+for name, settings in (("one query a tile", "queries = 1; keys = 64; few = none; grouped = none; tiles = none;"), ("odd tiles", "queries = 37; panel = 16; keys = 48; few = none; tiles = none;"),
+                       ("large tiles", "queries = 512; keys = 1024; panel = 128; few = none; tiles = none;"), ("keys as they lie", "key_layout = rows; few = none; tiles = none;"),
+                       ("a version for many rows", "few { rows = 200; queries = 5; keys = 64; panel = 32; }"), ("heads as rows", "grouped { rows = 200; queries = 3; keys = 64; }")):
+    @case("""kernel t(q: bf16[h,i,d], k: bf16[g,j,d], v: bf16[g,j,e], w: i32) -> o: f32[h,i,e], l: f32[h,i] where h = 4*g {
+  mask j <= i + 11;
+  mask i - j < w;
+  score s = sum[d](q * k[g: h/4]) * rsqrt(|d|);
+  o = sum[j](softmax[j](s) * v[g: h/4]);
+  l = logsumexp[j](s);
+}
+schedule t for cpu { %s }""" % settings, dict(q=R.bf16(8, 75, 40), k=R.bf16(2, 90, 40), v=R.bf16(2, 90, 20), w=i32(30)), name=f"K10 {name}", tiles=True)
+    def scheduled(q, k, v, w):
+        i, j = grid(75, 90)
+        k, v = np.repeat(k, 4, 0), np.repeat(v, 4, 0)
+        keep = np.broadcast_to((j <= i + 11) & (i - j < w), (8, 75, 90))
+        return dict(o=attention(dot(q, k), v, keep), l=logsumexp(dot(q, k), -1, keep))
