@@ -92,6 +92,17 @@ def model(m):
             grid(["batch", "ours best", "median", "MB", "PyTorch best", "median", "MB", "faster, best", "median", "memory", "same answers"], rows))
 
 
+def searches(s):
+    side = lambda row, name: [f"{row[name]['best']:.0f}", f"{row[name]['median']:.0f}", f"{row[name]['peak_rss_bytes'] / 1e6:.0f}"]
+    rows = [[f"{r['model']}, batch {r['batch']}, " + ("greedy" if r["beam"] == 1 else f"beam {r['beam']}"), *side(r, "fovea"), *side(r, "ctranslate2"), *side(r, "pytorch"),
+             f"{r['fovea']['best'] / r['ctranslate2']['best']:.2f}", f"{r['fovea']['best'] / r['pytorch']['best']:.2f}",
+             f"{r['ctranslate2']['same_answers']} and {r['pytorch']['same_answers']} of {r['lines']}"] for r in s["rows"]]
+    names = " and ".join(s["rows"][0]["peers"].values())
+    return (f"Programs against {names}, f32, {s['threads']} threads: tokens a second of the best and the median round, peak memory in MB, ours as a multiple of CTranslate2's and "
+            "PyTorch's, and answers that are the same as ours\n\n" +
+            grid(["", "Fovea", "median", "MB", "CTranslate2", "median", "MB", "PyTorch", "median", "MB", "x CT2", "x PyTorch", "same"], rows))
+
+
 def support(s):
     rows = [[r["name"], f"{100 * r['share']:.2f} %", f"{r['milliseconds']:.2f}", f"{r['ratio']:.2f}"] for r in s["rows"]]
     return (f"Masked kernels, {s['threads']} threads: the share of pairs that the mask keeps, the time, and the time against that share of the dense kernel's\n\n" +
@@ -147,6 +158,8 @@ def compile_times(c):
     rows = [row(name, t, versions(t)) for name, t in ordered]
     if c["transformer"]["cold"]["passes"]:
         rows.append(row("fovea build g2p_transformer", c["transformer"], ""))
+    if "base_transformer" in c and c["base_transformer"]["cold"]["passes"]:
+        rows.append(row("fovea build base_transformer", c["base_transformer"], ""))
     slow = [name for name, t in ordered if t["cold"]["minimum"] > versions(t)]
     return ("Compile time. Cold is with an empty leaf cache, warm with a full one, in seconds; CPU is user and system, of all processes; a version is what one list of extents or all others\n"
             "get, a kernel without such lists has one. Phases are milliseconds of the cold run, of leaves what is waited for after LLVM; their processes run side by side, also beside LLVM.\n\n" +
@@ -156,7 +169,7 @@ def compile_times(c):
             f"\nfovea --help, warm: minimum {1e3 * c['help']['minimum']:.0f} ms, median {1e3 * c['help']['median']:.0f} ms\n")
 
 
-SECTIONS = {"kernels": kernels, "support": support, "model": model, "compile": compile_times}
+SECTIONS = {"kernels": kernels, "support": support, "model": model, "searches": searches, "compile": compile_times}
 
 
 def tables(results):
@@ -246,7 +259,7 @@ def page(results, picture):
         f.write(f"""# Performance
 
 Written by `./dev bench --docs`; `./dev bench [--quick] [GROUP]` shows the same tables and leaves them, with all single times as JSON and
-the picture, in `build/bench`. The groups are kernels, support, model and compile.
+the picture, in `build/bench`. The groups are kernels, support, model, searches and compile.
 
 ![Kernels against their peers, the Transformer program, and compile times](../bench/performance.png)
 
@@ -272,6 +285,11 @@ Machine: {machine(results)}.
 - Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is
   the whole process. Peak RSS is of the whole process on both sides.
 - Compile times: `fovea compile --time-passes=json` on every example kernel, once with an empty cache of leaves and twice with a full one.
+- Searches (bench/searches.py, bench/model_peer.py): processes that stay get the same lines in turns, one request after the other; ours is timed through its pipe, the peers inside, and weights are
+  loaded before. `base_transformer` (bench/base_transformer) has 6 and 6 layers, width 512, 8 heads, inner width 2,048, a vocabulary of 32,000 and random weights; inputs are of 20 to 30 words, and outputs all run
+  to 30 tokens, since its end token is never good enough. CTranslate2 (f32, `length_penalty=0`, `min_decoding_length=0`, one translator with two threads) has the same weights through its TransformerSpec. PyTorch is
+  plain code with a key and value cache; a line's beams are queries of one attention over its source. CTranslate2 stops a beam search by a rule of its own, so that on `g2p_transformer` some of its answers may differ;
+  everything else must be the same. ONNX Runtime is left out: its search would be Python code around the steps, and Python's time.
 - A machine that others use at the same time gives longer times: compare minima, and see the load average above.
 """)
     shutil.copyfile(picture, PICTURE)

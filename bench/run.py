@@ -1,6 +1,6 @@
 """Runs the side-by-side benchmarks; ./dev bench [--quick] [GROUP] calls it.
 
-    run.py [--quick] [--part PART] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model compile
+    run.py [--quick] [--part PART] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model searches compile
 
 In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
 Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes docs/performance.md and
@@ -17,8 +17,9 @@ import sys
 import tempfile
 
 import measure
+import searches
 
-GROUPS = ("kernels", "support", "model", "compile")
+GROUPS = ("kernels", "support", "model", "searches", "compile")
 PARTS = ("dense", "masks", "decode", "beyond")
 MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
 WORDS, BATCHES, THREADS = 10000, (64, 32, 256), 2  # the program's default batch first
@@ -146,6 +147,10 @@ def compile_times(options):
     say("compiled the kernels; now the Transformer")
     result["transformer"] = cold_and_warm([options.fovea, "build", os.path.join(MODEL, "model.attn"), "--weights", os.path.join(MODEL, "weights.safetensors"),
                                            "-o", out], out)
+    if not options.quick:
+        base = os.path.join(folder, "base")
+        measure.checked([sys.executable, os.path.join(measure.ROOT, "bench", "base_transformer", "prepare.py"), base])
+        result["base_transformer"] = cold_and_warm([options.fovea, "build", os.path.join(base, "model.attn"), "--weights", os.path.join(base, "weights.safetensors"), "-o", out], out)
     result["failures"] = failures
     return result
 
@@ -171,7 +176,7 @@ def main():
     results = {"machine": measure.machine(), "quick": options.quick}
     for group in groups:
         say(f"{group} ...")
-        results[group] = {"kernels": kernels, "support": support, "model": model, "compile": compile_times}[group](options)
+        results[group] = {"kernels": kernels, "support": support, "model": model, "searches": searches.run, "compile": compile_times}[group](options)
         results["machine"]["load_average_at_end"] = os.getloadavg()[0]
         with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
             json.dump(results, f, indent=1)

@@ -110,7 +110,7 @@ struct Unit {
       function = emit(f, *module, name, files, emitOptions);
     }
     if (function && !oracle() && (*module)->hasAttr("attn.target")) giveSchedule(function, f, files, (*module)->getAttrOfType<StringAttr>("attn.target").getValue());
-    if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get()));  // a stage: see Loops.cpp
+    if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get())), function->setAttr("attn.stage", UnitAttr::get(context.get()));  // see Loops.cpp, Profile.cpp
     return function;
   }
 
@@ -252,6 +252,17 @@ bool compilePortable(const Kernels &kernels, const std::vector<std::string> &fil
   return done || give(unit, error, internal);
 }
 
+// What attn-profile measures, in the order of its numbers.
+std::vector<program::Operation> operationsOf(ModuleOp module) {
+  std::vector<program::Operation> operations;
+  if (auto listed = module->getAttrOfType<ArrayAttr>("attn.operations"))
+    for (auto entry : listed.getAsRange<DictionaryAttr>()) {
+      auto text = [&](StringRef key) { return cast<StringAttr>(entry.get(key)).getValue().str(); };
+      operations.push_back({text("stage"), text("place"), text("what")});
+    }
+  return operations;
+}
+
 }  // namespace
 
 bool compileKernels(const std::vector<const core::Function *> &kernels, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out,
@@ -275,7 +286,7 @@ bool compileModel(const ModelParts &model, const std::vector<std::string> &files
         ArrayRef<int64_t> layout = cast<DenseI64ArrayAttr>(entry.getValue()).asArrayRef();
         panels[entry.getName().str()] = {layout[0], layout[1]};
       }
-    addModelInterface(*unit.module, model.names, model.table ? model.table(panels) : "", model.embedded);
+    addModelInterface(*unit.module, model.names, model.table ? model.table(panels, operationsOf(*unit.module)) : "", model.embedded);
     return true;
   });
   return done || give(unit, error, internal);

@@ -6,6 +6,7 @@
 #include "lowering/Decisions.h"
 #include "lowering/LeafWork.h"
 #include "lowering/Timing.h"
+#include "lowering/program/ProgramTable.h"
 
 #include <functional>
 #include <map>
@@ -48,7 +49,7 @@ using Panels = std::map<std::string, std::pair<int64_t, int64_t>>;
 struct ModelParts {
   std::vector<std::string> names;                  // of the stages: "load", "encode", "step"
   std::vector<const core::Function *> functions;
-  std::function<std::string(const Panels &)> table; // its JSON, once the layout of the weights is known
+  std::function<std::string(const Panels &, const std::vector<program::Operation> &)> table;  // its JSON, once the layout of the weights is known
   std::vector<std::string> embedded;               // contents of the files inside the program
 };
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal);

@@ -1,8 +1,10 @@
-// attn-copies: memref.copy becomes linalg.copy, so that copies are loops like everything else and need no library.
+// attn-copies: memref.copy becomes linalg.copy, so that copies are loops like everything else and need no library. A temporary that is made only to be
+// copied into a result of its type is made there.
 #include "lowering/Passes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace mlir;
 
@@ -18,10 +20,30 @@ struct CopiesPass : PassWrapper<CopiesPass, OperationPass<>> {
     SmallVector<memref::CopyOp> copies;
     getOperation()->walk([&](memref::CopyOp op) { copies.push_back(op); });
     for (memref::CopyOp copy : copies) {
+      if (auto made = madeFor(copy)) {
+        made.replaceAllUsesWith(copy.getTarget());
+        copy.erase();
+        made.erase();
+        continue;
+      }
       OpBuilder b(copy);
       linalg::CopyOp::create(b, copy.getLoc(), copy.getSource(), copy.getTarget());
       copy.erase();
     }
+  }
+
+  // The temporary behind a copy to an argument that nothing else touches, if the copy is its last use. Arguments overlap nothing.
+  static memref::AllocOp madeFor(memref::CopyOp copy) {
+    auto made = copy.getSource().getDefiningOp<memref::AllocOp>();
+    auto target = dyn_cast<BlockArgument>(copy.getTarget());
+    Block *block = copy->getBlock();
+    if (!made || !target || target.getOwner() != block || made->getBlock() != block || made.getType() != target.getType() || !target.hasOneUse()) return {};
+    for (Operation *user : made->getUsers()) {
+      Operation *outer = block->findAncestorOpInBlock(*user);
+      if (!outer || (user != copy && !outer->isBeforeInBlock(copy)) || isa<ViewLikeOpInterface>(user)) return {};
+      if (llvm::any_of(user->getResultTypes(), [](Type t) { return isa<BaseMemRefType>(t); })) return {};
+    }
+    return made;
   }
 };
 

@@ -53,6 +53,7 @@ void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, 
   auto runStage = t.declare("fovea_rt_stage", t.i32, {t.pointer, t.pointer, t.pointer});
   auto setThreads = t.declare("fovea_set_threads", t.i32, {t.i32});
   auto lastError = t.declare("fovea_last_error", t.pointer, {});
+  auto profile = t.declare("fovea_rt_profile", LLVM::LLVMVoidType::get(b.getContext()), {t.pointer});
 
   std::vector<LLVM::LLVMFuncOp> entries;
   for (const std::string &stage : stages) {
@@ -76,11 +77,11 @@ void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, 
     return v;
   });
   auto text = t.bytes("fovea_model.json", json);
-  Type fields[] = {t.i32, t.i32, t.pointer, t.i64, t.pointer, t.pointer, t.pointer, t.pointer};
+  Type fields[] = {t.i32, t.i32, t.pointer, t.i64, t.pointer, t.pointer, t.pointer, t.pointer, t.pointer};
   auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), fields);
   t.global("fovea_model_table", type, LLVM::Linkage::External, [&](Value v) {
-    Value values[] = {t.constant(t.i32, 1), t.constant(t.i32, int64_t(stages.size())), t.address(text), t.constant(t.i64, int64_t(json.size())),
-                      t.address(stageArray), t.address(fileArray), t.address(setThreads), t.address(lastError)};
+    Value values[] = {t.constant(t.i32, 2), t.constant(t.i32, int64_t(stages.size())), t.address(text), t.constant(t.i64, int64_t(json.size())),
+                      t.address(stageArray), t.address(fileArray), t.address(setThreads), t.address(lastError), t.address(profile)};
     for (auto [k, value] : llvm::enumerate(values)) v = LLVM::InsertValueOp::create(b, t.loc, v, value, ArrayRef<int64_t>{int64_t(k)});
     return v;
   });

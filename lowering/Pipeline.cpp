@@ -72,6 +72,7 @@ void buildLoopsPipeline(OpPassManager &pm) {
   pm.addPass(createForallToParallelLoopPass());
   pm.addPass(createReusePass());               // temporaries back after their last use
   pm.addPass(createDilatePass());              // attend over every c-th key -> a dense one for each class of rows
+  pm.addPass(createProfilePass());             // clocks around the operations of a model's stages
   pm.addPass(createTileAttendPass());          // attend -> scf around leaves
   pm.addPass(createTileContractPass());        // matrix products with weights -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support

@@ -114,7 +114,11 @@ class Tiler {
     const int64_t N = p.N, K = p.K, columns = columnsFor(p, target), rows = target.rows * 4;
     const bool accumulate = !dropFill();
     leaf::LeafSpec full = spec(rows, columns, accumulate, false), edge = spec(rows, columns, accumulate, true);
-    if (failed(declareLeaf(p.op, module, full)) || failed(declareLeaf(p.op, module, edge))) return failure();
+    std::vector<leaf::LeafSpec> few = fewRows(columns, accumulate);
+    for (leaf::LeafSpec *leaf : {&full, &edge})
+      if (failed(declareLeaf(p.op, module, *leaf))) return failure();
+    for (leaf::LeafSpec &leaf : few)
+      if (failed(declareLeaf(p.op, module, leaf))) return failure();
 
     Value M = constant(1);
     for (size_t axis = 0; axis < p.m.size(); axis++) M = arith::MulIOp::create(b, loc, M, memref::DimOp::create(b, loc, p.op->getOperand(p.a), axis));
@@ -134,17 +138,37 @@ class Tiler {
     Value here = arith::MinSIOp::create(b, loc, constant(rows), arith::SubIOp::create(b, loc, M, first));
     Value wide = arith::MinSIOp::create(b, loc, constant(columns), arith::SubIOp::create(b, loc, constant(N), column));
     llvm::StringMap<Value> named;
-    named["a"] = address(a, arith::MulIOp::create(b, loc, first, aStride)), named["a_stride"] = toI32(aStride);
+    named["a_stride"] = toI32(aStride);
     named["b"] = address(w, arith::MulIOp::create(b, loc, panel, constant(K * columns))), named["depth"] = toI32(constant(K));
-    named["i0"] = toI32(first), named["j0"] = toI32(column), named["rows"] = toI32(here), named["columns"] = toI32(wide);
-    named["c"] = address(c, arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, first, cStride), column)), named["c_stride"] = toI32(cStride);
-    Value whole = arith::AndIOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, here, constant(rows)),
-                                        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, wide, constant(columns)));
-    auto which = scf::IfOp::create(b, loc, whole, /*withElse=*/true);
-    b.setInsertionPointToStart(which.thenBlock());
-    callLeaf(b, loc, full, named);
-    b.setInsertionPointToStart(which.elseBlock());
-    callLeaf(b, loc, edge, named);
+    named["j0"] = toI32(column), named["rows"] = toI32(here), named["columns"] = toI32(wide), named["c_stride"] = toI32(cStride);
+    auto call = [&](const leaf::LeafSpec &leaf, Value row) {
+      named["i0"] = toI32(row), named["a"] = address(a, arith::MulIOp::create(b, loc, row, aStride));
+      named["c"] = address(c, arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, row, cStride), column));
+      callLeaf(b, loc, leaf, named);
+    };
+    auto equal = [&](Value v, int64_t n) -> Value { return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, v, constant(n)); };
+    auto narrow = scf::IfOp::create(b, loc, equal(wide, columns), /*withElse=*/true);
+    b.setInsertionPointToStart(narrow.elseBlock());
+    call(edge, first);
+    b.setInsertionPointToStart(narrow.thenBlock());
+    auto whole = scf::IfOp::create(b, loc, equal(here, rows), /*withElse=*/true);
+    b.setInsertionPointToStart(whole.thenBlock());
+    call(full, first);
+    b.setInsertionPointToStart(whole.elseBlock());
+    const int64_t most = few.front().contract.rows;
+    Value rest = arith::RemUIOp::create(b, loc, here, constant(most));
+    Value end = arith::AddIOp::create(b, loc, first, here), middle = arith::SubIOp::create(b, loc, end, rest);
+    auto tiles = scf::ForOp::create(b, loc, first, middle, constant(most));
+    for (const leaf::LeafSpec &leaf : ArrayRef(few).drop_front()) {
+      Value bit = arith::AndIOp::create(b, loc, rest, constant(leaf.contract.rows));
+      auto some = scf::IfOp::create(b, loc, equal(bit, leaf.contract.rows), /*withElse=*/false);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(some.thenBlock());
+      Value later = arith::AndIOp::create(b, loc, rest, constant(2 * leaf.contract.rows - 1));  // this leaf's rows and those of the smaller ones
+      call(leaf, arith::SubIOp::create(b, loc, end, later));
+    }
+    b.setInsertionPointToStart(tiles.getBody());
+    call(few.front(), tiles.getInductionVar());
     p.op->erase();
     return success();
   }
@@ -177,6 +201,14 @@ class Tiler {
     s.contract.accumulate = accumulate;
     s.contract.edges = edges;
     return s;
+  }
+
+  // Leaves for what is left of a tile: the rows of a micro-tile, then powers of two. A batch of one line has one row, and is bounded by how fast
+  // weights come from memory; a leaf that computed a whole micro-tile for it would wait for its own multiplications.
+  std::vector<leaf::LeafSpec> fewRows(int64_t columns, bool accumulate) {
+    std::vector<leaf::LeafSpec> leaves{spec(target.rows, columns, accumulate, false)};
+    for (int64_t rows = int64_t(llvm::PowerOf2Ceil(target.rows)) / 2; rows > 0; rows /= 2) leaves.push_back(spec(rows, columns, accumulate, false));
+    return leaves;
   }
 
   struct Metadata {

@@ -54,8 +54,9 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   }
   core::Model described = model;
   described.encode.tensors = staged.parameters;
-  code.table = [&](const Panels &panels) {
+  code.table = [&](const Panels &panels, const std::vector<program::Operation> &operations) {
     parts.panels = panels;
+    parts.operations = operations;
     return program::programTable(described, parts);
   };
 

@@ -82,7 +82,7 @@ const char *typeName(core::Type type) {
 }
 
 std::string programTable(const core::Model &model, const TableParts &parts) {
-  json root{{"abi", 1}, {"name", model.name}, {"compiler", parts.compiler}};
+  json root{{"abi", 2}, {"name", model.name}, {"compiler", parts.compiler}};
   root["reads"] = format(model.reads, false);
   root["writes"] = format(model.writes, true);
   root["files"] = json::array();
@@ -114,6 +114,9 @@ std::string programTable(const core::Model &model, const TableParts &parts) {
     }
     root["stages"].push_back({{"name", stage.name}, {"arguments", arguments}});
   }
+  root["operations"] = json::array();
+  for (const Operation &operation : parts.operations)
+    root["operations"].push_back({{"stage", operation.stage}, {"place", operation.place}, {"what", operation.what}});
   return root.dump(1);
 }
 

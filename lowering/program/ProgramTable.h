@@ -29,11 +29,17 @@ struct EmbeddedFile {
   uint64_t bytes;
 };
 
+// One operation of a stage's code, as --profile names it.
+struct Operation {
+  std::string stage, place, what;  // "step", "model.attn:27", "product ? x 32000 over 512"
+};
+
 struct TableParts {
   std::vector<TableStage> stages;         // in the order of the table's functions
   std::vector<EmbeddedFile> files;   // in the order of the table's files
   std::string weights;               // embedded file, or file beside the program; may be empty
   std::string compiler;              // version of Fovea
+  std::vector<Operation> operations; // in the order of their numbers
   std::map<std::string, std::pair<int64_t, int64_t>> panels;  // by parameter: axes of the panels' rows, columns
 };
 

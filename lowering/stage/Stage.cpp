@@ -3,6 +3,7 @@
 #include "frontend/Builder.h"
 #include "frontend/Walk.h"
 #include "lowering/stage/Graph.h"
+#include "lowering/stage/SplitWeights.h"
 
 #include <algorithm>
 #include <functional>
@@ -369,6 +370,7 @@ void layWeights(Function &encode, Function &step) {
 StagedModel stageModel(const Model &original) {
   StagedModel staged;
   Model model = original;
+  splitWeights(model);
   layWeights(model.encode, model.step);
   staged.parameters = std::vector<Tensor>(model.encode.tensors.begin(), model.encode.tensors.end());
   Function load, encode = model.encode, step = model.step;

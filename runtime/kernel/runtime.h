@@ -74,6 +74,13 @@ void fovea_set_memory_limit(int64_t bytes);
 /* Bytes that all arenas of this copy hold now. */
 int64_t fovea_memory_in_use(void);
 
+/* Of a model's stages: from now on each operation adds to its entry of `operations` (runtime/program/table.h); NULL: no longer. */
+struct fovea_operation;
+void fovea_rt_profile(struct fovea_operation *operations);
+/* Around an operation. `begin` gives the time, or 0 where nobody profiles. */
+int64_t fovea_rt_operation_begin(void);
+void fovea_rt_operation_end(int64_t number, int64_t began, int64_t flops, int64_t bytes);
+
 /* Of a kernel for target host-count: its fovea_count_list enters and leaves the list that starts at `head`. */
 void fovea_rt_enter_counts(void *head, void *list);
 void fovea_rt_leave_counts(void *head, void *list);

@@ -1,9 +1,10 @@
-// Memory for one tensor: 64-byte aligned, uninitialised, never null, and kept when a smaller one will do.
+// Memory for one tensor: 64-byte aligned, uninitialised, never null, and kept when a smaller one will do; what is large lies on huge pages.
 #ifndef FOVEA_RUNTIME_PROGRAM_BUFFER_H
 #define FOVEA_RUNTIME_PROGRAM_BUFFER_H
 
 #include <cstddef>
 #include <new>
+#include <sys/mman.h>
 #include <utility>
 
 namespace fovea::program {
@@ -27,21 +28,24 @@ public:
     release();
     if (bytes > ~size_t(0) / 2)
       throw std::bad_alloc();
-    memory = ::operator new(bytes + alignment, std::align_val_t(alignment));
     capacity = bytes;
+    memory = ::operator new(bytes + alignment, alignmentOf());
+    if (bytes >= large)
+      madvise(memory, bytes, MADV_HUGEPAGE);
   }
 
   void *data() const { return memory; }
   size_t bytes() const { return capacity; }
 
 private:
-  static constexpr size_t alignment = 64;
+  static constexpr size_t alignment = 64, hugePage = size_t(2) << 20, large = 2 * hugePage;
+  std::align_val_t alignmentOf() const { return std::align_val_t(capacity >= large ? hugePage : alignment); }
   void *memory = nullptr;
   size_t capacity = 0;
 
   void release() {
     if (memory)
-      ::operator delete(memory, std::align_val_t(alignment));
+      ::operator delete(memory, alignmentOf());
     memory = nullptr;
     capacity = 0;
   }

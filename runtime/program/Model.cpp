@@ -27,6 +27,8 @@ Model::Model(Table given, const std::string &path, const std::string &folder)
     throw Error("the program has no weights inside; give a file with --weights");
   for (const Parameter &parameter : table.parameters)
     parameters[parameter.name].data = const_cast<void *>(weights->find(parameter));
+  if (weights)
+    weights->settle();
   load();
 }
 

@@ -295,6 +295,9 @@ Table readTable(const fovea_model &model) {
     table.weights = text(root, "weights");
     table.setThreads = model.set_threads;
     table.lastError = model.last_error;
+    table.startProfile = model.profile;
+    for (const json &operation : root.value("operations", json::array()))
+      table.operations.push_back({text(operation, "stage"), text(operation, "place"), text(operation, "what")});
     if (table.writes.start.empty())
       wrong("`writes` has no start token");
     if (table.writes.atMost <= 0)

@@ -73,6 +73,12 @@ struct File {
   std::string_view bytes;
 };
 
+struct OperationName {
+  std::string stage, place, what;        // "step", "model.attn:27", "product ? x 32000 over 512"
+};
+
+class Profile;
+
 struct Table {
   std::string name;
   std::string compiler;                  // version of Fovea that made it
@@ -85,6 +91,9 @@ struct Table {
   std::vector<Trace> traces;
   int (*setThreads)(int) = nullptr;
   const char *(*lastError)() = nullptr;
+  std::vector<OperationName> operations;
+  void (*startProfile)(fovea_operation *) = nullptr;
+  Profile *profile = nullptr;            // where time is written down; null: nowhere
 
   const File *file(std::string_view name) const;
 };

@@ -75,6 +75,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.add_flag("--scores", options.search.scores, "add a TAB and the log-probability to each result");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
   app.add_option("--logits", options.logits, "write the logits of every step of every line's best result as a NumPy file")->type_name("DIR");
+  app.add_flag("--profile", options.profile, "print on standard error, at the end, what each operation of the model cost");
   options.threads = defaultThreads();
   app.add_option("--threads", options.threads, "threads to use (default: one a processor)")->type_name("N")->check(most(1024));
   app.add_option("--input", options.input, "read from FILE instead of standard input")->type_name("FILE");

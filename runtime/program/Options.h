@@ -14,6 +14,7 @@ struct Options {
   SearchOptions search;
   std::string weights, maps, logits, input, output;  // empty: not given
   bool nbestGiven = false;                   // output has an index column
+  bool profile = false;
   int64_t threads = 1, batch = 0, maxInput = 1024;
 };
 

@@ -7,6 +7,7 @@
 #include "runtime/program/Logits.h"
 #include "runtime/program/Maps.h"
 #include "runtime/program/Options.h"
+#include "runtime/program/Profile.h"
 #include "runtime/program/Workers.h"
 #include "runtime/support/File.h"
 
@@ -228,6 +229,7 @@ private:
   void answer(Search &search, const std::vector<Job *> &batch) {
     std::string error;
     try {
+      Profile::Clock clock(model.table.profile, Profile::search);
       search.run(batch);
     } catch (const std::bad_alloc &) {
       error = "not enough memory";
@@ -321,9 +323,21 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
     installSignals();
     if (table.setThreads)
       table.setThreads(int32_t(options->threads));
-    Model ready(std::move(table), options->weights, programFolder());
-    Shell shell(ready, *options, name);
-    return shell.run(signal);
+    std::unique_ptr<Profile> profile;
+    if (options->profile) {
+      profile = std::make_unique<Profile>(table);
+      table.profile = profile.get();
+    }
+    std::unique_ptr<Model> ready;
+    {
+      Profile::Clock clock(profile.get(), Profile::weights);
+      ready = std::make_unique<Model>(std::move(table), options->weights, programFolder());
+    }
+    Shell shell(*ready, *options, name);
+    code = shell.run(signal);
+    if (profile)
+      std::fputs(profile->text().c_str(), stderr);
+    return code;
   } catch (const InternalError &error) {
     complain(std::string(error.what()) + " (an internal error; please report it)");
     return 3;

@@ -9,10 +9,18 @@ namespace fovea::program {
 
 namespace {
 
-constexpr int lanes = 8;
+// A program is built for one kind of machine, and this library for all: the loops below once for each kind of vectors, which all give the same bits
+// (sums are by lane, and nothing is contracted).
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define FOVEA_FOR_EACH_MACHINE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOVEA_FOR_EACH_MACHINE
+#endif
+
+constexpr int lanes = 16;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-float largest(const float *values, int64_t count) {
+FOVEA_FOR_EACH_MACHINE float largest(const float *values, int64_t count) {
   float best[lanes];
   std::fill(best, best + lanes, -infinity);
   int64_t at = 0;
@@ -40,16 +48,35 @@ inline float exponential(float x) {
   return p * std::bit_cast<float>((std::bit_cast<int32_t>(shifted) << 23) + (127 << 23));
 }
 
+// Of the logits less `best`; partial sums in f32 are short.
+FOVEA_FOR_EACH_MACHINE double sumOfExponentials(const float *logits, int64_t count, float best) {
+  double sum = 0;
+  for (int64_t begin = 0; begin < count;) {
+    int64_t end = std::min<int64_t>(begin + 512, count);
+    float partial[lanes] = {};
+    int64_t at = begin;
+    for (; at + lanes <= end; at += lanes)
+      for (int lane = 0; lane < lanes; ++lane)
+        partial[lane] += exponential(logits[at + lane] - best);
+    for (; at < end; ++at)
+      partial[0] += exponential(logits[at] - best);
+    for (float lane : partial)
+      sum += double(lane);
+    begin = end;
+  }
+  return sum;
+}
+
 }  // namespace
 
 int64_t argmax(const float *logits, int64_t count) {
   float best = largest(logits, count);
   if (best == -infinity)
     return -1;
-  return std::find(logits, logits + count, best) - logits;
+  return nextAbove(logits, 0, count, std::nextafter(best, -infinity));  // the first that is `best`
 }
 
-int64_t nextAbove(const float *logits, int64_t from, int64_t count, float bound) {
+FOVEA_FOR_EACH_MACHINE int64_t nextAbove(const float *logits, int64_t from, int64_t count, float bound) {
   for (; from + lanes <= count; from += lanes) {
     int above[lanes];
     for (int lane = 0; lane < lanes; ++lane)
@@ -69,21 +96,7 @@ double logSumExp(const float *logits, int64_t count) {
   float best = largest(logits, count);
   if (!(best > -infinity) || best == infinity)
     return best;
-  double sum = 0;
-  for (int64_t begin = 0; begin < count;) {
-    int64_t end = std::min<int64_t>(begin + 256, count);
-    float partial[lanes] = {};
-    int64_t at = begin;
-    for (; at + lanes <= end; at += lanes)
-      for (int lane = 0; lane < lanes; ++lane)
-        partial[lane] += exponential(logits[at + lane] - best);
-    for (; at < end; ++at)
-      partial[0] += exponential(logits[at] - best);
-    for (float lane : partial)
-      sum += double(lane);
-    begin = end;
-  }
-  return double(best) + std::log(sum);
+  return double(best) + std::log(sumOfExponentials(logits, count, best));
 }
 
 int64_t pick(const float *logits, int64_t count, double u) {

@@ -1,6 +1,7 @@
 #include "runtime/program/StageCall.h"
 
 #include "runtime/program/Error.h"
+#include "runtime/program/Profile.h"
 
 #include <algorithm>
 
@@ -63,6 +64,7 @@ void StageCall::run(const Sizes &sizes) {
     if (!tensor.strided)
       compactStrides(tensor.words, rank, tensor.words.data() + 3);
   }
+  Profile::Clock clock(table.profile, name);
   if (int32_t status = stage.function(arguments.data()); status != 0) {
     const char *sentence = table.lastError ? table.lastError() : nullptr;
     throw Error(std::string(name) + ": " + (sentence && *sentence ? sentence : "status " + std::to_string(status)));

@@ -123,9 +123,55 @@ const SafeTensor &Weights::stored(const Parameter &parameter) const {
 
 void Weights::check(const Parameter &parameter) const { stored(parameter); }
 
-const void *Weights::find(const Parameter &parameter) { return layOut(parameter, stored(parameter), buffers.emplace_back()); }
+const void *Weights::find(const Parameter &parameter) {
+  const SafeTensor &tensor = stored(parameter);
+  const void *found = layOut(parameter, tensor, [&](size_t bytes) { return memory.take(bytes); });
+  // Small ones that fit as they are too: where the system maps files by large pages, each would keep what lies around it in memory.
+  constexpr size_t small = 1 << 20;
+  if (found == tensor.data && tensor.bytes < small)
+    found = std::memcpy(memory.take(tensor.bytes), tensor.data, tensor.bytes);
+  if (found != tensor.data) {
+    file->release(tensor);  // now, so that the file is never in memory as a whole
+    copied.push_back(&tensor);
+  }
+  return found;
+}
 
-const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer) {
+// Reading one tensor brings the pages around it back.
+void Weights::settle() const {
+  for (const SafeTensor *tensor : copied)
+    file->release(*tensor);
+}
+
+// The places in the file of what axes first .. last - 1 count, in order.
+static std::vector<int64_t> placesOf(const std::vector<int64_t> &shape, const std::vector<int64_t> &strides, size_t first, size_t last) {
+  std::vector<int64_t> places{0};
+  for (size_t axis = first; axis < last; ++axis) {
+    std::vector<int64_t> longer;
+    longer.reserve(places.size() * size_t(shape[axis]));
+    for (int64_t place : places)
+      for (int64_t at = 0; at < shape[axis]; ++at)
+        longer.push_back(place + at * strides[axis]);
+    places = std::move(longer);
+  }
+  return places;
+}
+
+// Panel after panel, in blocks of rows that stay in the nearest cache whether the file goes on along rows or along columns.
+template <class T, class Get>
+static void fillPanels(T *to, const std::vector<int64_t> &rows, const std::vector<int64_t> &columns, size_t width, Get get) {
+  constexpr size_t block = 16;
+  for (size_t left = 0; left < columns.size(); left += width) {
+    const size_t present = std::min(width, columns.size() - left);
+    T *panel = to + left * rows.size();
+    for (size_t top = 0; top < rows.size(); top += block)
+      for (size_t column = 0; column < present; ++column)
+        for (size_t row = top; row < std::min(top + block, rows.size()); ++row)
+          panel[row * width + column] = get(rows[row] + columns[left + column]);
+  }
+}
+
+const void *layOut(const Parameter &parameter, const SafeTensor &stored, const std::function<void *(size_t)> &take) {
   const Storage &storage = fitting(parameter, stored);
   bool same = storage.same && storage.type == parameter.type;
   int64_t count = 1;
@@ -140,48 +186,36 @@ const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer 
   if (ordered && same && !panels && count > 0 && reinterpret_cast<uintptr_t>(stored.data) % size == 0)
     return stored.data;
 
-  // Element (k, n) of panels stands at ((n / columns) * K + k) * columns + n % columns; what is beyond N is 0.
-  int64_t columns = parameter.panelColumns, K = 1, N = 1, elements = count;
-  if (panels) {
-    for (size_t axis = 0; axis < parameter.shape.size(); ++axis)
-      (axis < parameter.panelAxes ? K : N) *= parameter.shape[axis];
-    elements = (N + columns - 1) / columns * columns * K;
-  }
-  buffer.reserve(size_t(elements) * size);
-  if (elements != count)
-    std::memset(buffer.data(), 0, size_t(elements) * size);
-  // Strides in the file, by the parameter's axes.
-  size_t rank = parameter.shape.size();
-  std::vector<int64_t> strides(rank), at(rank);
+  // As a matrix [K, N], whatever its axes. In panels element (k, n) stands at ((n / columns) * K + k) * columns + n % columns, and what is beyond
+  // N is 0; in order it is one panel, of the last axis.
+  const size_t rank = parameter.shape.size(), split = panels ? parameter.panelAxes : rank - std::min<size_t>(rank, 1);
+  std::vector<int64_t> strides(rank);   // in the file, by the parameter's axes
   int64_t stride = 1;
   for (size_t place = order.size(); place-- > 0;) {
     strides[order[place]] = stride;
     stride *= parameter.shape[order[place]];
   }
-  int64_t from = 0;
-  for (int64_t element = 0; element < count; ++element) {
-    int64_t place = panels ? (element % N / columns * K + element / N) * columns + element % N % columns : element;
-    auto *to = static_cast<unsigned char *>(buffer.data()) + size_t(place) * size;
-    const unsigned char *source = static_cast<const unsigned char *>(stored.data) + size_t(from) * storage.bytes;
-    if (same)
-      std::memcpy(to, source, size);
-    else if (parameter.type == Type::F32) {
-      float value = storage.read(source);
-      std::memcpy(to, &value, 4);
-    } else {
-      float value = storage.read(source);
-      uint16_t bits = parameter.type == Type::F16 ? toHalf(value) : toBfloat(value);
-      std::memcpy(to, &bits, 2);
-    }
-    for (size_t axis = rank; axis-- > 0;) {
-      from += strides[axis];
-      if (++at[axis] < parameter.shape[axis])
-        break;
-      from -= strides[axis] * parameter.shape[axis];
-      at[axis] = 0;
-    }
-  }
-  return buffer.data();
+  const std::vector<int64_t> rows = placesOf(parameter.shape, strides, 0, split), columns = placesOf(parameter.shape, strides, split, rank);
+  const size_t width = panels ? size_t(parameter.panelColumns) : std::max<size_t>(columns.size(), 1);
+  const size_t elements = size_t(product(int64_t((columns.size() + width - 1) / width * width), int64_t(rows.size())));
+  void *laid = take(elements * size);
+  if (elements != size_t(count))
+    std::memset(laid, 0, elements * size);
+  const auto *source = static_cast<const unsigned char *>(stored.data);
+  auto lay = [&](auto element, auto convert) {
+    fillPanels(static_cast<decltype(element) *>(laid), rows, columns, width, [&](int64_t place) { return convert(source + size_t(place) * storage.bytes); });
+  };
+  if (same && size == 4)
+    lay(uint32_t(), read<uint32_t>);
+  else if (same && size == 2)
+    lay(uint16_t(), read<uint16_t>);
+  else if (same)
+    lay(uint8_t(), read<uint8_t>);
+  else if (parameter.type == Type::F32)
+    lay(float(), storage.read);
+  else
+    lay(uint16_t(), [&](const unsigned char *at) { return parameter.type == Type::F16 ? toHalf(storage.read(at)) : toBfloat(storage.read(at)); });
+  return laid;
 }
 
 }  // namespace fovea::program

@@ -4,12 +4,14 @@
 
 #include "runtime/program/Buffer.h"
 #include "runtime/program/ModelTable.h"
+#include "runtime/program/WeightMemory.h"
 #include "runtime/support/SafeTensors.h"
 
-#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fovea::program {
 
@@ -20,9 +22,12 @@ public:
   // The same for a file inside the program.
   explicit Weights(const File &file);
 
-  // The parameter's elements, permuted, reshaped and converted as it wants: in place where the file already holds just that.
+  // The parameter's elements, permuted, reshaped and converted as it wants: large ones in place where the file already holds just that.
   // Valid while this lives. Throws Error, naming the file and the tensor, when it is missing or does not fit.
   const void *find(const Parameter &parameter);
+
+  // After the last parameter was found: what was laid out anew is no longer needed as the file has it.
+  void settle() const;
 
   // Throws the same Errors, without laying anything out.
   void check(const Parameter &parameter) const;
@@ -31,11 +36,15 @@ private:
   const SafeTensor &stored(const Parameter &parameter) const;
   std::string name;
   std::unique_ptr<SafeTensors> file;
-  std::deque<Buffer> buffers;
+  WeightMemory memory;
+  std::vector<const SafeTensor *> copied;
 };
 
-// The work of `find` on one tensor, without naming it in errors.
-const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer);
+// The work of `find` on one tensor, without naming it in errors. `take` gives memory for so many bytes, if it needs any.
+const void *layOut(const Parameter &parameter, const SafeTensor &stored, const std::function<void *(size_t)> &take);
+inline const void *layOut(const Parameter &parameter, const SafeTensor &stored, Buffer &buffer) {
+  return layOut(parameter, stored, [&](size_t bytes) { return buffer.reserve(bytes), buffer.data(); });
+}
 
 }  // namespace fovea::program
 

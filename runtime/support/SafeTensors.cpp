@@ -274,6 +274,14 @@ SafeTensors::~SafeTensors() {
     munmap(mapped, mappedBytes);
 }
 
+void SafeTensors::release(const SafeTensor &tensor) const {
+  // Whole pages alone: what shares a page with it may be in use.
+  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE)), data = reinterpret_cast<uintptr_t>(tensor.data), start = reinterpret_cast<uintptr_t>(mapped);
+  const uintptr_t first = (data + page - 1) / page * page, last = (data + tensor.bytes) / page * page;
+  if (mapped && first < last && data >= start && data + tensor.bytes <= start + mappedBytes)
+    madvise(reinterpret_cast<void *>(first), last - first, MADV_DONTNEED);
+}
+
 const SafeTensor *SafeTensors::find(std::string_view name) const {
   auto at = byName.find(name);
   return at == byName.end() ? nullptr : &list[at->second];

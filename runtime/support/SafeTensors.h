@@ -44,6 +44,8 @@ public:
 
   const std::vector<SafeTensor> &tensors() const { return list; }   // in the order of their bytes
   const SafeTensor *find(std::string_view name) const;              // null: there is none
+  // Gives back the memory that reading a tensor of a mapped file took; it is read from the file again when it is wanted again.
+  void release(const SafeTensor &tensor) const;
   const std::map<std::string, std::string> &metadata() const { return meta; }
 
 private:

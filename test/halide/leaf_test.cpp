@@ -610,6 +610,14 @@ TEST_F(Host, ContractRowsStandAlone) {
       call(compiled(edges), C).set("rows", count).set("columns", columns)();
       for (int n = 0; n < count * columns; n++) ASSERT_EQ(C.at(n), expected.at(n)) << "row " << n / columns << " of " << count;
     }
+    // Leaves for a few rows at once, as lowering/TileContract.cpp wants them, sum as the whole tile does.
+    for (int count : {1, 2, 4, findTarget(host())->rows}) {
+      LeafSpec few = whole;
+      few.contract.rows = count;
+      Tensor C(size_t(count) * columns, Type::F32, random);
+      call(compiled(few), C)();
+      for (int n = 0; n < count * columns; n++) ASSERT_EQ(C.at(n), expected.at(n)) << "row " << n / columns << " of a leaf of " << count;
+    }
   }
 }
 TEST_F(Host, ContractEpilogue) {

@@ -30,11 +30,15 @@ LIMIT = 40          # `at most 40` in model.attn: steps, </s> included
 
 
 class Reference:
-    def __init__(self, folder):
+    """A model of this kind: of other sizes, vocabularies and length limits too. by_words: inputs are words with blanks between, not letters."""
+
+    def __init__(self, folder, heads=HEADS, limit=LIMIT, vocabularies=("graphemes.vocab", "phonemes.vocab"), by_words=False):
+        self.number_of_heads, self.limit, self.by_words = heads, limit, by_words
         self.weights = load_file(os.path.join(folder, "weights.safetensors"))
         read = lambda name: open(os.path.join(folder, name), encoding="utf-8").read().split("\n")[:-1]
-        self.graphemes, self.phonemes = read("graphemes.vocab"), read("phonemes.vocab")
-        self.letter = {c: i for i, c in enumerate(self.graphemes) if len(c) == 1}
+        self.graphemes, self.phonemes = map(read, vocabularies)
+        self.letter = {c: i for i, c in enumerate(self.graphemes) if len(c) == 1 or by_words}
+        self.unknown = self.graphemes.index("<unk>")
         self.start, self.end = self.phonemes.index("<s>"), self.phonemes.index("</s>")
         self.encoders = 1 + max(int(k.split(".")[1]) for k in self.weights if k.startswith("enc."))
         self.decoders = 1 + max(int(k.split(".")[1]) for k in self.weights if k.startswith("dec."))
@@ -57,7 +61,7 @@ class Reference:
 
     def heads(self, name, x):
         """[b,t,m] -> [b,h,t,d]."""
-        return self.linear(name, x).unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        return self.linear(name, x).unflatten(-1, (self.number_of_heads, -1)).transpose(1, 2)
 
     def attend(self, q, k, v, hidden=None):
         """q [b,h,t,d], k and v [b,h,i,d], hidden bool [b,1,1,i] -> [b,t,m] and the map [b,h,t,i]."""
@@ -73,7 +77,7 @@ class Reference:
     # Encode and step
 
     def tokens(self, word):
-        return [self.letter.get(c, self.graphemes.index("<unk>")) for c in word] + [self.graphemes.index("</s>")]
+        return [self.letter.get(c, self.unknown) for c in (word.split() if self.by_words else word)] + [self.graphemes.index("</s>")]
 
     def encode(self, words):
         """Words -> what all steps share: per decoder layer the keys and values [b,h,i,d] of the source, and `hidden` [b,1,1,i]."""
@@ -123,7 +127,7 @@ class Reference:
             y = torch.full((len(numbers),), self.start)
             out = [[] for _ in numbers]
             live = list(range(len(numbers)))
-            for t in range(LIMIT):
+            for t in range(self.limit):
                 logits, maps = self.step(y, t, source, hidden, cache)
                 y = logits.argmax(-1)
                 tokens = y.tolist()
@@ -151,14 +155,14 @@ class Reference:
         """[t,W]: the logits of each step on the way through a given answer, the step after its last phoneme included where there is room."""
         source, hidden = self.encode([word])
         cache, tokens = [None] * self.decoders, [self.start] + [self.phonemes.index(p) for p in phones]
-        return torch.cat([self.step(torch.tensor([y]), t, source, hidden, cache)[0] for t, y in enumerate(tokens[:LIMIT])])
+        return torch.cat([self.step(torch.tensor([y]), t, source, hidden, cache)[0] for t, y in enumerate(tokens[:self.limit])])
 
     @torch.no_grad()
     def beam(self, word, size):
         """One word -> at most `size` answers (phonemes, score), best first: the header says how."""
         source, hidden = self.encode([word])
         live, finished = [((), 0.0, [None] * self.decoders)], []                    # tokens, score, cache;  tokens, score
-        for t in range(LIMIT):
+        for t in range(self.limit):
             candidates = []                                                         # cost, parent's rank, token, tokens, cache
             for rank, (tokens, score, cache) in enumerate(live):
                 cache = list(cache)
@@ -168,7 +172,7 @@ class Reference:
             best = sorted(candidates, key=lambda c: c[:3])[:2 * size]
             finished += [(tokens, -cost) for cost, _, y, tokens, _ in best[:size] if y == self.end]
             live = [(tokens, -cost, cache) for cost, _, y, tokens, cache in best if y != self.end][:size]
-            if t == LIMIT - 1:
+            if t == self.limit - 1:
                 finished += [(tokens, score) for tokens, score, _ in live]
             finished = sorted(finished, key=lambda f: -f[1])[:size]                 # stable: of equals the one that finished earlier
             if not live or len(finished) == size and live[0][1] <= finished[-1][1]:

@@ -122,7 +122,7 @@ constexpr char sounds[] = "<s>\n</s>\nA\nB\nC\nD\nE\n";
 
 std::string makeJson() {
   return R"({
-  "abi": 1, "name": "toy", "compiler": "0.1.0",
+  "abi": 2, "name": "toy", "compiler": "0.1.0",
   "reads": {"kind": "text", "unit": "characters", "vocabulary": "letters.vocab", "end": "</s>", "unknown": "<unk>"},
   "writes": {"kind": "text", "unit": "words", "vocabulary": "sounds.vocab", "start": "<s>", "end": "</s>", "at_most": 6},
   "files": [{"name": "letters.vocab", "bytes": )" + std::to_string(sizeof letters - 1) + R"(}, {"name": "sounds.vocab", "bytes": )" +
@@ -190,7 +190,7 @@ std::string text(const std::vector<int32_t> &tokens) {
 
 const fovea_model &model() {
   static const std::string json = makeJson();
-  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError};
+  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr};
   return table;
 }
 

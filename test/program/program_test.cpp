@@ -125,7 +125,7 @@ TEST(Program, Usage) {
                            "--weights", "--beam", "--nbest", "--sample", "--seed", "--scores", "--maps", "--logits", "--threads", "--input", "--output", "--batch",
                            "--max-input", "--version"})
     EXPECT_NE(help.out.find(part), std::string::npos) << part;
-  EXPECT_EQ(toyRun({"--version"}, "").out, "toy, compiled by Fovea 0.1.0, table 1\n");
+  EXPECT_EQ(toyRun({"--version"}, "").out, "toy, compiled by Fovea 0.1.0, table 2\n");
   std::vector<std::vector<std::string>> wrong = {{"--bean"},        {"--beam"},           {"--beam", "0"},          {"--beam", "x"},
                                                  {"--threads", "0"}, {"--threads", "-1"}, {"--beam", "2", "--nbest", "3"}, {"--sample", "--beam", "2"},
                                                  {"word"},          {"--length-penalty", "-1"}, {"--batch", "0"}, {"--max-input", "0"}, {"--seed", "-1"}};

@@ -67,7 +67,7 @@ Table read(const std::string &text) {
   static const unsigned char bytes[8] = {};
   static const unsigned char *const files[] = {bytes, bytes, bytes};
   json root = json::parse(text);
-  return readTable({FOVEA_MODEL_ABI, uint32_t(root["stages"].size()), text.data(), text.size(), stages, files, nullptr, nullptr});
+  return readTable({FOVEA_MODEL_ABI, uint32_t(root["stages"].size()), text.data(), text.size(), stages, files, nullptr, nullptr, nullptr});
 }
 
 TEST(ProgramTable, WhatIsWrittenIsRead) {
@@ -125,7 +125,7 @@ TEST(ProgramTable, ReaderRefusesWhatBreaksTheSchema) {
   struct Case { const char *wanted; std::function<void(json &)> change; };
   auto argument = [](json &root, int stage, int index) -> json & { return root["stages"][stage]["arguments"][index]; };
   const Case cases[] = {
-      {"another version", [](json &root) { root["abi"] = 2; }},
+      {"another version", [](json &root) { root["abi"] = 1; }},
       {"not `audio`", [](json &root) { root["reads"]["kind"] = "audio"; }},
       {"no unit of text", [](json &root) { root["reads"]["unit"] = "syllables"; }},
       {"no start token", [](json &root) { root["writes"].erase("start"); }},
