@@ -129,7 +129,7 @@ void collectAttends(ModuleOp module, Decisions &out) {
       attend.many = tilesOf(*schedule);
       if (auto few = dyn_cast_or_null<DictionaryAttr>(schedule->get("few"))) attend.few = tilesOf(few), attend.fewRows = cast<IntegerAttr>(few.get("rows")).getInt();
       if (auto grouped = dyn_cast_or_null<DictionaryAttr>(schedule->get("grouped"))) attend.grouped = tilesOf(grouped), attend.groupedRows = cast<IntegerAttr>(grouped.get("rows")).getInt();
-      if (auto tiles = dyn_cast_or_null<DictionaryAttr>(schedule->get("tiles"))) attend.registers = tilesOf(tiles);
+      if (auto tiles = dyn_cast_or_null<DictionaryAttr>(schedule->get("tiles"))) attend.registers = tilesOf(tiles), attend.registersOffered = tiles.contains("offered");
     }
     attend.hasRows = op.getDimension("row") >= 0;
     if (attend.hasRows) attend.rows = rowsOf(op);

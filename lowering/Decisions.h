@@ -50,6 +50,7 @@ struct Attend {
   // The C argument (results come last) and its axis that has the rows, if that can be told.
   std::optional<std::pair<unsigned, unsigned>> rows;
   std::optional<Tiles> registers;   // more rows, where the process may use AMX's tile registers
+  bool registersOffered = false;    // only where the program asks for them
 };
 
 // A loop over rows: what is reduced for one row.

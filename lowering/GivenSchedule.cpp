@@ -68,9 +68,9 @@ class Given {
   LogicalResult setOfVersion(const Setting &s) {
     auto version = dyn_cast_or_null<DictionaryAttr>(entries.get(s.version));
     if (!version) return emitError(s.place) << "this attention has no version `" << s.version << "` for target `" << target.name << "`";
-    if (s.key.empty()) return success();
     NamedAttrList changed(version);
-    changed.set(s.key, s.value);
+    changed.erase("offered");
+    if (!s.key.empty()) changed.set(s.key, s.value);
     return entries.set(s.version, changed.getDictionary(op.getContext())), success();
   }
 

@@ -5,7 +5,8 @@
 //   panel    micro-tile columns    key_layout  packed (transposed in panels, once per head), rows (as stored), or pairs (packed as pairs of bf16)
 //   target   the leaf's row in lowering/halide/Targets.def
 //   few      another schedule, used when there are at most `rows` rows
-//   tiles    another one, used where the process may use AMX's tile registers: both products are computed in them (TileProduct.h)
+//   tiles    another one, used where the process may use AMX's tile registers: both products are computed in them (TileProduct.h); `offered`: only
+//            where the program asks for it
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h)
 #include "dialect/Attn.h"
 #include "lowering/GivenSchedule.h"
@@ -46,7 +47,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
       auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
       if (!one && contiguous) add("few", few);
-      if (!one && fitsTiles(op, *target)) add("tiles", schedule(*target, boundsBothSides(op) ? tileBlock : 2 * tileBlock, "pairs", {}));
+      if (!one && fitsTiles(op, *target)) add("tiles", tiles(op, *target));
       if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) add("grouped", schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
       op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
     });
@@ -81,11 +82,16 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     return both;
   }
 
-  // Weights in two parts of bf16 are as exact as a softmax's sum needs them, but not as weights for their own sake. Keys and values of f32 are
-  // three parts each: measured, 1.2 times as fast as without tile registers over 4,096 keys, level over a window of 256, and a fifth as exact.
-  static bool fitsTiles(attn::AttendOp op, const leaf::TargetInfo &target) {
-    auto isShort = [](Value v) { return !getElementTypeOrSelf(v.getType()).isF32(); };
-    return StringRef(target.needs).contains("amx_bf16") && !op.getPointwise() && isShort(op.getKey()) && isShort(op.getValue());
+  // Weights in two parts of bf16 are as exact as a softmax's sum needs them, but not as weights for their own sake.
+  static bool fitsTiles(attn::AttendOp op, const leaf::TargetInfo &target) { return StringRef(target.needs).contains("amx_bf16") && !op.getPointwise(); }
+
+  // Keys and values of f32 are three parts each: measured, 1.2 times as fast as without tile registers over 4,096 keys, level over a window of 256,
+  // and a fifth as exact.
+  DictionaryAttr tiles(attn::AttendOp op, const leaf::TargetInfo &target) {
+    NamedAttrList entries(schedule(target, boundsBothSides(op) ? tileBlock : 2 * tileBlock, "pairs", {}));
+    auto isLong = [](Value v) { return getElementTypeOrSelf(v.getType()).isF32(); };
+    if (isLong(op.getKey()) || isLong(op.getValue())) entries.set("offered", UnitAttr::get(&getContext()));
+    return entries.getDictionary(&getContext());
   }
 
   // Whether the contracted dimension is the keys' innermost axis.

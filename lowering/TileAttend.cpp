@@ -40,7 +40,7 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
     DictionaryAttr schedule = *op.getSchedule();
     for (StringRef entry : {"grouped", "few", "tiles"}) {
       auto other = dyn_cast_or_null<DictionaryAttr>(schedule.get(entry));
-      if (!other) continue;
+      if (!other || other.contains("offered")) continue;
       // Two versions: the number of rows chooses, or what the process may use.
       OpBuilder b(op);
       Location loc = op.getLoc();

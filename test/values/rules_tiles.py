@@ -154,3 +154,11 @@ schedule t for cpu { %s }""" % settings, dict(q=R.bf16(8, 75, 40), k=R.bf16(2, 9
         k, v = np.repeat(k, 4, 0), np.repeat(v, 4, 0)
         keep = np.broadcast_to((j <= i + 11) & (i - j < w), (8, 75, 90))
         return dict(o=attention(dot(q, k), v, keep), l=logsumexp(dot(q, k), -1, keep))
+
+
+# Keys and values of f32 as three parts, where the program asks for it.
+SIZES = 10.0 ** np.linspace(-6, 3, 40)
+for name, keep, mask, scale in (("every key", lambda i, j: True, "", 1), ("a window", lambda i, j: (j <= i + 9) & (i - j < 100), "mask j <= i + 9 and i - j < 100;", 1),
+                                ("features of every size", lambda i, j: True, "", SIZES), ("too small for parts", lambda i, j: True, "", 1e-32)):
+    tiles(f"f32 by request, {name}", typed("f32", "f32", "f32") % ("", "f32", mask) + "schedule t for sapphirerapids { tiles { } }",
+          q=f32(R.f32(2, 150, 40).data * scale), k=f32(R.f32(2, 300, 40).data / scale), v=R.f32(2, 300, 50))(plain(keep))

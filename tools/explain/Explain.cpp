@@ -72,7 +72,7 @@ std::vector<std::string> scheduleWords(const std::vector<Attend> &attends) {
   for (const Attend &a : attends) {
     std::string line = fmt::format("{}: {}", a.many.target, words(a.many));
     if (a.fewRows) line += fmt::format("; up to {} queries: {}", a.fewRows, words(a.few));
-    if (a.registers) line += fmt::format("; where a process may use AMX's tile registers: {} queries x {} keys a tile, keys packed as pairs", a.registers->queries, a.registers->keys);
+    if (a.registers) line += fmt::format("; {}where a process may use AMX's tile registers: {} queries x {} keys a tile, keys packed as pairs", a.registersOffered ? "if the program asks for it (tiles), " : "", a.registers->queries, a.registers->keys);
     if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
   }
   return lines;

@@ -83,8 +83,10 @@ std::vector<Route> routes(const Attend &attend, int64_t rows, const leaf::Target
   if (attend.grouped) version("grouped", *attend.grouped, attend.groupedRows);
   if (attend.fewRows) version("few", attend.few, attend.fewRows);
   if (attend.registers) {
-    list.push_back(route(without, "tiles", *attend.registers, {32, 64, 128}, target));
-    without["tiles"] = "none";
+    Settings settings = without;
+    if (attend.registersOffered) settings["tiles.queries"] = std::to_string(attend.registers->queries);
+    else without["tiles"] = "none";
+    list.push_back(route(settings, "tiles", *attend.registers, {32, 64, 128}, target));
   }
   list.push_back(route(without, "", attend.many, many, target));
   // What the compiler would take comes first.
