@@ -191,6 +191,8 @@ int main(int argc, char **argv) {
   buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
 
+  buildApp->add_option("--quantize", build.quantize, "weights of matrix products as int8, a scale for each row; activations are quantised as they come")->check(CLI::IsMember({"int8"}));
+
   ExplainOptions explained;
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
   explainApp->add_option("file", file, "the program, F.attn")->required();

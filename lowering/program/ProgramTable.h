@@ -35,6 +35,11 @@ struct TableParts {
   std::string weights;               // embedded file, or file beside the program; may be empty
   std::string compiler;              // version of Fovea
   std::map<std::string, std::pair<int64_t, int64_t>> panels;  // by parameter: axes of the panels' rows, columns
+  struct Quantised {
+    std::vector<int64_t> summed, kept;
+    int64_t columns, group;
+  };
+  std::map<std::string, Quantised> quantised;  // by parameter
 };
 
 // Parameters come from encode's tensors with role Parameter. Throws std::invalid_argument for a parameter whose extents are not
