@@ -3,13 +3,13 @@ each target), and their quality with the f32 program's; exit code 1 if they diff
 
     compare_int8.py F32_PROGRAM INT8_PROGRAM [INT8_PROGRAM of another target...] [--model DIR] [--words N] [--threads N]
 
-Integers are the same everywhere; layer norms, softmax and attention between them are f32, and a sum in another order, a last bit apart, may move
-a value across the middle between two codes. So every answer must be PyTorch's token for token, or leave it at a near tie: a step whose
-two best logits of PyTorch lie within TIE. Such words are counted, and more than one in 500 is a failure.
+PyTorch has the same integers, but takes the f32 sums between the products (layer norms, softmax, attention) in another order. A last bit apart may move
+a value over the middle between two codes, which moves logits by up to 0.1. So every answer must be PyTorch's token for token, or leave it at a near tie: a
+step whose two best logits of PyTorch lie within TIE. Such words are counted, and more than one in 500 is a failure.
 
   greedy    every held-out word (or the first N of a seeded shuffle)
-  targets   the same words by the other programs
-  logits    300 words: the logits of every step of the greedy answer, within 0.1 at most and 0.01 for all but one step in a hundred
+  targets   the same words by the other programs: the same answers, without exception
+  logits    300 words: by the other programs the same to the bit; of PyTorch within 0.2, and within 1e-4 where no value moved, in at least 80 % of the steps
   quality   word and phoneme error rates of both programs; int8 costs at most 0.5 points of each
 """
 import argparse
@@ -60,14 +60,19 @@ def main():
     near_ties(find, "int8 greedy", words, found, wanted, margins)
     for other in args.int8[1:]:
         answers = program.run(other, words, "--threads", args.threads)
-        near_ties(find, f"int8 {plain.os.path.basename(other)}", words, answers, found, margins)
+        wrong = [f"{w}: `{a}`, {args.int8[0]} says `{b}`" for w, a, b in zip(words, answers, found) if a != b]
+        find.report(f"int8 {plain.os.path.basename(other)}", len(wrong), len(words), wrong)
 
     some, steps = words[:300], [[] for _ in words[:300]]
     model.greedy(some, 256, lambda n, t, logits, p: steps[n].append(logits.numpy()))
     answers, logits = program.logits(args.int8[0], some, "--threads", args.threads)
     off = numpy.concatenate([numpy.abs(logits[n] - numpy.stack(steps[n])).max(1) for n in range(len(some)) if len(steps[n]) == len(logits[n])])
-    find.require(off.max() <= 0.1, f"int8 logits: the largest difference in {len(off)} steps is {off.max():.1e}, at most 0.1")
-    find.require((off <= 0.01).mean() >= 0.99, f"int8 logits: within 0.01 in {100 * (off <= 0.01).mean():.2f} % of the steps, at least 99 %; {100 * (off <= 1e-4).mean():.1f} % within 1e-4")
+    find.require(len(off) > 0 and off.max() <= 0.2, f"int8 logits: PyTorch's differ by {off.max():.1e} at most in {len(off)} steps, 0.2 is allowed at most")
+    find.require((off <= 1e-4).mean() >= 0.8, f"int8 logits within 1e-4: {100 * (off <= 1e-4).mean():.1f} % of the steps, at least 80 %")
+    for other in args.int8[1:]:
+        _, theirs = program.logits(other, some, "--threads", args.threads)
+        wrong = [w for w, a, b in zip(some, logits, theirs) if a.tobytes() != b.tobytes()]
+        find.report(f"int8 logits {plain.os.path.basename(other)}, to the bit", len(wrong), len(some), wrong)
 
     test, rates = program.cmudict_split.split("test"), {}
     for name, path in (("f32", args.f32), ("int8", args.int8[0])):
