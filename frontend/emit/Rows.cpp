@@ -70,6 +70,8 @@ struct Emitter::RowSearch {
         for (int side : {0, 1}) {
           const Node &value = node(product.args[side]), &weight = node(product.args[1 - side]);
           if (isReduction(weight.op) && e.compares) continue;  // a projection: where there are keys, they are compared
+          // A model's weights are no values to choose from: an index along them is a feature, however long.
+          if (value.op == Op::Load && e.f.tensors[value.ref].role == core::Tensor::Parameter) continue;
           if (value.op == Op::Load && has(value.free, i) && llvm::any_of(value.free, [&](IndexId e) { return has(out, e) && !has(weight.free, e); })) sequences.insert(i);
         }
       }
