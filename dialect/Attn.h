@@ -29,7 +29,14 @@ namespace fovea::attn {
 // Replaces one attn op by plain linalg that materialises every step. This is the op's meaning.
 mlir::LogicalResult decompose(mlir::RewriterBase &rewriter, mlir::Operation *op);
 
-// Lets one-shot bufferization turn attn.attend on tensors into attn.attend on memrefs.
+// Of attn.quantise: a row whose largest |x| is below this is 0 (2^-100: its reciprocal and its quotients are normal numbers), and what codes
+// without a sign hold more than is meant.
+inline constexpr float leastQuantised = 0x1p-100f;
+inline constexpr int codeOffset = 128;
+// How many codes of quantised rows lie together with as many weights of one column: 4 of i8, 2 of i16.
+int64_t codesPerGroup(mlir::Type codes);
+
+// Lets one-shot bufferization turn attn.attend, attn.quantise and attn.quantised_product on tensors into the same on memrefs.
 void registerBufferization(mlir::DialectRegistry &registry);
 
 }  // namespace fovea::attn

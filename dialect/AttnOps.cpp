@@ -2,6 +2,7 @@
 #include "dialect/Attn.h"
 
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 
@@ -135,6 +136,66 @@ LogicalResult AttendOp::verify() {
   SmallVector<Type> arguments{block.getArgument(0).getType()};
   for (Value input : getInputs()) arguments.push_back(elementType(input.getType()));
   return verifyBlock(*this, block, arguments, arguments[0], "A-attend-3", "A-attend-3");
+}
+
+// Tensors have no effects; of buffers the inputs are read and the outputs written.
+static void effectsOfOperands(DestinationStyleOpInterface op, SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    if (!isa<BaseMemRefType>(operand.get().getType())) continue;
+    if (op.isDpsInit(&operand)) effects.emplace_back(MemoryEffects::Write::get(), &operand);
+    else effects.emplace_back(MemoryEffects::Read::get(), &operand);
+  }
+}
+
+void QuantiseOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) { effectsOfOperands(*this, effects); }
+void QuantisedProductOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) { effectsOfOperands(*this, effects); }
+
+int64_t codesPerGroup(Type codes) { return elementType(codes).isInteger(8) ? 4 : 2; }
+
+// The product of known extents that are not 0; nothing if one is unknown or 0, or it overflows.
+static std::optional<int64_t> elements(ArrayRef<int64_t> extents) {
+  int64_t count = 1;
+  for (int64_t extent : extents)
+    if (extent < 1 || llvm::MulOverflow(count, extent, count)) return {};
+  return count;
+}
+
+static bool areCodes(Type type) { return elementType(type).isInteger(8) || elementType(type).isInteger(16); }
+
+LogicalResult QuantiseOp::verify() {
+  auto source = cast<ShapedType>(getSource().getType()), codes = cast<ShapedType>(getCodes().getType()), scales = cast<ShapedType>(getScales().getType());
+  int64_t others = source.getRank() - int64_t(getAxes());
+  if (int64_t(getAxes()) < 1 || others < 1 || !source.getElementType().isF32()) return emitOpError("A-quantise-1: the source must be of f32 and have the `axes` and others");
+  auto row = elements(source.getShape().drop_front(others));
+  if (!row || *row > std::numeric_limits<int64_t>::max() - 4) return emitOpError("A-quantise-1: the extents of a row must be known, and not 0");
+  SmallVector<int64_t> shape(source.getShape().take_front(others));
+  if (!scales.getElementType().isF32() || scales.getShape() != ArrayRef(shape)) return emitOpError("A-quantise-2: the scales must be of f32 and have the source's other axes");
+  if (!areCodes(codes)) return emitOpError("A-quantise-1: the codes must be i8 or i16");
+  shape.push_back(llvm::alignTo(*row, codesPerGroup(codes)));
+  if (codes.getShape() != ArrayRef(shape)) return emitOpError("A-quantise-1: the codes' shape does not follow from the source's");
+  return success();
+}
+
+LogicalResult QuantisedProductOp::verify() {
+  auto codes = cast<ShapedType>(getCodes().getType()), scales = cast<ShapedType>(getScales().getType()), panels = cast<ShapedType>(getPanels().getType());
+  auto weightScales = cast<ShapedType>(getWeightScales().getType()), out = cast<ShapedType>(getInit().getType());
+  if (!areCodes(codes) || codes.getRank() < 2 || !scales.getElementType().isF32() || scales.getShape() != codes.getShape().drop_back())
+    return emitOpError("A-quantised-1: the scales must be of f32 and have the codes' axes but the last");
+  if (!out.getElementType().isF32() || out.getRank() <= scales.getRank() || out.getShape().take_front(scales.getRank()) != scales.getShape())
+    return emitOpError("A-quantised-2: the output must be of f32 and have the scales' axes, then others");
+  int64_t group = codesPerGroup(codes);
+  auto columns = elements(out.getShape().drop_front(scales.getRank()));
+  if (!columns) return emitOpError("A-quantised-2: the extents of the output's last axes must be known, and not 0");
+  if (panels.getRank() != 3 || !panels.hasStaticShape() || !panels.getElementType().isInteger(8) || panels.getDimSize(2) % group || panels.getDimSize(2) == 0 ||
+      panels.getDimSize(0) != int64_t(llvm::divideCeil(*columns, panels.getDimSize(2) / group)) || codes.getShape().back() % group || panels.getDimSize(1) != codes.getShape().back() / group)
+    return emitOpError("A-quantised-3: the panels do not hold the output's columns and the codes");
+  int64_t wide[] = {panels.getDimSize(0), panels.getDimSize(2) / group};
+  if (!weightScales.getElementType().isF32() || weightScales.getShape() != ArrayRef<int64_t>(wide)) return emitOpError("A-quantised-4: the weights' scales must be f32, one for each column of the panels");
+  if (bool(getSums()) != (group == 4)) return emitOpError("A-quantised-4: sums go with codes of i8, and only with them");
+  if (getSums())
+    if (auto sums = cast<ShapedType>(getSums().getType()); !sums.getElementType().isInteger(32) || sums.getShape() != ArrayRef<int64_t>(wide))
+      return emitOpError("A-quantised-4: the sums must be i32, one for each column of the panels");
+  return success();
 }
 
 }  // namespace fovea::attn

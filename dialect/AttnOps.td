@@ -131,4 +131,36 @@ def Attn_AttendOp : Attn_Op<"attend", [AttrSizedOperandSegments, DestinationStyl
   }];
 }
 
+def Attn_QuantiseOp : Attn_Op<"quantise", [DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Rows of f32 as small integers and a scale each: symmetric, rounded to nearest even";
+  let description = [{
+    The last `axes` axes of the source are a row of K elements. scale = max |x| / 127; code = round(x * (127 / max |x|)); where max |x| is below
+    2^-100 both are 0. A NaN in a row makes its scale NaN, else an infinity makes it infinite; the row's codes are then 0.
+    Codes are i16, or i8 that hold code + 128 without a sign. A-quantise-1: the codes have the source's other axes and one more, of K rounded up to a
+    multiple of 2 (i16) or 4 (i8); what is beyond K is a code of 0. A-quantise-2: the scales have the source's other axes.
+  }];
+  let arguments = (ins AnyShaped:$source, AnyShaped:$codes, AnyShaped:$scales, I64Attr:$axes);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = "`ins` `(` $source `:` type($source) `)` `outs` `(` $codes `,` $scales `:` type($codes) `,` type($scales) `)` attr-dict (`->` type($results)^)?";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{ mlir::MutableOperandRange getDpsInitsMutable() { return mlir::MutableOperandRange(getOperation(), 1, 2); } }];
+}
+
+def Attn_QuantisedProductOp : Attn_Op<"quantised_product", [DestinationStyleOpInterface, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "A matrix product of quantised rows with quantised weights: integer sums, then the scales";
+  let description = [{
+    out[m.., n..] = (sum over k of code[m.., k] * weight[n, k]) * (scale[m..] * weight_scale[n]), the sum in i32, exact; n is the flat number of the output's last axes.
+    Weights lie in panels of C columns, in groups of g = 2 (codes of i16) or 4 (codes of i8): weight[n, k] = panels[n / C, k / g, (n % C) * g + k % g];
+    what is beyond N or K is 0. Scales and sums are [panels, C]. With codes of i8, sums[n] is the sum over k of weight[n, k], which takes the codes' 128 off again.
+    A-quantised-1: the scales have the codes' axes but the last. A-quantised-2: the output has the axes of the scales, then others of known extent.
+    A-quantised-3: the panels are i8 [P, G, C * g] and hold the output's columns and the codes. A-quantised-4: the weights' scales are f32 [P, C]; sums,
+    of i32 and the same shape, go with codes of i8.
+  }];
+  let arguments = (ins AnyShaped:$codes, AnyShaped:$scales, AnyShaped:$panels, AnyShaped:$weight_scales, Optional<AnyShaped>:$sums, AnyShaped:$init);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = "`ins` `(` $codes `,` $scales `,` $panels `,` $weight_scales (`,` $sums^)? `:` type($codes) `,` type($scales) `,` type($panels) `,` type($weight_scales) (`,` type($sums)^)? `)` `outs` `(` $init `:` type($init) `)` attr-dict (`->` type($results)^)?";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{ mlir::MutableOperandRange getDpsInitsMutable() { return getInitMutable(); } }];
+}
+
 #endif

@@ -1,4 +1,4 @@
-// attn.attend is destination-passing: on buffers it reads its inputs and writes its outputs in place.
+// attn.attend, attn.quantise and attn.quantised_product are destination-passing: on buffers they read their inputs and write their outputs in place.
 #include "dialect/Attn.h"
 
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
@@ -11,13 +11,13 @@ using namespace mlir::bufferization;
 namespace fovea::attn {
 namespace {
 
-struct AttendBufferization : DstBufferizableOpInterfaceExternalModel<AttendBufferization, AttendOp> {
+template <typename Op>
+struct InPlace : DstBufferizableOpInterfaceExternalModel<InPlace<Op>, Op> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
     return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);  // what was in the outputs does not matter
   }
 
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options, BufferizationState &state) const {
-    auto attend = cast<AttendOp>(op);
     rewriter.setInsertionPoint(op);
     SmallVector<Value> operands, outputs;
     for (OpOperand &operand : op->getOpOperands()) {
@@ -28,12 +28,12 @@ struct AttendBufferization : DstBufferizableOpInterfaceExternalModel<AttendBuffe
         value = *buffer;
       }
       operands.push_back(value);
-      if (attend.isDpsInit(&operand)) outputs.push_back(value);
+      if (cast<DestinationStyleOpInterface>(op).isDpsInit(&operand)) outputs.push_back(value);
     }
     OperationState replacement(op->getLoc(), op->getName(), operands, TypeRange{}, op->getAttrs());
-    replacement.addRegion();
+    for (size_t k = 0; k < op->getNumRegions(); k++) replacement.addRegion();
     Operation *created = rewriter.create(replacement);
-    rewriter.inlineRegionBefore(attend.getBody(), created->getRegion(0), created->getRegion(0).begin());
+    for (auto [from, to] : llvm::zip(op->getRegions(), created->getRegions())) rewriter.inlineRegionBefore(from, to, to.begin());
     replaceOpWithBufferizedValues(rewriter, op, outputs);
     return success();
   }
@@ -42,7 +42,11 @@ struct AttendBufferization : DstBufferizableOpInterfaceExternalModel<AttendBuffe
 }  // namespace
 
 void registerBufferization(DialectRegistry &registry) {
-  registry.addExtension(+[](MLIRContext *context, AttnDialect *) { AttendOp::attachInterface<AttendBufferization>(*context); });
+  registry.addExtension(+[](MLIRContext *context, AttnDialect *) {
+    AttendOp::attachInterface<InPlace<AttendOp>>(*context);
+    QuantiseOp::attachInterface<InPlace<QuantiseOp>>(*context);
+    QuantisedProductOp::attachInterface<InPlace<QuantisedProductOp>>(*context);
+  });
 }
 
 }  // namespace fovea::attn

@@ -269,6 +269,87 @@ struct Decomposer {
     return results;
   }
 
+  // ---- quantised rows
+  // The flat number of some dimensions, the last one fastest.
+  AffineExpr flat(unsigned first, ArrayRef<int64_t> extents) {
+    AffineExpr number = b.getAffineConstantExpr(0);
+    for (auto [k, extent] : llvm::enumerate(extents)) number = number * extent + b.getAffineDimExpr(first + k);
+    return number;
+  }
+
+  // A row that is 0 for its tiny numbers or has a NaN or an infinity has no codes but 0.
+  SmallVector<Value> quantise(QuantiseOp op) {
+    auto source = cast<RankedTensorType>(op.getSource().getType());
+    unsigned rank = source.getRank(), others = rank - op.getAxes();
+    AffineMap all = b.getMultiDimIdentityMap(rank), row = AffineMap::get(rank, 0, all.getResults().take_front(others), b.getContext());
+    // The largest |x| by its bits, which order NaN above infinity.
+    SmallVector<OpFoldResult> rows(ArrayRef(shapeOf(op.getSource())).take_front(others));
+    auto integer = [&](OpBuilder &builder, int64_t v) -> Value { return arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(v)); };
+    Value bits = linalg::FillOp::create(b, loc, integer(b, 0), empty(rows, b.getI32Type())).getResult(0);
+    bits = generic({{op.getSource(), all}}, bits, row, [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
+      Value magnitude = arith::AndIOp::create(builder, loc, arith::BitcastOp::create(builder, loc, builder.getI32Type(), s[0]), integer(builder, 0x7fffffff));
+      return arith::MaxSIOp::create(builder, loc, acc, magnitude);
+    });
+    AffineMap each = rowIdentity(row);
+    auto scale = [&](OpBuilder &builder, Value bits, bool inverse) -> Value {
+      Value largest = arith::BitcastOp::create(builder, loc, builder.getF32Type(), bits), all127 = real2(builder, builder.getF32Type(), 127);
+      Value quotient = inverse ? arith::DivFOp::create(builder, loc, all127, largest) : arith::DivFOp::create(builder, loc, largest, all127);
+      Value tiny = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, largest, real2(builder, builder.getF32Type(), leastQuantised));
+      return arith::SelectOp::create(builder, loc, tiny, real2(builder, builder.getF32Type(), 0), quotient);
+    };
+    Value scales = generic({{bits, each}}, op.getScales(), each, [&](OpBuilder &builder, ArrayRef<Value> s, Value) { return scale(builder, s[0], false); });
+
+    auto codesType = cast<RankedTensorType>(op.getCodes().getType());
+    SmallVector<int64_t> extents(source.getShape().drop_front(others));
+    int64_t count = ShapedType::getNumElements(extents);
+    AffineMap out = b.getMultiDimIdentityMap(others + 1), ofRow = AffineMap::get(others + 1, 0, out.getResults().take_front(others), b.getContext());
+    // Element k of the row; beyond the last, any of it.
+    SmallVector<AffineExpr> place(out.getResults().take_front(others));
+    AffineExpr k = b.getAffineDimExpr(others) % count;
+    int64_t below = count;
+    for (int64_t extent : extents) {
+      below /= extent;
+      place.push_back(k.floorDiv(below) % extent);
+    }
+    Value codes = generic({{op.getSource(), AffineMap::get(others + 1, 0, place, b.getContext())}, {bits, ofRow}}, op.getCodes(), out,
+                          [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+      Value rounded = math::RoundEvenOp::create(builder, loc, arith::MulFOp::create(builder, loc, s[0], scale(builder, s[1], true)));
+      Value number = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::ORD, rounded, rounded);
+      Value inside = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::slt, linalg::IndexOp::create(builder, loc, others), arith::ConstantIndexOp::create(builder, loc, count));
+      Value kept = arith::SelectOp::create(builder, loc, arith::AndIOp::create(builder, loc, number, inside), rounded, real2(builder, builder.getF32Type(), 0));
+      Value code = arith::FPToSIOp::create(builder, loc, builder.getI32Type(), kept);
+      if (codesPerGroup(codesType) == 4) code = arith::AddIOp::create(builder, loc, code, integer(builder, codeOffset));
+      return arith::TruncIOp::create(builder, loc, codesType.getElementType(), code);
+    });
+    return {codes, scales};
+  }
+
+  Value quantisedProduct(QuantisedProductOp op) {
+    auto out = cast<RankedTensorType>(op.getInit().getType()), codesType = cast<RankedTensorType>(op.getCodes().getType());
+    unsigned rank = out.getRank(), rows = codesType.getRank() - 1;
+    int64_t group = codesPerGroup(codesType), columns = cast<RankedTensorType>(op.getPanels().getType()).getDimSize(2) / group;
+    AffineExpr n = flat(rows, out.getShape().drop_front(rows)), k = b.getAffineDimExpr(rank);
+    auto over = [&](unsigned dims, ArrayRef<AffineExpr> results) { return AffineMap::get(dims, 0, results, b.getContext()); };
+    SmallVector<AffineExpr> row, place;
+    for (unsigned d = 0; d < rows; d++) row.push_back(b.getAffineDimExpr(d));
+    place = row, place.push_back(k);
+    AffineMap each = b.getMultiDimIdentityMap(rank), all = over(rank + 1, each.getResults());
+    auto integer = [&](OpBuilder &builder, int64_t v) -> Value { return arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(v)); };
+    Value zero = linalg::FillOp::create(b, loc, integer(b, 0), empty(shapeOf(op.getInit()), b.getI32Type())).getResult(0);
+    Value sums = generic({{op.getCodes(), over(rank + 1, place)}, {op.getPanels(), over(rank + 1, {n.floorDiv(columns), k.floorDiv(group), n % columns * group + k % group})}}, zero, all,
+                         [&](OpBuilder &builder, ArrayRef<Value> s, Value acc) -> Value {
+      Value code = group == 4 ? Value(arith::ExtUIOp::create(builder, loc, builder.getI32Type(), s[0])) : Value(arith::ExtSIOp::create(builder, loc, builder.getI32Type(), s[0]));
+      return arith::AddIOp::create(builder, loc, acc, arith::MulIOp::create(builder, loc, code, arith::ExtSIOp::create(builder, loc, builder.getI32Type(), s[1])));
+    });
+    SmallVector<Operand> operands{{sums, each}, {op.getScales(), over(rank, row)}, {op.getWeightScales(), over(rank, {n.floorDiv(columns), n % columns})}};
+    if (op.getSums()) operands.push_back({op.getSums(), operands[2].map});
+    return generic(operands, op.getInit(), each, [&](OpBuilder &builder, ArrayRef<Value> s, Value) -> Value {
+      Value sum = s[0];
+      if (op.getSums()) sum = arith::SubIOp::create(builder, loc, sum, arith::MulIOp::create(builder, loc, s[3], integer(builder, codeOffset)));
+      return arith::MulFOp::create(builder, loc, arith::SIToFPOp::create(builder, loc, builder.getF32Type(), sum), arith::MulFOp::create(builder, loc, s[1], s[2]));
+    });
+  }
+
   Value narrow(OpBuilder &builder, Value v, Type type) {
     if (v.getType() == type) return v;
     return arith::TruncFOp::create(builder, loc, type, v);
@@ -300,6 +381,10 @@ LogicalResult decompose(RewriterBase &rewriter, Operation *op) {
     rewriter.replaceOp(op, d.aggregate(aggregate.getWeights(), aggregate.getValues(), aggregate.getInit(), mapsOf(aggregate.getIndexingMaps())));
   } else if (auto attend = dyn_cast<AttendOp>(op); attend && attend.getNumResults()) {
     rewriter.replaceOp(op, d.attend(attend));
+  } else if (auto quantise = dyn_cast<QuantiseOp>(op); quantise && quantise.getNumResults()) {
+    rewriter.replaceOp(op, d.quantise(quantise));
+  } else if (auto product = dyn_cast<QuantisedProductOp>(op); product && product.getNumResults()) {
+    rewriter.replaceOp(op, d.quantisedProduct(product));
   } else if (auto support = dyn_cast<SupportOp>(op)) {
     rewriter.replaceOp(op, support.getKeep());
   } else {

@@ -172,6 +172,7 @@ struct Unit {
     if (options.form == Form::Attn) return out.text = print(*module), true;
     if (!oracle()) {
       if (!run("fuse", buildFusePipeline)) return false;
+      if (options.quantise && !quantise()) return false;
       if (options.form == Form::Fused) return out.text = print(*module), true;
     }
     Machine machine;
@@ -198,6 +199,14 @@ struct Unit {
     if (!finish()) return false;
     if (options.form == Form::Stmt) return out.text = print(*module), true;
     return generate(machine, out);
+  }
+
+  bool quantise() {
+    if (!run("quantise", buildQuantisePipeline)) return false;
+    if ((*module)->hasAttr("attn.quantised")) return true;
+    message = "there is nothing to quantise: no stage has a product of activations with an f32 parameter of 4096 weights or more that sums 16 or more; build it without --quantize";
+    mistaken = true;
+    return false;
   }
 
   // The module is in the LLVM dialect.
@@ -233,6 +242,37 @@ bool compileOnce(Unit &unit, const Kernels &kernels, const std::vector<std::stri
   for (const core::Function *kernel : kernels)
     if (!unit.emitKernel(*kernel, files)) return false;
   return unit.lower(out, finish);
+}
+
+// What passes left about the parameters (TileContract.cpp, Quantise.cpp).
+WeightLayouts weightLayouts(ModuleOp module) {
+  WeightLayouts layouts;
+  auto dictionary = [&](StringRef name) {
+    auto known = module->getAttrOfType<DictionaryAttr>(name);
+    return known ? known.getValue() : ArrayRef<NamedAttribute>();
+  };
+  auto integers = [](Attribute a) { return cast<DenseI64ArrayAttr>(a).asArrayRef().vec(); };
+  auto text = [](Attribute a) { return cast<StringAttr>(a).getValue().str(); };
+  for (NamedAttribute entry : dictionary("attn.panels")) {
+    std::vector<int64_t> layout = integers(entry.getValue());
+    layouts.panels[entry.getName().str()] = {layout[0], layout[1]};
+  }
+  for (NamedAttribute entry : dictionary("attn.quantised")) {
+    auto layout = cast<DictionaryAttr>(entry.getValue());
+    auto integer = [&](StringRef key) { return cast<IntegerAttr>(layout.get(key)).getInt(); };
+    layouts.quantised[entry.getName().str()] = {integers(layout.get("summed")), integers(layout.get("kept")), integer("columns"), integer("group")};
+  }
+  for (NamedAttribute entry : dictionary("attn.stages")) {
+    WeightLayouts::Change &change = layouts.stages[entry.getName().str()];
+    auto stage = cast<DictionaryAttr>(entry.getValue());
+    for (Attribute name : cast<ArrayAttr>(stage.get("dropped"))) change.dropped.push_back(text(name));
+    for (Attribute added : cast<ArrayAttr>(stage.get("added"))) {
+      auto argument = cast<ArrayAttr>(added);
+      auto type = cast<MemRefType>(cast<TypeAttr>(argument[2]).getValue());
+      change.added.push_back({text(argument[0]), text(argument[1]), type.getElementType().isF32() ? "f32" : "i" + std::to_string(type.getElementTypeBitWidth()), type.getShape().vec()});
+    }
+  }
+  return layouts;
 }
 
 // An object for each target, and one with the kernels themselves, which choose among them.
@@ -280,13 +320,7 @@ bool compileModel(const ModelParts &model, const std::vector<std::string> &files
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
-    Panels panels;
-    if (auto laid = (*unit.module)->getAttrOfType<DictionaryAttr>("attn.panels"))
-      for (NamedAttribute entry : laid) {
-        ArrayRef<int64_t> layout = cast<DenseI64ArrayAttr>(entry.getValue()).asArrayRef();
-        panels[entry.getName().str()] = {layout[0], layout[1]};
-      }
-    addModelInterface(*unit.module, model.names, model.table ? model.table(panels, operationsOf(*unit.module)) : "", model.embedded);
+    addModelInterface(*unit.module, model.names, model.table ? model.table(weightLayouts(*unit.module), operationsOf(*unit.module)) : "", model.embedded);
     return true;
   });
   return done || give(unit, error, internal);

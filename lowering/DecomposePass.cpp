@@ -15,7 +15,7 @@ struct DecomposePass : PassWrapper<DecomposePass<keepScheduled>, OperationPass<>
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DecomposePass)
   StringRef getArgument() const final { return keepScheduled ? "attn-decompose-unfused" : "attn-decompose"; }
   StringRef getDescription() const final {
-    return keepScheduled ? "Replace every attn op but supports and scheduled attends by plain linalg" : "Replace every attn op by plain linalg that materialises each step";
+    return keepScheduled ? "Replace every attn op but supports, scheduled attends and quantised products by plain linalg" : "Replace every attn op by plain linalg that materialises each step";
   }
   void getDependentDialects(DialectRegistry &registry) const final { registry.insert<linalg::LinalgDialect, tensor::TensorDialect, math::MathDialect, arith::ArithDialect>(); }
   void runOnOperation() final {
@@ -23,7 +23,8 @@ struct DecomposePass : PassWrapper<DecomposePass<keepScheduled>, OperationPass<>
     this->getOperation()->template walk<WalkOrder::PostOrder>([&](Operation *op) {
       if (auto attend = dyn_cast<attn::AttendOp>(op); attend && keepScheduled && attend.getSchedule()) return;
       if (keepScheduled && isa<attn::SupportOp>(op)) return;
-      if (isa<attn::SupportOp, attn::ScoreOp, attn::NormaliseOp, attn::AggregateOp, attn::AttendOp>(op)) ops.push_back(op);
+      if (keepScheduled && isa<attn::QuantiseOp, attn::QuantisedProductOp>(op)) return;
+      if (isa<attn::SupportOp, attn::ScoreOp, attn::NormaliseOp, attn::AggregateOp, attn::AttendOp, attn::QuantiseOp, attn::QuantisedProductOp>(op)) ops.push_back(op);
     });
     IRRewriter rewriter(&this->getContext());
     for (Operation *op : ops)

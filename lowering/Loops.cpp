@@ -27,6 +27,7 @@ constexpr int64_t pointsPerBlock = 16384;  // a block of a parallel loop has at 
 constexpr int64_t mostAccumulators = 4;    // vectors that one loop adds to side by side: enough to hide the latency of an addition
 constexpr int64_t leastLanes = 4;          // shorter dimensions stay scalar
 constexpr int64_t lanesToGather = 8;       // machines of narrower vectors have no gathers
+constexpr int64_t exactLanes = 16;         // of a quantised model's stages, on every machine: sums over lanes are then the same on all of them
 constexpr int64_t fewPoints = 16;          // bounds of shorter loops spare less than vectors do
 
 bool inExactRows(Operation *op) {
@@ -391,7 +392,8 @@ struct LoopsPass : PassWrapper<LoopsPass, OperationPass<ModuleOp>> {
     const leaf::TargetInfo *target = name ? leaf::findTarget(name.getValue().str()) : nullptr;
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
-    for (linalg::LinalgOp op : ops) LoopNest(op, target ? target->lanes : 0).run();
+    const int64_t lanes = !target ? 0 : getOperation()->hasAttr("attn.quantised") ? exactLanes : target->lanes;
+    for (linalg::LinalgOp op : ops) LoopNest(op, lanes).run();
   }
 };
 

@@ -12,10 +12,12 @@ std::unique_ptr<mlir::Pass> createDecomposePass();         // attn-decompose: ev
 std::unique_ptr<mlir::Pass> createDecomposeUnfusedPass();  // the same, but scheduled attends and supports stay
 std::unique_ptr<mlir::Pass> createFusePass();              // attn-fuse: score + normalise + aggregate -> attend
 std::unique_ptr<mlir::Pass> createSchedulePass();          // attn-schedule: an attribute on each attend: tile sizes and their reason
+std::unique_ptr<mlir::Pass> createQuantisePass();          // attn-quantise: a model's matrix products with weights -> quantised rows and products of integers
 std::unique_ptr<mlir::Pass> createDilatePass();            // attn-dilate: attend over every c-th key on buffers -> one for each class of rows
 std::unique_ptr<mlir::Pass> createProfilePass();           // attn-profile: clocks around the operations of a model's stages
 std::unique_ptr<mlir::Pass> createTileAttendPass();        // attn-tile-attend: attend on buffers -> scf loops around Halide leaves
 std::unique_ptr<mlir::Pass> createTileContractPass();      // attn-tile-contract: matrix products on buffers -> scf loops around Halide leaves
+std::unique_ptr<mlir::Pass> createTileQuantisedPass();     // attn-tile-quantised: quantised rows and their products on buffers -> scf loops around dot products
 std::unique_ptr<mlir::Pass> createFixedPointPass();        // attn-fixed-point: a loop whose states no longer change is over
 std::unique_ptr<mlir::Pass> createFillsPass();             // attn-fills: a fill for every user of a filled tensor
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy

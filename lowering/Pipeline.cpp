@@ -58,6 +58,12 @@ void buildFusePipeline(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+void buildQuantisePipeline(OpPassManager &pm) {
+  pm.addPass(createQuantisePass());            // products of activations with weights -> small integers
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());                 // products of the same activations share their codes
+}
+
 void buildSchedulePipeline(OpPassManager &pm) {
   pm.addPass(createSchedulePass());            // a schedule on every attend
 }
@@ -74,6 +80,7 @@ void buildLoopsPipeline(OpPassManager &pm) {
   pm.addPass(createDilatePass());              // attend over every c-th key -> a dense one for each class of rows
   pm.addPass(createProfilePass());             // clocks around the operations of a model's stages
   pm.addPass(createTileAttendPass());          // attend -> scf around leaves
+  pm.addPass(createTileQuantisedPass());       // quantised products -> scf around dot products
   pm.addPass(createTileContractPass());        // matrix products with weights -> scf around leaves
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support
 }

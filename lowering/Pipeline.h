@@ -7,6 +7,7 @@
 namespace fovea {
 
 void buildFusePipeline(mlir::OpPassManager &pm);      // attn + linalg on tensors -> fused (`--emit=fused`)
+void buildQuantisePipeline(mlir::OpPassManager &pm);  // of a model: products with weights in int8
 void buildSchedulePipeline(mlir::OpPassManager &pm);  // -> with schedules (`--emit=schedule`)
 void buildLoopsPipeline(mlir::OpPassManager &pm);     // -> scf loops on buffers
 void buildCountOnlyPipeline(mlir::OpPassManager &pm); // of those, what decides the counts of target host-count

@@ -26,6 +26,18 @@ static int complain(const std::string &message, int status = 1) {
   return status;
 }
 
+// The arguments of a stage whose products take quantised weights.
+static void changeArguments(program::TableStage &stage, const WeightLayouts::Change &change) {
+  std::erase_if(stage.arguments, [&](const program::StageArgument &argument) {
+    return argument.what == "parameter" && std::find(change.dropped.begin(), change.dropped.end(), argument.name) != change.dropped.end();
+  });
+  for (const WeightLayouts::Argument &added : change.added) {
+    std::vector<std::string> shape;
+    for (int64_t extent : added.shape) shape.push_back(std::to_string(extent));
+    stage.arguments.push_back({added.what, added.name, added.type, shape});
+  }
+}
+
 int buildModel(const core::Model &model, const core::Module &module, const std::string &path, const BuildOptions &options) {
   std::string error;
   // Vocabularies travel inside the program.
@@ -54,10 +66,14 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   }
   core::Model described = model;
   described.encode.tensors = staged.parameters;
-  code.table = [&](const Panels &panels, const std::vector<program::Operation> &operations) {
-    parts.panels = panels;
+  std::string table;
+  code.table = [&](const WeightLayouts &layouts, const std::vector<program::Operation> &operations) {
+    parts.panels = layouts.panels;
     parts.operations = operations;
-    return program::programTable(described, parts);
+    for (const auto &[name, layout] : layouts.quantised) parts.quantised[name] = {layout.summed, layout.kept, layout.columns, layout.group};
+    for (program::TableStage &stage : parts.stages)
+      if (auto change = layouts.stages.find(stage.name); change != layouts.stages.end()) changeArguments(stage, change->second);
+    return table = program::programTable(described, parts);
   };
 
   staging.end();
@@ -76,6 +92,7 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   compile.target = options.target;
   compile.form = options.form;
   compile.timing = options.timing;
+  compile.quantise = !options.quantize.empty();
   Compiled compiled;
   bool internal = false;
   if (!compileModel(code, module.files, compile, compiled, error, internal)) return complain(error, internal ? 3 : 1);
@@ -95,11 +112,19 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   ProcessResult linked = runProcess(command);
   if (!linked.good()) return complain("linking the program failed: " + linked.complaint());
   std::string beside = options.out + ".safetensors";
-  if (!options.weights.empty()) {
+  std::error_code ignored;
+  const bool inPlace = fs::equivalent(options.weights, beside, ignored);
+  if (!options.weights.empty() && compile.quantise) {
+    if (inPlace) return complain(fmt::format("{}: the quantised weights would replace these, which are exact: give the program another name", beside));
+    try {
+      program::Weights(options.weights).writeFor(program::readParameters(table), beside);
+    } catch (const program::Error &wrong) {
+      return complain(wrong.what());
+    }
+  } else if (!options.weights.empty() && !inPlace) {
     auto bytes = readFile(options.weights, error);
     if (!bytes) return complain(error);
-    std::error_code ignored;
-    if (!fs::equivalent(options.weights, beside, ignored) && !writeFileAtomically(beside, *bytes, error)) return complain(error);
+    if (!writeFileAtomically(beside, *bytes, error)) return complain(error);
   }
   auto bytes = readFile(program, error);
   if (!bytes || !writeFileAtomically(options.out, *bytes, error)) return complain(error);

@@ -206,6 +206,7 @@ int main(int argc, char **argv) {
   buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
 
+  buildApp->add_option("--quantize", build.quantize, "weights of matrix products as int8, a scale for each row; activations are quantised as they come")->check(CLI::IsMember({"int8"}));
   buildApp->add_flag("--time-passes{text}", timePasses, timeHelp)->check(CLI::IsMember({"text", "json"}));
 
   TuneOptions tuned;

@@ -95,6 +95,8 @@ std::string programTable(const core::Model &model, const TableParts &parts) {
       root["parameters"].push_back(parameter(model.encode, tensor));
       if (auto panels = parts.panels.find(tensor.name); panels != parts.panels.end())
         root["parameters"].back()["panels"] = {{"axes", panels->second.first}, {"columns", panels->second.second}};
+      if (auto q = parts.quantised.find(tensor.name); q != parts.quantised.end())
+        root["parameters"].back()["quantised"] = {{"summed", q->second.summed}, {"kept", q->second.kept}, {"columns", q->second.columns}, {"group", q->second.group}};
     }
   root["traces"] = json::array();
   for (const core::Trace &trace : model.traces) {

@@ -41,6 +41,11 @@ struct TableParts {
   std::string compiler;              // version of Fovea
   std::vector<Operation> operations; // in the order of their numbers
   std::map<std::string, std::pair<int64_t, int64_t>> panels;  // by parameter: axes of the panels' rows, columns
+  struct Quantised {
+    std::vector<int64_t> summed, kept;
+    int64_t columns, group;
+  };
+  std::map<std::string, Quantised> quantised;  // by parameter
 };
 
 // Parameters come from encode's tensors with role Parameter. Throws std::invalid_argument for a parameter whose extents are not

@@ -26,10 +26,22 @@ Model::Model(Table given, const std::string &path, const std::string &folder)
   else if (!table.parameters.empty())
     throw Error("the program has no weights inside; give a file with --weights");
   for (const Parameter &parameter : table.parameters)
-    parameters[parameter.name].data = const_cast<void *>(weights->find(parameter));
+    find(parameter);
   if (weights)
     weights->settle();
   load();
+}
+
+void Model::find(const Parameter &parameter) {
+  auto set = [&](What what, const void *data) { parameters[{what, parameter.name}].data = const_cast<void *>(data); };
+  if (parameter.plain)
+    set(What::Parameter, weights->find(parameter));
+  if (!parameter.quantised)
+    return;
+  Weights::Quantised quantised = weights->findQuantised(parameter);
+  set(What::Quantised, quantised.codes);
+  set(What::Scales, quantised.scales);
+  set(What::Sums, quantised.sums);
 }
 
 void Model::load() {
@@ -37,8 +49,8 @@ void Model::load() {
     return;
   std::vector<const Value *> values;
   for (const Argument &argument : table.load->arguments) {
-    if (argument.what == What::Parameter) {
-      values.push_back(&parameters.at(argument.name));
+    if (const Value *known = parameter(argument)) {
+      values.push_back(known);
       continue;
     }
     Buffer &buffer = buffers[argument.name];
@@ -50,8 +62,8 @@ void Model::load() {
   StageCall(*table.load, "load", table, values).run({});
 }
 
-const Value *Model::parameter(const std::string &name) const {
-  auto found = parameters.find(name);
+const Value *Model::parameter(const Argument &argument) const {
+  auto found = parameters.find({argument.what, argument.name});
   return found == parameters.end() ? nullptr : &found->second;
 }
 

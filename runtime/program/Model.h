@@ -22,17 +22,19 @@ public:
   const Table table;
   const Vocabulary source, target;
 
-  // Null if there is no such parameter.
-  const Value *parameter(const std::string &name) const;
+  // A parameter as it is, or one of its quantised parts. Null for any other argument.
+  const Value *parameter(const Argument &argument) const;
   // What the load stage packed under this name; null if it did not.
   const Value *packed(const std::string &name) const;
 
 private:
   std::unique_ptr<Weights> weights;
-  std::map<std::string, Value> parameters, packedValues;
+  std::map<std::pair<What, std::string>, Value> parameters;
+  std::map<std::string, Value> packedValues;
   std::map<std::string, Buffer> buffers;
 
   const File &embedded(const std::string &name) const;
+  void find(const Parameter &parameter);
   void load();
 };
 

@@ -25,6 +25,9 @@ enum Where : uint8_t { InLoad = 1, InEncode = 2, InStep = 4, InAll = 7 };
 
 constexpr struct { const char *name; What what; uint8_t where; } whatNames[] = {
     {"parameter", What::Parameter, InAll},
+    {"quantised", What::Quantised, InAll},
+    {"scales",    What::Scales,    InAll},
+    {"sums",      What::Sums,      InAll},
     {"packed",    What::Packed,    InAll},
     {"tokens",    What::Tokens,    InEncode | InStep},
     {"length",    What::Length,    InEncode},
@@ -67,8 +70,28 @@ TextFormat readFormat(const json &object) {
   return format;
 }
 
+void readQuantised(const json &object, Parameter &parameter) {
+  Parameter::Quantised &quantised = parameter.quantised.emplace();
+  quantised.summed = object.at("summed").get<std::vector<uint32_t>>();
+  quantised.kept = object.at("kept").get<std::vector<uint32_t>>();
+  quantised.columns = object.at("columns").get<int64_t>();
+  quantised.group = object.at("group").get<int64_t>();
+  std::set<uint32_t> axes;
+  quantised.K = quantised.N = 1;
+  for (auto [list, extent] : {std::pair{&quantised.summed, &quantised.K}, std::pair{&quantised.kept, &quantised.N}})
+    for (uint32_t axis : *list) {
+      if (axis >= parameter.shape.size() || !axes.insert(axis).second)
+        wrong("the quantised form of parameter `" + parameter.name + "` names axis " + std::to_string(axis) + " wrongly");
+      *extent = product(*extent, parameter.shape[axis]);
+    }
+  if (axes.size() != parameter.shape.size() || quantised.K < 1 || quantised.N < 1 || parameter.type != Type::F32 || quantised.columns < 1 || quantised.columns > 4096 ||
+      (quantised.group != 2 && quantised.group != 4))
+    wrong("the quantised form of parameter `" + parameter.name + "` does not fit it");
+  product(product(quantised.N, quantised.columns), product(quantised.K, 64));
+}
+
 Parameter readParameter(const json &object) {
-  Parameter parameter{text(object, "name"), text(object, "foreign"), typeOf(text(object, "type")), object.at("shape"), {}, 0, 0};
+  Parameter parameter{text(object, "name"), text(object, "foreign"), typeOf(text(object, "type")), object.at("shape"), {}, 0, 0, {}, true};
   std::vector<bool> seen(parameter.shape.size());
   if (object.contains("layout"))
     parameter.layout = object["layout"].get<std::vector<std::vector<uint32_t>>>();
@@ -97,6 +120,8 @@ Parameter readParameter(const json &object) {
       wrong("the panels of parameter `" + parameter.name + "` do not fit its shape");
     product(product(count, parameter.panelColumns), 8);
   }
+  if (object.contains("quantised"))
+    readQuantised(object["quantised"], parameter);
   return parameter;
 }
 
@@ -153,6 +178,21 @@ private:
       wrong("parameter `" + argument.name + "` has two types or shapes");
   }
 
+  void quantised(const Argument &argument) {
+    auto found = parameters.find(argument.name);
+    if (found == parameters.end() || !found->second->quantised)
+      wrong("a stage reads parameter `" + argument.name + "` quantised, which is not listed so");
+    const Parameter::Quantised &form = *found->second->quantised;
+    std::vector<int64_t> shape{form.panels(), form.columns};
+    if (argument.what == What::Quantised)
+      shape = {form.panels(), form.groups(), form.columns * form.group};
+    bool same = argument.type == (argument.what == What::Quantised ? Type::I8 : argument.what == What::Scales ? Type::F32 : Type::I32) && argument.shape.size() == shape.size();
+    for (size_t axis = 0; same && axis < shape.size(); ++axis)
+      same = argument.shape[axis].isConstant() && argument.shape[axis].evaluate({}) == shape[axis];
+    if (!same)
+      wrong("quantised parameter `" + argument.name + "` has two types or shapes");
+  }
+
   void expect(bool holds, const Argument &argument, const char *sentence) {
     if (!holds)
       wrong("`" + argument.name + "` " + sentence);
@@ -174,6 +214,8 @@ private:
     for (const Argument &argument : table.load->arguments) {
       if (argument.what == What::Parameter)
         parameter(argument);
+      else if (isQuantised(argument.what))
+        quantised(argument);
       else
         expect(packed.emplace(argument.name, argument.type).second, argument, "is packed twice");
     }
@@ -183,6 +225,9 @@ private:
     for (const Argument &argument : table.encode.arguments) {
       switch (argument.what) {
       case What::Parameter: parameter(argument); break;
+      case What::Quantised:
+      case What::Scales:
+      case What::Sums: quantised(argument); break;
       case What::Tokens:
         expect(argument.type == Type::I32 && argument.shape.size() == 2 && argument.shape[0].isSymbol('b') && argument.shape[1].isSymbol('i'), argument,
                "must be i32[b,i]");
@@ -211,6 +256,9 @@ private:
     for (const Argument &argument : table.step.arguments) {
       switch (argument.what) {
       case What::Parameter: parameter(argument); break;
+      case What::Quantised:
+      case What::Scales:
+      case What::Sums: quantised(argument); break;
       case What::Packed:
         expect(packed.count(argument.name) && packed[argument.name] == argument.type, argument, "is packed by no stage before");
         break;
@@ -275,6 +323,14 @@ static std::vector<Parameter> parametersOf(const json &root) {
   std::vector<Parameter> parameters;
   for (const json &parameter : root.value("parameters", json::array()))
     parameters.push_back(readParameter(parameter));
+  // What is quantised is read as it is only by a stage that says so.
+  std::set<std::string> plain;
+  for (const json &stage : root.value("stages", json::array()))
+    for (const json &argument : stage.value("arguments", json::array()))
+      if (text(argument, "what") == "parameter")
+        plain.insert(text(argument, "name"));
+  for (Parameter &parameter : parameters)
+    parameter.plain = !parameter.quantised || plain.count(parameter.name);
   return parameters;
 }
 

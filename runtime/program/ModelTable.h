@@ -33,10 +33,24 @@ struct Parameter {
   std::vector<std::vector<uint32_t>> layout; // the axes that make up each dimension of the file's tensor
   uint32_t panelAxes = 0;                    // not 0: lies as [N / panelColumns, K, panelColumns], K the first so many axes, N the others
   int64_t panelColumns = 0;
+
+  // For products of integers, beside or instead of the parameter as it is: the axes that are summed and the others, in the product's order.
+  struct Quantised {
+    std::vector<uint32_t> summed, kept;
+    int64_t columns = 0, group = 0;          // lies as [N / columns, K / group, columns, group]
+    int64_t K = 0, N = 0;                    // elements over the summed and the kept axes
+    int64_t panels() const { return (N + columns - 1) / columns; }
+    int64_t groups() const { return (K + group - 1) / group; }
+  };
+  std::optional<Quantised> quantised;
+  bool plain = true;                         // a stage reads it as it is
 };
 
 enum class What : uint8_t {
   Parameter,  // all stages: a weight
+  Quantised,  // all stages: a parameter as i8 in panels
+  Scales,     // all stages: the f32 scale of each of its rows
+  Sums,       // all stages: the i32 sum of each of its rows
   Packed,     // made by the first stage that lists it (load, encode), read by later ones
   Tokens,     // encode: i32[b,i]; step: i32[b]
   Length,     // encode: i32[b]
@@ -50,6 +64,9 @@ enum class What : uint8_t {
   Logits,     // step: f32[b,V]
   Trace,      // step: collected for --maps
 };
+
+// A parameter in one of its quantised parts.
+inline bool isQuantised(What what) { return what == What::Quantised || what == What::Scales || what == What::Sums; }
 
 struct Argument {
   What what{};

@@ -34,9 +34,7 @@ Session::Session(const Model &model) : model(model) {
   };
 
   for (const Argument &argument : table.encode.arguments) {
-    const Value *known = argument.what == What::Parameter ? model.parameter(argument.name)
-                         : argument.what == What::Packed  ? model.packed(argument.name)
-                                                          : nullptr;
+    const Value *known = argument.what == What::Packed ? model.packed(argument.name) : model.parameter(argument);
     if (argument.what == What::Init) {
       State &state = stateOf(argument.name);
       state.initialised = true;
@@ -61,7 +59,10 @@ Session::Session(const Model &model) : model(model) {
   for (const Argument &argument : table.step.arguments) {
     const Value *known = nullptr;
     switch (argument.what) {
-    case What::Parameter: known = model.parameter(argument.name); break;
+    case What::Parameter:
+    case What::Quantised:
+    case What::Scales:
+    case What::Sums: known = model.parameter(argument); break;
     case What::Packed:
       known = model.packed(argument.name);
       if (!known)

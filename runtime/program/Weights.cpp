@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <map>
+#include <numeric>
 
 namespace fovea::program {
 
@@ -121,6 +124,122 @@ const SafeTensor &Weights::stored(const Parameter &parameter) const {
   return *stored;
 }
 
+// The names of a parameter's quantised parts in a file.
+static std::string nameOfPart(const Parameter &parameter, const char *part) { return (parameter.foreign.empty() ? parameter.name : parameter.foreign) + part; }
+
+// A row of weights and its codes, as activations get theirs (attn.quantise in dialect/AttnOps.td). `code`(k) is called for each k.
+template <class Put>
+static float quantise(const float *row, const std::vector<int64_t> &places, Put code) {
+  uint32_t bits = 0;  // the largest magnitude; as bits NaN is above infinity
+  for (int64_t place : places)
+    bits = std::max(bits, std::bit_cast<uint32_t>(row[place]) & 0x7FFFFFFF);
+  float largest = std::bit_cast<float>(bits);
+  if (largest < 0x1p-100f)
+    return 0;
+  float inverse = 127 / largest;
+  for (size_t k = 0; k < places.size(); ++k) {
+    float rounded = std::nearbyint(row[places[k]] * inverse);
+    code(int64_t(k), rounded == rounded ? int8_t(rounded) : int8_t(0));
+  }
+  return largest / 127;
+}
+
+// The strides of a tensor whose axes lie in this order, the slowest first; by axis.
+static std::vector<int64_t> stridesOf(const std::vector<int64_t> &shape, const std::vector<uint32_t> &order) {
+  std::vector<int64_t> strides(shape.size());
+  int64_t stride = 1;
+  for (size_t place = order.size(); place-- > 0; stride *= shape[order[place]])
+    strides[order[place]] = stride;
+  return strides;
+}
+
+// first, first + 1, .., last - 1
+static std::vector<uint32_t> range(size_t first, size_t last) {
+  std::vector<uint32_t> axes(last - first);
+  std::iota(axes.begin(), axes.end(), uint32_t(first));
+  return axes;
+}
+
+// Where the elements of some axes lie, the last axis fastest.
+static std::vector<int64_t> placesOf(const std::vector<int64_t> &shape, const std::vector<int64_t> &strides, const std::vector<uint32_t> &axes) {
+  std::vector<int64_t> places{0};
+  for (uint32_t axis : axes) {
+    std::vector<int64_t> longer;
+    longer.reserve(places.size() * size_t(shape[axis]));
+    for (int64_t place : places)
+      for (int64_t at = 0; at < shape[axis]; ++at)
+        longer.push_back(place + at * strides[axis]);
+    places = std::move(longer);
+  }
+  return places;
+}
+
+Weights::Quantised Weights::findQuantised(const Parameter &parameter) {
+  const Parameter::Quantised &form = *parameter.quantised;
+  const std::vector<int64_t> wide{form.panels(), form.columns}, whole{form.panels(), form.groups(), form.columns * form.group};
+  struct { const char *name, *type; const std::vector<int64_t> &shape; const SafeTensor *tensor; } parts[] = {
+      {".int8", "I8", whole, nullptr}, {".int8.scales", "F32", wide, nullptr}, {".int8.sums", "I32", wide, nullptr}};
+  bool stored = true;
+  for (auto &part : parts) {
+    std::string wanted = nameOfPart(parameter, part.name);
+    part.tensor = file->find(wanted);
+    stored &= part.tensor != nullptr;
+    if (part.tensor && (part.tensor->type != part.type || part.tensor->shape != part.shape))
+      throw Error(name + ": tensor `" + wanted + "` is " + part.tensor->type + " " + written(part.tensor->shape) + ", and the program wants " + part.type + " " + written(part.shape) +
+                  ": these are weights of another model, or of a program for another target");
+  }
+  if (stored)
+    return {static_cast<const int8_t *>(parts[0].tensor->data), static_cast<const float *>(parts[1].tensor->data), static_cast<const int32_t *>(parts[2].tensor->data)};
+
+  Parameter asFloats = parameter;
+  asFloats.panelAxes = 0;
+  Buffer rows;
+  const SafeTensor &floats = this->stored(parameter);
+  auto *elements = static_cast<const float *>(layOut(asFloats, floats, rows));
+  auto *codes = static_cast<int8_t *>(memory.take(size_t(whole[0] * whole[1] * whole[2])));
+  auto *scales = static_cast<float *>(memory.take(size_t(wide[0] * wide[1]) * 4));
+  auto *sums = static_cast<int32_t *>(memory.take(size_t(wide[0] * wide[1]) * 4));
+  const std::vector<int64_t> strides = stridesOf(parameter.shape, range(0, parameter.shape.size()));
+  const std::vector<int64_t> kept = placesOf(parameter.shape, strides, form.kept), summed = placesOf(parameter.shape, strides, form.summed);
+  for (int64_t n = 0; n < form.N; ++n) {
+    int8_t *column = codes + (n / form.columns * form.groups() * form.columns + n % form.columns) * form.group;
+    scales[n] = quantise(elements + kept[size_t(n)], summed, [&](int64_t k, int8_t code) {
+      column[k / form.group * form.columns * form.group + k % form.group] = code;
+      sums[n] += code;
+    });
+  }
+  file->release(floats);
+  copied.push_back(&floats);
+  return {codes, scales, sums};
+}
+
+void Weights::writeFor(const std::vector<Parameter> &parameters, const std::string &path) {
+  std::map<std::string, SafeTensor> tensors;
+  for (const Parameter &parameter : parameters) {
+    if (parameter.plain)
+      tensors.insert({stored(parameter).name, stored(parameter)});
+    if (!parameter.quantised)
+      continue;
+    const Parameter::Quantised &form = *parameter.quantised;
+    Quantised quantised = findQuantised(parameter);
+    const std::vector<int64_t> wide{form.panels(), form.columns}, whole{form.panels(), form.groups(), form.columns * form.group};
+    auto add = [&](const char *part, const char *type, const std::vector<int64_t> &shape, const void *data, size_t size) {
+      for (int64_t extent : shape)
+        size *= size_t(extent);
+      tensors.insert({nameOfPart(parameter, part), {nameOfPart(parameter, part), type, shape, data, size}});
+    };
+    add(".int8", "I8", whole, quantised.codes, 1);
+    add(".int8.scales", "F32", wide, quantised.scales, 4);
+    add(".int8.sums", "I32", wide, quantised.sums, 4);
+  }
+  std::vector<SafeTensor> list;
+  for (const auto &[unused, tensor] : tensors)
+    list.push_back(tensor);
+  std::string error;
+  if (!writeSafeTensors(path, list, error))
+    throw Error(error);
+}
+
 void Weights::check(const Parameter &parameter) const { stored(parameter); }
 
 const void *Weights::find(const Parameter &parameter) {
@@ -141,20 +260,6 @@ const void *Weights::find(const Parameter &parameter) {
 void Weights::settle() const {
   for (const SafeTensor *tensor : copied)
     file->release(*tensor);
-}
-
-// The places in the file of what axes first .. last - 1 count, in order.
-static std::vector<int64_t> placesOf(const std::vector<int64_t> &shape, const std::vector<int64_t> &strides, size_t first, size_t last) {
-  std::vector<int64_t> places{0};
-  for (size_t axis = first; axis < last; ++axis) {
-    std::vector<int64_t> longer;
-    longer.reserve(places.size() * size_t(shape[axis]));
-    for (int64_t place : places)
-      for (int64_t at = 0; at < shape[axis]; ++at)
-        longer.push_back(place + at * strides[axis]);
-    places = std::move(longer);
-  }
-  return places;
 }
 
 // Panel after panel, in blocks of rows that stay in the nearest cache whether the file goes on along rows or along columns.
@@ -189,13 +294,8 @@ const void *layOut(const Parameter &parameter, const SafeTensor &stored, const s
   // As a matrix [K, N], whatever its axes. In panels element (k, n) stands at ((n / columns) * K + k) * columns + n % columns, and what is beyond
   // N is 0; in order it is one panel, of the last axis.
   const size_t rank = parameter.shape.size(), split = panels ? parameter.panelAxes : rank - std::min<size_t>(rank, 1);
-  std::vector<int64_t> strides(rank);   // in the file, by the parameter's axes
-  int64_t stride = 1;
-  for (size_t place = order.size(); place-- > 0;) {
-    strides[order[place]] = stride;
-    stride *= parameter.shape[order[place]];
-  }
-  const std::vector<int64_t> rows = placesOf(parameter.shape, strides, 0, split), columns = placesOf(parameter.shape, strides, split, rank);
+  const std::vector<int64_t> strides = stridesOf(parameter.shape, order);  // in the file
+  const std::vector<int64_t> rows = placesOf(parameter.shape, strides, range(0, split)), columns = placesOf(parameter.shape, strides, range(split, rank));
   const size_t width = panels ? size_t(parameter.panelColumns) : std::max<size_t>(columns.size(), 1);
   const size_t elements = size_t(product(int64_t((columns.size() + width - 1) / width * width), int64_t(rows.size())));
   void *laid = take(elements * size);

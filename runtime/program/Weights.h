@@ -28,6 +28,16 @@ public:
 
   // After the last parameter was found: what was laid out anew is no longer needed as the file has it.
   void settle() const;
+  // The parameter as its `quantised` says: where the file already holds it so, in place; else made of the floats that it holds.
+  struct Quantised {
+    const int8_t *codes;    // [panels, groups, columns * group]
+    const float *scales;    // [panels, columns]
+    const int32_t *sums;    // [panels, columns]
+  };
+  Quantised findQuantised(const Parameter &parameter);
+
+  // Writes a file of what the parameters need, quantised where they are: what `find` and `findQuantised` then read in place.
+  void writeFor(const std::vector<Parameter> &parameters, const std::string &path);
 
   // Throws the same Errors, without laying anything out.
   void check(const Parameter &parameter) const;

@@ -305,6 +305,8 @@ bool writeSafeTensors(const std::string &path, const std::vector<SafeTensor> &te
     order.push_back(&tensor);
   }
   std::stable_sort(order.begin(), order.end(), [](const SafeTensor *a, const SafeTensor *b) {
+    if (bool lineA = a->bytes % 64 == 0, lineB = b->bytes % 64 == 0; lineA != lineB)
+      return lineA;
     size_t wideA = alignment(*findSafeType(a->type)), wideB = alignment(*findSafeType(b->type));
     return wideA != wideB ? wideA > wideB : a->name < b->name;
   });
@@ -324,7 +326,7 @@ bool writeSafeTensors(const std::string &path, const std::vector<SafeTensor> &te
     error = path + ": a tensor's name is not UTF-8";
     return false;
   }
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');  // so that the data begins at a cache line
   std::string length(8, 0);
   for (int k = 0; k < 8; ++k)
     length[k] = static_cast<char>(text.size() >> 8 * k);

@@ -60,7 +60,8 @@ private:
   size_t mappedBytes = 0;
 };
 
-// Writes a file that is complete or absent (rule C3). Wide element types come first, so that every tensor is aligned.
+// Writes a file that is complete or absent (rule C3). Tensors of whole cache lines come first, then wide element types: all are
+// aligned, the first ones to 64 bytes.
 bool writeSafeTensors(const std::string &path, const std::vector<SafeTensor> &tensors, std::string &error,
                       const std::map<std::string, std::string> &metadata = {});
 

@@ -350,3 +350,75 @@ func.func @normalise_3_map(%s: tensor<2x3xf32>, %t: tensor<2xf32>, %out: tensor<
   %r = attn.normalise <softmax>(%s : tensor<2x3xf32>) along [1] sinks(%t : tensor<2xf32>) outs(%out : tensor<2x3xf32>) {sink_maps = [affine_map<(i, j) -> (i)>]} -> tensor<2x3xf32>
   return
 }
+
+// -----
+
+func.func @quantise_1_axes(%x: tensor<4xf32>, %c: tensor<4xi8>, %s: tensor<f32>) {
+  // expected-error @+1 {{A-quantise-1: the source must be of f32 and have the `axes` and others}}
+  %r:2 = attn.quantise ins(%x : tensor<4xf32>) outs(%c, %s : tensor<4xi8>, tensor<f32>) {axes = 1 : i64} -> tensor<4xi8>, tensor<f32>
+  return
+}
+
+// -----
+
+func.func @quantise_1_unknown(%x: tensor<2x?xf32>, %c: tensor<2x8xi8>, %s: tensor<2xf32>) {
+  // expected-error @+1 {{A-quantise-1: the extents of a row must be known, and not 0}}
+  %r:2 = attn.quantise ins(%x : tensor<2x?xf32>) outs(%c, %s : tensor<2x8xi8>, tensor<2xf32>) {axes = 1 : i64} -> tensor<2x8xi8>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @quantise_1_group(%x: tensor<2x5xf32>, %c: tensor<2x6xi8>, %s: tensor<2xf32>) {
+  // expected-error @+1 {{A-quantise-1: the codes' shape does not follow from the source's}}
+  %r:2 = attn.quantise ins(%x : tensor<2x5xf32>) outs(%c, %s : tensor<2x6xi8>, tensor<2xf32>) {axes = 1 : i64} -> tensor<2x6xi8>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @quantise_2(%x: tensor<2x5xf32>, %c: tensor<2x6xi16>, %s: tensor<3xf32>) {
+  // expected-error @+1 {{A-quantise-2: the scales must be of f32 and have the source's other axes}}
+  %r:2 = attn.quantise ins(%x : tensor<2x5xf32>) outs(%c, %s : tensor<2x6xi16>, tensor<3xf32>) {axes = 1 : i64} -> tensor<2x6xi16>, tensor<3xf32>
+  return
+}
+
+// -----
+
+func.func @quantised_1(%c: tensor<2x6xi16>, %s: tensor<2x1xf32>, %w: tensor<1x3x16xi8>, %ws: tensor<1x8xf32>, %out: tensor<2x7xf32>) {
+  // expected-error @+1 {{A-quantised-1: the scales must be of f32 and have the codes' axes but the last}}
+  %r = attn.quantised_product ins(%c, %s, %w, %ws : tensor<2x6xi16>, tensor<2x1xf32>, tensor<1x3x16xi8>, tensor<1x8xf32>) outs(%out : tensor<2x7xf32>) -> tensor<2x7xf32>
+  return
+}
+
+// -----
+
+func.func @quantised_2(%c: tensor<2x6xi16>, %s: tensor<2xf32>, %w: tensor<1x3x16xi8>, %ws: tensor<1x8xf32>, %out: tensor<2x?xf32>) {
+  // expected-error @+1 {{A-quantised-2: the extents of the output's last axes must be known, and not 0}}
+  %r = attn.quantised_product ins(%c, %s, %w, %ws : tensor<2x6xi16>, tensor<2xf32>, tensor<1x3x16xi8>, tensor<1x8xf32>) outs(%out : tensor<2x?xf32>) -> tensor<2x?xf32>
+  return
+}
+
+// -----
+
+func.func @quantised_3(%c: tensor<2x6xi16>, %s: tensor<2xf32>, %w: tensor<1x3x16xi8>, %ws: tensor<1x8xf32>, %out: tensor<2x9xf32>) {
+  // expected-error @+1 {{A-quantised-3: the panels do not hold the output's columns and the codes}}
+  %r = attn.quantised_product ins(%c, %s, %w, %ws : tensor<2x6xi16>, tensor<2xf32>, tensor<1x3x16xi8>, tensor<1x8xf32>) outs(%out : tensor<2x9xf32>) -> tensor<2x9xf32>
+  return
+}
+
+// -----
+
+func.func @quantised_4_scales(%c: tensor<2x6xi16>, %s: tensor<2xf32>, %w: tensor<1x3x16xi8>, %ws: tensor<1x7xf32>, %out: tensor<2x7xf32>) {
+  // expected-error @+1 {{A-quantised-4: the weights' scales must be f32, one for each column of the panels}}
+  %r = attn.quantised_product ins(%c, %s, %w, %ws : tensor<2x6xi16>, tensor<2xf32>, tensor<1x3x16xi8>, tensor<1x7xf32>) outs(%out : tensor<2x7xf32>) -> tensor<2x7xf32>
+  return
+}
+
+// -----
+
+func.func @quantised_4_sums(%c: tensor<2x8xi8>, %s: tensor<2xf32>, %w: tensor<1x2x32xi8>, %ws: tensor<1x8xf32>, %out: tensor<2x7xf32>) {
+  // expected-error @+1 {{A-quantised-4: sums go with codes of i8, and only with them}}
+  %r = attn.quantised_product ins(%c, %s, %w, %ws : tensor<2x8xi8>, tensor<2xf32>, tensor<1x2x32xi8>, tensor<1x8xf32>) outs(%out : tensor<2x7xf32>) -> tensor<2x7xf32>
+  return
+}

@@ -1,7 +1,8 @@
 """The letters-to-phonemes Transformer in plain PyTorch: the truth for g2p_transformer and its peer in speed.
 
 It shares no code with the training script nor with the compiler: it reads the safetensors file and the .vocab files of a folder and
-works with functions on tensors. All arithmetic is f32.
+works with functions on tensors. All arithmetic is f32; with `int8` (a program built with --quantize int8) products with weights are sums of
+integers, exact, of rows that are quantised by the rule of docs/programs.md.
 
     reference_transformer.py --model DIR greedy [--maps] < WORDS    one line of phonemes a word (--maps: whether its map is monotone)
     reference_transformer.py --model DIR beam --beam 4 < WORDS       N lines a word: index TAB phonemes TAB log-probability
@@ -32,8 +33,9 @@ LIMIT = 40          # `at most 40` in model.attn: steps, </s> included
 class Reference:
     """A model of this kind: of other sizes, vocabularies and length limits too. by_words: inputs are words with blanks between, not letters."""
 
-    def __init__(self, folder, heads=HEADS, limit=LIMIT, vocabularies=("graphemes.vocab", "phonemes.vocab"), by_words=False):
+    def __init__(self, folder, heads=HEADS, limit=LIMIT, vocabularies=("graphemes.vocab", "phonemes.vocab"), by_words=False, int8=False):
         self.number_of_heads, self.limit, self.by_words = heads, limit, by_words
+        self.int8 = {} if int8 else None
         self.weights = load_file(os.path.join(folder, "weights.safetensors"))
         read = lambda name: open(os.path.join(folder, name), encoding="utf-8").read().split("\n")[:-1]
         self.graphemes, self.phonemes = map(read, vocabularies)
@@ -57,7 +59,23 @@ class Reference:
         return torch.nn.functional.layer_norm(x, x.shape[-1:], self.weights[name + ".weight"], self.weights[name + ".bias"], 1e-5)
 
     def linear(self, name, x):
-        return torch.nn.functional.linear(x, self.weights[name + ".weight"], self.weights.get(name + ".bias"))
+        weight, bias = self.weights[name + ".weight"], self.weights.get(name + ".bias")
+        if self.int8 is None:
+            return torch.nn.functional.linear(x, weight, bias)
+        if name not in self.int8:
+            self.int8[name] = self.quantise(weight)
+        (codes, scales), (weight_codes, weight_scales) = self.quantise(x), self.int8[name]
+        assert codes.shape[-1] * 127 * 127 < 2 ** 24                         # so that f32 holds every sum, exact in any order
+        product = codes @ weight_codes.T * (scales * weight_scales[..., 0])
+        return product if bias is None else product + bias
+
+    @staticmethod
+    def quantise(rows):
+        """f32 [..., K] -> whole numbers from -127 to 127, and scales f32 [..., 1]."""
+        largest = rows.abs().amax(-1, keepdim=True)
+        tiny = largest < 2.0 ** -100
+        inverse = torch.where(tiny, torch.zeros(()), 127 / largest)
+        return torch.round(rows * inverse), torch.where(tiny, torch.zeros(()), largest / 127)
 
     def heads(self, name, x):
         """[b,t,m] -> [b,h,t,d]."""
@@ -110,7 +128,7 @@ class Reference:
             maps.append(p[:, :, 0])
             x = self.norm(name + ".norm2", x + self.linear(name + ".cross_attn.o_proj", a))
             x = self.norm(name + ".norm3", x + self.feed_forward(name, x))
-        return torch.nn.functional.linear(x[:, 0], self.weights["tgt.weight"]), maps
+        return self.linear("tgt", x[:, 0]), maps
 
     # Searches
 

@@ -1,5 +1,5 @@
-"""Builds both model programs and compares them with their references (compare_gru.py, compare_transformer.py): each finding
-that they print is a test."""
+"""Builds both model programs and compares them with their references (compare_gru.py, compare_transformer.py, and compare_int8.py for the programs
+that are quantised): each finding that they print is a test."""
 
 import argparse
 import glob
@@ -14,6 +14,20 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 EQUAL = re.compile(r"^(.+?): (\d+) of (\d+) .*\bequal\b")
 FINDING = re.compile(r"^(FAILED: )?(\w[\w ]*): .*\b(at most|at least)\b")
+
+
+def build_int8(program, report, fovea):
+    """The quantised programs beside an f32 one: the host's first, then one for each target that this processor can run."""
+    with open("/proc/cpuinfo") as file:
+        flags = next(line for line in file if line.startswith("flags")).split()
+    programs, folder = [], os.path.join(ROOT, "examples", "models", "g2p_transformer")
+    for target, needs in (("host", []), ("x86-64-v4", ["avx512bw", "avx512vl"]), ("x86-64-v3", ["avx2", "bmi2", "fma"]), ("x86-64-v2", [])):
+        if all(flag in flags for flag in needs):
+            programs.append(f"{program}-int8-{target}")
+            done = subprocess.run([fovea, "build", os.path.join(folder, "model.attn"), "--weights", os.path.join(folder, "weights.safetensors"), "--quantize", "int8",
+                                   "--target", target, "-o", programs[-1]], capture_output=True, text=True, errors="replace")
+            report(f"g2p_transformer: builds for int8 on {target}", done.returncode == 0, done.stderr)
+    return programs
 
 
 def main():
@@ -63,6 +77,10 @@ def main():
         if os.path.exists(program):
             code, found, text = run(model, [sys.executable, os.path.join(HERE, script), program] + arguments)
             report(f"{model}: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
+            if model == "g2p_transformer" and os.path.exists(program):
+                programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))
+                code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
+                report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
     return 1 if failed else 0
 
 

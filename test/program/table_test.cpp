@@ -95,6 +95,31 @@ TEST(ProgramTable, WhatIsWrittenIsRead) {
   EXPECT_EQ(table.traces[0].grid, (std::vector<int64_t>{14, 14}));
 }
 
+// `b` of 32 elements cannot be a matrix, `layer.w` is no f32: a third parameter, [32, 7], that encode reads quantised.
+json quantisedTable() {
+  json root = json::parse(programTable(coreModel(), parts()));
+  root["parameters"].push_back(json::parse(R"({"name": "q", "type": "f32", "shape": [30, 7], "quantised": {"summed": [0], "kept": [1], "columns": 4, "group": 4}})"));
+  json &arguments = root["stages"][1]["arguments"];
+  arguments.push_back(json::parse(R"({"what": "quantised", "name": "q", "type": "i8", "shape": [2, 8, 16]})"));
+  arguments.push_back(json::parse(R"({"what": "scales", "name": "q", "type": "f32", "shape": [2, 4]})"));
+  arguments.push_back(json::parse(R"({"what": "sums", "name": "q", "type": "i32", "shape": [2, 4]})"));
+  return root;
+}
+
+TEST(ProgramTable, QuantisedParameters) {
+  json root = quantisedTable();
+  Table table = read(root.dump());
+  ASSERT_TRUE(table.parameters[2].quantised);
+  EXPECT_EQ(table.parameters[2].quantised->K, 30);
+  EXPECT_EQ(table.parameters[2].quantised->N, 7);
+  EXPECT_EQ(table.parameters[2].quantised->panels(), 2);
+  EXPECT_EQ(table.parameters[2].quantised->groups(), 8);
+  EXPECT_FALSE(table.parameters[2].plain) << "no stage reads it as it is";
+  EXPECT_TRUE(table.parameters[0].plain);
+  root["stages"][2]["arguments"].push_back(json::parse(R"({"what": "parameter", "name": "q", "type": "f32", "shape": [30, 7]})"));
+  EXPECT_TRUE(read(root.dump()).parameters[2].plain);
+}
+
 TEST(ProgramTable, BuilderRefusesWhatCannotBe) {
   core::Model model = coreModel();
   model.encode.indices[0].fixed.reset();
@@ -157,6 +182,24 @@ TEST(ProgramTable, ReaderRefusesWhatBreaksTheSchema) {
       {"type must be string", [](json &root) { root["name"] = 7; }},
   };
   for (const Case &each : cases)
+    EXPECT_NE(complaint(each.change, text).find(each.wanted), std::string::npos) << each.wanted << " / " << complaint(each.change, text);
+
+  text = quantisedTable().dump();
+  EXPECT_EQ(complaint([](json &) {}, text), "");
+  auto form = [](json &root) -> json & { return root["parameters"][2]["quantised"]; };
+  const Case quantised[] = {
+      {"names axis 1 wrongly", [&](json &root) { form(root)["summed"] = {0, 1}; }},
+      {"names axis 2 wrongly", [&](json &root) { form(root)["kept"] = {2}; }},
+      {"does not fit it", [&](json &root) { form(root)["kept"] = json::array(); }},
+      {"does not fit it", [&](json &root) { form(root)["group"] = 3; }},
+      {"does not fit it", [&](json &root) { form(root)["columns"] = 0; }},
+      {"does not fit it", [](json &root) { root["parameters"][2]["type"] = "bf16"; }},
+      {"which is not listed so", [](json &root) { root["parameters"][2].erase("quantised"); }},
+      {"two types or shapes", [&](json &root) { argument(root, 1, 2)["shape"] = {2, 8, 12}; }},
+      {"two types or shapes", [&](json &root) { argument(root, 1, 3)["type"] = "i32"; }},
+      {"two types or shapes", [&](json &root) { argument(root, 1, 4)["shape"] = {2, "b"}; }},
+  };
+  for (const Case &each : quantised)
     EXPECT_NE(complaint(each.change, text).find(each.wanted), std::string::npos) << each.wanted << " / " << complaint(each.change, text);
 }
 

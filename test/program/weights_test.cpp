@@ -145,6 +145,37 @@ TEST(Weights, LayoutsAreWhatTheySay) {
   EXPECT_EQ(layOut(parameter, {"s", "F32", {}, stored.data(), 4}, buffer), stored.data()) << "a scalar";
 }
 
+TEST(Weights, QuantisedRows) {
+  // w[k, n] lies in the file as [n, k]: K = 5 in groups of 4, N = 3 in panels of 2.
+  const float stored[] = {127, -127, 2.5f, 3.5f, -0.5f, 0, 0, 0, 0, 0, 1, -2, NAN, 4, 5};
+  Parameter parameter{"w", "there", Type::F32, {5, 3}, {{1}, {0}}};
+  parameter.quantised.emplace();
+  parameter.quantised->summed = {0}, parameter.quantised->kept = {1};
+  parameter.quantised->columns = 2, parameter.quantised->group = 4, parameter.quantised->K = 5, parameter.quantised->N = 3;
+  parameter.plain = false;
+  Parameter other{"bias", "", Type::F32, {3}, {{0}}};
+  std::string folder = temporaryFolder(), error;
+  ASSERT_TRUE(fovea::writeSafeTensors(folder + "/w.safetensors", {{"there", "F32", {3, 5}, stored, sizeof stored}, {"bias", "F32", {3}, stored, 12}, {"more", "F32", {1}, stored, 4}}, error)) << error;
+  Weights exact(folder + "/w.safetensors");
+  exact.writeFor({parameter, other}, folder + "/q.safetensors");
+  Weights written(folder + "/q.safetensors");
+  for (Weights *weights : {&exact, &written}) {
+    Weights::Quantised q = weights->findQuantised(parameter);
+    const int8_t codes[2][2][2][4] = {{{{127, -127, 2, 4}, {0, 0, 0, 0}}, {{0, 0, 0, 0}, {0, 0, 0, 0}}}, {}};  // halves to even; NaN: 0
+    EXPECT_EQ(std::memcmp(q.codes, codes, sizeof codes), 0);
+    EXPECT_EQ(q.scales[0], 1);
+    EXPECT_EQ(q.scales[1], 0) << "a row of zeros";
+    EXPECT_NE(q.scales[2], q.scales[2]) << "a row with a NaN";
+    EXPECT_EQ(q.scales[3], 0) << "no row";
+    const int32_t sums[] = {6, 0, 0, 0};
+    EXPECT_EQ(std::memcmp(q.sums, sums, sizeof sums), 0);
+  }
+  EXPECT_EQ(static_cast<const float *>(written.find(other))[1], -127);
+  EXPECT_THROW(written.find(parameter), Error) << "the floats are not there any more";
+  parameter.quantised->columns = 4;
+  EXPECT_THROW(written.findQuantised(parameter), Error) << "laid for another target";
+}
+
 TEST(Weights, HalvesRoundToNearestEven) {
   std::vector<float> values = {0, -0.0f, 1, 65504, 65519, 65520, 1e9f, -1e9f, 6.1e-5f, 5.96e-8f, 2.98e-8f, 2.99e-8f, 1.00048828125f, 1.0014648f, INFINITY};
   Buffer half, brain;
