@@ -4,6 +4,7 @@
 #include "runtime/support/File.h"
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -11,7 +12,6 @@
 #include <map>
 #include <mutex>
 #include <sched.h>
-#include <semaphore>
 #include <thread>
 #include <unistd.h>
 
@@ -59,16 +59,31 @@ int processors() {
 }
 
 // Several caches may be at work: all of them run as many processes as there are processors.
-class Turn {
+class Turn {  // no std::counting_semaphore: GCC 12's may sleep for ever (GCC bug 104928)
 public:
-  Turn() { turns().acquire(); }
-  ~Turn() { turns().release(); }
+  Turn() {
+    std::unique_lock guard(turns().lock);
+    turns().given.wait(guard, [] { return turns().left > 0; });
+    --turns().left;
+  }
+  ~Turn() {
+    {
+      std::lock_guard guard(turns().lock);
+      ++turns().left;
+    }
+    turns().given.notify_one();
+  }
   Turn(const Turn &) = delete;
   Turn &operator=(const Turn &) = delete;
 
 private:
-  static std::counting_semaphore<> &turns() {
-    static std::counting_semaphore<> all(processors());
+  struct Turns {
+    std::mutex lock;
+    std::condition_variable given;
+    int left = processors();
+  };
+  static Turns &turns() {
+    static Turns all;
     return all;
   }
 };
