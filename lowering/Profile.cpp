@@ -14,6 +14,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 
@@ -47,7 +48,7 @@ struct ProfilePass : PassWrapper<ProfilePass, OperationPass<ModuleOp>> {
  private:
   // A fill belongs to what fills up after it.
   static bool isMeasured(Operation &op) {
-    return (isa<linalg::LinalgOp>(op) && !isa<linalg::FillOp>(op)) || isa<attn::AttendOp, scf::ParallelOp, scf::ForOp, memref::CopyOp>(op);
+    return (isa<linalg::LinalgOp>(op) && !isa<linalg::FillOp>(op)) || isa<attn::AttendOp, attn::QuantiseOp, attn::QuantisedProductOp, scf::ParallelOp, scf::ForOp, memref::CopyOp>(op);
   }
 
   Attribute measure(Operation *op, func::FuncOp function, size_t number) {
@@ -70,6 +71,15 @@ struct ProfilePass : PassWrapper<ProfilePass, OperationPass<ModuleOp>> {
       loops = extentsOf(b, op, mapsOf(attend));
       flops = flopsOf(b, attend, loops);
       what = textOf(attend, loops);
+    } else if (auto product = dyn_cast<attn::QuantisedProductOp>(op)) {
+      Value codes = product.getCodes();
+      int64_t last = cast<MemRefType>(codes.getType()).getRank() - 1;
+      loops = extentsOf(b, loc, product.getInit());
+      loops.values.push_back(extentOf(b, loc, codes, last));
+      flops = times(b, loc, loops.values, 2);
+      what = "product of int8 " + llvm::join(loops.texts, " x ") + " over " + textOf(codes, last);
+    } else if (auto quantise = dyn_cast<attn::QuantiseOp>(op)) {
+      what = "quantise " + llvm::join(extentsOf(b, loc, quantise.getSource()).texts, " x ");
     }
     Value bytes = constant(b, loc, 0);
     llvm::SmallPtrSet<Value, 8> seen;
@@ -114,6 +124,18 @@ struct ProfilePass : PassWrapper<ProfilePass, OperationPass<ModuleOp>> {
         loops.values[dim.getPosition()] = extentOf(b, op->getLoc(), operand, axis);
         if (!type.isDynamicDim(axis)) loops.texts[dim.getPosition()] = std::to_string(type.getDimSize(axis));
       }
+    return loops;
+  }
+
+  static std::string textOf(Value buffer, int64_t axis) {
+    auto type = cast<MemRefType>(buffer.getType());
+    return type.isDynamicDim(axis) ? "?" : std::to_string(type.getDimSize(axis));
+  }
+
+  // Of a buffer, all axes.
+  static Extents extentsOf(OpBuilder &b, Location loc, Value buffer) {
+    Extents loops;
+    for (int64_t axis = 0; axis < cast<MemRefType>(buffer.getType()).getRank(); axis++) loops.values.push_back(extentOf(b, loc, buffer, axis)), loops.texts.push_back(textOf(buffer, axis));
     return loops;
   }
 
