@@ -213,7 +213,7 @@ def plot(results, path):
     from matplotlib import pyplot
 
     ours, theirs = "#1f6f8b", "#c9a227"
-    below = [g for g in ("model", "compile") if g in results] or ["support"] * ("kernels" not in results)
+    below = [g for g in ("model", "searches", "compile") if g in results] or ["support"] * ("kernels" not in results)
     shape = [["kernels"] * max(1, len(below))] * ("kernels" in results) + [below] * bool(below)
     figure, axes = pyplot.subplot_mosaic(shape, figsize=(16 if "kernels" in results else 5.5 * len(below), 6.5 * ("kernels" in results) + 4.2 * bool(below)),
                                          height_ratios=[6.5] * ("kernels" in results) + [4.2] * bool(below))
@@ -232,6 +232,11 @@ def plot(results, path):
             axis.set_ylabel("words a second")
             axis.legend(fontsize=8)
             axis.set_title(f"g2p_transformer, greedy, {r['threads']} threads")
+        elif group == "searches":
+            names = [f"{row['model'].split('_')[0]}, batch {row['batch']}, " + ("greedy" if row["beam"] == 1 else f"beam {row['beam']}") for row in r["rows"]]
+            axis.barh(names[::-1], [row["fovea"]["best"] / row["ctranslate2"]["best"] for row in r["rows"]][::-1], color=ours)
+            axis.axvline(1, color="grey", linestyle="--", linewidth=1)
+            axis.set_xlabel("tokens a second, as a multiple of CTranslate2's")
         elif group == "support":
             rows = [row for row in r["rows"] if row["ratio"] != 1]
             axis.barh([row["name"] for row in rows], [row["ratio"] for row in rows], color=ours)
@@ -285,7 +290,7 @@ Machine: {machine(results)}.
 - Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is
   the whole process. Peak RSS is of the whole process on both sides.
 - Compile times: `fovea compile --time-passes=json` on every example kernel, once with an empty cache of leaves and twice with a full one.
-- Searches (bench/searches.py, bench/model_peer.py): processes that stay get the same lines in turns, one request after the other; ours is timed through its pipe, the peers inside, and weights are
+- Searches (bench/searches.py, bench/model_peer.py): processes that stay get the same lines in turns, one request after the other; all are timed through their pipes, and weights are
   loaded before. `base_transformer` (bench/base_transformer) has 6 and 6 layers, width 512, 8 heads, inner width 2,048, a vocabulary of 32,000 and random weights; inputs are of 20 to 30 words, and outputs all run
   to 30 tokens, since its end token is never good enough. CTranslate2 (f32, `length_penalty=0`, `min_decoding_length=0`, one translator with two threads) has the same weights through its TransformerSpec. PyTorch is
   plain code with a key and value cache; a line's beams are queries of one attention over its source. CTranslate2 stops a beam search by a rule of its own, so that on `g2p_transformer` some of its answers may differ;

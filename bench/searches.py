@@ -1,7 +1,7 @@
 """Whole models, many ways of asking: batch 1 and 32, greedy and beam 4, against CTranslate2 and PyTorch, on the same weights and threads.
 
-Each side is a process that stays: a request is a number of lines, answered together. A program of ours gets them through its pipe and is timed from
-the first byte written to the last line read; the peers (model_peer.py) time their search alone. All are asked in turns.
+Each side is a process that stays: a request is a number of lines, answered together. It goes through a pipe, and the time is that from the first byte
+written to the last line read, for our program as for the peers (model_peer.py). All are asked in turns.
 """
 import json
 import os
@@ -39,10 +39,12 @@ class Peer:
         self.name = json.loads(first)["implementation"]
 
     def ask(self, lines, beam):
-        self.child.stdin.write(json.dumps({"lines": lines, "beam": beam}) + "\n")
+        request = json.dumps({"lines": lines, "beam": beam}) + "\n"
+        began = time.perf_counter()
+        self.child.stdin.write(request)
         self.child.stdin.flush()
-        answer = json.loads(self.child.stdout.readline())
-        return answer["seconds"], answer["answers"]
+        answer = self.child.stdout.readline()
+        return time.perf_counter() - began, json.loads(answer)["answers"]
 
 
 def peak_of(child):
@@ -106,6 +108,8 @@ def run(options):
     result = {"threads": THREADS, "rows": [], "failures": failures}
     for prepare in (g2p, base):
         model = prepare(options, folder)
+        if options.quick:
+            model["requests"] = {batch: 1 for batch in model["requests"]}
         some = CONFIGURATIONS[:1] if options.quick and model["forced"] else CONFIGURATIONS
         for batch, beam in some:
             result["rows"].append(configuration(model, batch, beam, 1 if options.quick else 5, failures))

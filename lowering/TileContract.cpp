@@ -128,9 +128,15 @@ class Tiler {
     Value aStride = a.strides[p.m.size() - 1], cStride = c.strides[p.m.size() - 1];
     Value rowTiles = arith::CeilDivSIOp::create(b, loc, M, constant(rows));
     Value total = arith::MulIOp::create(b, loc, rowTiles, constant(panels));
-    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant(0)}, ValueRange{total}, ValueRange{constant(1)});
+    // Of small tiles a thread takes several, ten microseconds' worth or so: to wake another for less costs more.
+    Value size = arith::MulIOp::create(b, loc, constant(K), arith::AddIOp::create(b, loc, arith::MinSIOp::create(b, loc, M, constant(rows)), constant(6)));
+    Value several = arith::MaxSIOp::create(b, loc, arith::DivSIOp::create(b, loc, constant(16384), arith::MaxSIOp::create(b, loc, size, constant(1))), constant(1));
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant(0)}, ValueRange{arith::CeilDivSIOp::create(b, loc, total, several)}, ValueRange{constant(1)});
     b.setInsertionPointToStart(parallel.getBody());
-    Value number = parallel.getInductionVars()[0];
+    Value begin = arith::MulIOp::create(b, loc, parallel.getInductionVars()[0], several);
+    auto mine = scf::ForOp::create(b, loc, begin, arith::MinSIOp::create(b, loc, arith::AddIOp::create(b, loc, begin, several), total), constant(1));
+    b.setInsertionPointToStart(mine.getBody());
+    Value number = mine.getInductionVar();
     // Row after row with one panel, which stays in the nearest cache.
     Value panel = arith::DivUIOp::create(b, loc, number, rowTiles);
     Value first = arith::MulIOp::create(b, loc, arith::RemUIOp::create(b, loc, number, rowTiles), constant(rows));
