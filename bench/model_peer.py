@@ -1,6 +1,6 @@
 """Answers requests for a Transformer's outputs, as CTranslate2 or as plain PyTorch; bench/model.py starts it beside a built program.
 
-    model_peer.py ctranslate2|pytorch FOLDER --heads 8 --limit 30 [--by-words] [--vocabularies source.vocab target.vocab] [--threads 2] [--convert TO]
+    model_peer.py ctranslate2|pytorch FOLDER --heads 8 --limit 30 [--by-words] [--vocabularies source.vocab target.vocab] [--threads 2] [--convert TO] [--type int8]
 
 FOLDER has weights.safetensors and the vocabularies. A request is a line of JSON, {"lines": [...], "beam": 4}; so is the answer,
 {"seconds": of the search alone, "answers": [...]}. A first line of JSON says what answers. CTranslate2 converts the weights into its own format
@@ -77,7 +77,7 @@ def ctranslate2(options):
     if not os.path.exists(os.path.join(options.convert, "model.bin")):
         subprocess.run([sys.executable, *sys.argv, "--only-convert"], check=True)
     import ctranslate2 as library
-    translator = library.Translator(options.convert, device="cpu", compute_type="float32", inter_threads=1, intra_threads=options.threads)
+    translator = library.Translator(options.convert, device="cpu", compute_type=options.type, inter_threads=1, intra_threads=options.threads)
 
     def answer(lines, beam):
         pieces = [line.split() if options.by_words else list(line) for line in lines]
@@ -171,6 +171,7 @@ def main():
     parser.add_argument("--vocabularies", nargs=2, default=["source.vocab", "target.vocab"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--convert")
+    parser.add_argument("--type", choices=("float32", "int8"), default="float32", help="of CTranslate2: what it computes in")
     parser.add_argument("--only-convert", action="store_true")
     options = parser.parse_args()
     if options.only_convert:

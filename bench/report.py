@@ -92,13 +92,17 @@ def model(m):
             grid(["batch", "ours best", "median", "MB", "PyTorch best", "median", "MB", "faster, best", "median", "memory", "same answers"], rows))
 
 
+def searched(row):
+    return f"{row['model']}, {row['type']}, batch {row['batch']}, " + ("greedy" if row["beam"] == 1 else f"beam {row['beam']}")
+
+
 def searches(s):
-    side = lambda row, name: [f"{row[name]['best']:.0f}", f"{row[name]['median']:.0f}", f"{row[name]['peak_rss_bytes'] / 1e6:.0f}"]
-    rows = [[f"{r['model']}, batch {r['batch']}, " + ("greedy" if r["beam"] == 1 else f"beam {r['beam']}"), *side(r, "fovea"), *side(r, "ctranslate2"), *side(r, "pytorch"),
-             f"{r['fovea']['best'] / r['ctranslate2']['best']:.2f}", f"{r['fovea']['best'] / r['pytorch']['best']:.2f}",
-             f"{r['ctranslate2']['same_answers']} and {r['pytorch']['same_answers']} of {r['lines']}"] for r in s["rows"]]
+    side = lambda row, name: [f"{row[name]['best']:.0f}", f"{row[name]['median']:.0f}", f"{row[name]['peak_rss_bytes'] / 1e6:.0f}"] if name in row else [""] * 3
+    times = lambda row, name: f"{row['fovea']['best'] / row[name]['best']:.2f}" if name in row else ""
+    rows = [[searched(r), *side(r, "fovea"), *side(r, "ctranslate2"), *side(r, "pytorch"), times(r, "ctranslate2"), times(r, "pytorch"),
+             " and ".join(str(r[name]["same_answers"]) for name in r["peers"]) + f" of {r['lines']}"] for r in s["rows"]]
     names = " and ".join(s["rows"][0]["peers"].values())
-    return (f"Programs against {names}, f32, {s['threads']} threads: tokens a second of the best and the median round, peak memory in MB, ours as a multiple of CTranslate2's and "
+    return (f"Programs against {names}, in f32 and int8, {s['threads']} threads: tokens a second of the best and the median round, peak memory in MB, ours as a multiple of CTranslate2's and "
             "PyTorch's, and answers that are the same as ours\n\n" +
             grid(["", "Fovea", "median", "MB", "CTranslate2", "median", "MB", "PyTorch", "median", "MB", "x CT2", "x PyTorch", "same"], rows))
 
@@ -233,7 +237,7 @@ def plot(results, path):
             axis.legend(fontsize=8)
             axis.set_title(f"g2p_transformer, greedy, {r['threads']} threads")
         elif group == "searches":
-            names = [f"{row['model'].split('_')[0]}, batch {row['batch']}, " + ("greedy" if row["beam"] == 1 else f"beam {row['beam']}") for row in r["rows"]]
+            names = [searched(row).replace("_transformer", "") for row in r["rows"]]
             axis.barh(names[::-1], [row["fovea"]["best"] / row["ctranslate2"]["best"] for row in r["rows"]][::-1], color=ours)
             axis.axvline(1, color="grey", linestyle="--", linewidth=1)
             axis.set_xlabel("tokens a second, as a multiple of CTranslate2's")
@@ -292,9 +296,9 @@ Machine: {machine(results)}.
 - Compile times: `fovea compile --time-passes=json` on every example kernel, once with an empty cache of leaves and twice with a full one.
 - Searches (bench/searches.py, bench/model_peer.py): processes that stay get the same lines in turns, one request after the other; all are timed through their pipes, and weights are
   loaded before. `base_transformer` (bench/base_transformer) has 6 and 6 layers, width 512, 8 heads, inner width 2,048, a vocabulary of 32,000 and random weights; inputs are of 20 to 30 words, and outputs all run
-  to 30 tokens, since its end token is never good enough. CTranslate2 (f32, `length_penalty=0`, `min_decoding_length=0`, one translator with two threads) has the same weights through its TransformerSpec. PyTorch is
+  to 30 tokens, since its end token is never good enough. CTranslate2 (in f32 and in int8, `length_penalty=0`, `min_decoding_length=0`, one translator with two threads) has the same weights through its TransformerSpec. PyTorch is
   plain code with a key and value cache; a line's beams are queries of one attention over its source. CTranslate2 stops a beam search by a rule of its own, so that on `g2p_transformer` some of its answers may differ;
-  everything else must be the same. ONNX Runtime is left out: its search would be Python code around the steps, and Python's time.
+  in f32 everything else must be the same; in int8 each side rounds in its own way. PyTorch is f32 alone. ONNX Runtime is left out: its search would be Python code around the steps, and Python's time.
 - A machine that others use at the same time gives longer times: compare minima, and see the load average above.
 """)
     shutil.copyfile(picture, PICTURE)

@@ -1,8 +1,10 @@
-"""Whole models, many ways of asking: batch 1 and 32, greedy and beam 4, against CTranslate2 and PyTorch, on the same weights and threads.
+"""Whole models, many ways of asking: batch 1 and 32, greedy and beam 4, against CTranslate2 and PyTorch, on the same weights and threads; and in int8,
+ours (`fovea build --quantize int8`) against CTranslate2's.
 
 Each side is a process that stays: a request is a number of lines, answered together. It goes through a pipe, and the time is that from the first byte
 written to the last line read, for our program as for the peers (model_peer.py). All are asked in turns.
 """
+import itertools
 import json
 import os
 import shutil
@@ -52,9 +54,11 @@ def peak_of(child):
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM:"))
 
 
-def configuration(model, batch, beam, rounds, failures):
-    """`requests` of `batch` lines a round, each with lines of its own."""
-    servers = {"fovea": Program(model["program"], batch, beam), "ctranslate2": Peer("ctranslate2", model["peer"]), "pytorch": Peer("pytorch", model["peer"])}
+def configuration(model, kind, batch, beam, rounds, failures):
+    """`requests` of `batch` lines a round, each with lines of its own. kind: f32 or int8."""
+    servers = {"fovea": Program(model["programs"][kind], batch, beam), "ctranslate2": Peer("ctranslate2", model["peer"] + ["--type", {"f32": "float32"}.get(kind, kind)])}
+    if kind == "f32":
+        servers["pytorch"] = Peer("pytorch", model["peer"])
     requests = [model["lines"][n * batch:(n + 1) * batch] for n in range(model["requests"][batch])]
 
     def asking(side):
@@ -65,7 +69,7 @@ def configuration(model, batch, beam, rounds, failures):
         return ask
 
     runs = measure.alternate(rounds, {side: asking(side) for side in servers}, pause=PAUSE)
-    row = {"model": model["name"], "batch": batch, "beam": beam, "lines": batch * len(requests), "peers": {side: servers[side].name for side in ("ctranslate2", "pytorch")}}
+    row = {"model": model["name"], "type": kind, "batch": batch, "beam": beam, "lines": batch * len(requests), "peers": {side: servers[side].name for side in servers if side != "fovea"}}
     ours = runs["fovea"][0]["answers"]
     for side, rounds_of in runs.items():
         speeds = [run["tokens"] / run["seconds"] for run in rounds_of]
@@ -75,28 +79,35 @@ def configuration(model, batch, beam, rounds, failures):
         servers[side].child.stdout.close()
         servers[side].child.wait()
         # Beams of the peers differ from ours where scores in f32 tie, and CTranslate2's also stops by a rule of its own (docs/performance.md).
-        required = 0 if beam > 1 and side == "ctranslate2" and not model["forced"] else 0.99 if beam > 1 else 1
+        # In int8 each side rounds weights and activations in its own way.
+        required = 0 if side == "ctranslate2" and (kind == "int8" or (beam > 1 and not model["forced"])) else 0.99 if beam > 1 else 1
         if row[side]["same_answers"] < required * row["lines"]:
-            failures.append(f"{model['name']}, batch {batch}, beam {beam}: {row['lines'] - row[side]['same_answers']} of {row['lines']} answers of {side} differ")
+            failures.append(f"{model['name']}, {kind}, batch {batch}, beam {beam}: {row['lines'] - row[side]['same_answers']} of {row['lines']} answers of {side} differ")
     return row
+
+
+def programs(options, source, path):
+    """Of a model's folder, one for each type."""
+    built = {"f32": path, "int8": path + "_int8"}
+    for kind, program in built.items():
+        measure.checked([options.fovea, "build", os.path.join(source, "model.attn"), "--weights", os.path.join(source, "weights.safetensors"), "-o", program] +
+                        ["--quantize", "int8"] * (kind == "int8"))
+    return built
 
 
 def g2p(options, folder):
     source = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
-    program = os.path.join(folder, "g2p")
-    measure.checked([options.fovea, "build", os.path.join(source, "model.attn"), "--weights", os.path.join(source, "weights.safetensors"), "-o", program])
     words = measure.checked([sys.executable, os.path.join(measure.ROOT, "test", "models", "bench_transformer_peer.py"), "--words", "256", "--print-words"])["output"]
-    return {"name": "g2p_transformer", "program": program, "lines": words.split("\n")[:-1], "requests": {1: 64, 32: 8}, "forced": False,
+    return {"name": "g2p_transformer", "programs": programs(options, source, os.path.join(folder, "g2p")), "lines": words.split("\n")[:-1], "requests": {1: 64, 32: 8}, "forced": False,
             "peer": [source, "--heads", "4", "--limit", "40", "--vocabularies", "graphemes.vocab", "phonemes.vocab", "--convert", os.path.join(folder, "g2p.ct2")]}
 
 
 def base(options, folder):
-    source, program = os.path.join(folder, "base"), os.path.join(folder, "base_transformer")
+    source = os.path.join(folder, "base")
     measure.checked([sys.executable, os.path.join(HERE, "base_transformer", "prepare.py"), source])
-    measure.checked([options.fovea, "build", os.path.join(source, "model.attn"), "--weights", os.path.join(source, "weights.safetensors"), "-o", program])
     with open(os.path.join(source, "lines.txt"), encoding="utf-8") as f:
         lines = f.read().split("\n")[:-1]
-    return {"name": "base_transformer", "program": program, "lines": lines, "requests": {1: 2, 32: 1}, "forced": True,
+    return {"name": "base_transformer", "programs": programs(options, source, os.path.join(folder, "base_transformer")), "lines": lines, "requests": {1: 2, 32: 1}, "forced": True,
             "peer": [source, "--heads", "8", "--limit", "30", "--by-words", "--convert", os.path.join(folder, "base.ct2")]}
 
 
@@ -111,8 +122,8 @@ def run(options):
         if options.quick:
             model["requests"] = {batch: 1 for batch in model["requests"]}
         some = CONFIGURATIONS[:1] if options.quick and model["forced"] else CONFIGURATIONS
-        for batch, beam in some:
-            result["rows"].append(configuration(model, batch, beam, 1 if options.quick else 5, failures))
+        for kind, (batch, beam) in itertools.product(model["programs"], some):
+            result["rows"].append(configuration(model, kind, batch, beam, 1 if options.quick else 5, failures))
             row = result["rows"][-1]
-            print(f"bench: {row['model']}, batch {batch}, beam {beam}: " + ", ".join(f"{side} {row[side]['best']:.0f} tokens/s" for side in ("fovea", "ctranslate2", "pytorch")), flush=True)
+            print(f"bench: {row['model']}, {kind}, batch {batch}, beam {beam}: " + ", ".join(f"{side} {row[side]['best']:.0f} tokens/s" for side in ("fovea", *row["peers"])), flush=True)
     return result
