@@ -14,7 +14,6 @@ namespace fovea::program {
 namespace {
 
 constexpr size_t readSize = 1 << 16;
-constexpr int impatience = 5;  // milliseconds
 
 std::string reason() { return std::strerror(errno); }
 
@@ -27,7 +26,7 @@ void LineReader::take(std::string &line, size_t end, size_t next) {
   at = searched = next;
 }
 
-LineReader::Status LineReader::next(std::string &line, bool &cut, bool patient) {
+LineReader::Status LineReader::next(std::string &line, bool &cut, int patience) {
   cut = false;
   for (;;) {
     size_t end = buffer.find('\n', searched);
@@ -56,7 +55,7 @@ LineReader::Status LineReader::next(std::string &line, bool &cut, bool patient) 
       return Line;
     }
     pollfd waits[] = {{descriptor, POLLIN, 0}, {wake, POLLIN, 0}};
-    int ready = ::poll(waits, 2, patient ? -1 : impatience);
+    int ready = ::poll(waits, 2, patience);
     if (ready == 0)
       return Waiting;
     if (ready < 0 && errno == EINTR)

@@ -20,8 +20,8 @@ public:
     Waiting,  // nothing more for now
     End,      // no more lines, or woken
   };
-  // With `patient` it waits for a line, else it gives up after a few milliseconds. Throws Error when reading fails.
-  Status next(std::string &line, bool &cut, bool patient);
+  // It waits for a line as many milliseconds as `patience` says, -1 for ever. Throws Error when reading fails.
+  Status next(std::string &line, bool &cut, int patience);
 
 private:
   int descriptor, wake;

@@ -153,7 +153,9 @@ private:
     std::string line;
     while (int64_t(entries.size()) < most && tokens < (1 << 22)) {
       bool cut = false;
-      LineReader::Status status = reader.next(line, cut, entries.empty());
+      // A line alone waits a moment for others to share a batch with; a whole batch only takes what is there already.
+      const int patience = entries.empty() ? -1 : int64_t(entries.size()) < options.batch ? 1 : 0;
+      LineReader::Status status = reader.next(line, cut, patience);
       if (status == LineReader::End)
         return false;
       if (status == LineReader::Waiting)

@@ -35,8 +35,8 @@ std::vector<Read> readAll(const std::string &text, size_t longest, size_t piece)
   LineReader reader(ends[0], -1, longest);
   std::vector<Read> result;
   Read read;
-  bool patient = true;
-  for (LineReader::Status status; (status = reader.next(read.line, read.cut, patient)) != LineReader::End; patient = !patient)
+  int patience = -1;  // and 5, in turns
+  for (LineReader::Status status; (status = reader.next(read.line, read.cut, patience)) != LineReader::End; patience = 4 - patience)
     if (status == LineReader::Line)
       result.push_back(read);
   writer.join();
@@ -80,13 +80,13 @@ TEST(Lines, GivesUpWhenNothingCame) {
   LineReader reader(ends[0], wake[0], 100);
   std::string line;
   bool cut;
-  EXPECT_EQ(reader.next(line, cut, false), LineReader::Waiting);
+  EXPECT_EQ(reader.next(line, cut, 5), LineReader::Waiting);
   ASSERT_EQ(write(ends[1], "ab\ncd", 5), 5);
-  EXPECT_EQ(reader.next(line, cut, false), LineReader::Line);
+  EXPECT_EQ(reader.next(line, cut, 5), LineReader::Line);
   EXPECT_EQ(line, "ab");
-  EXPECT_EQ(reader.next(line, cut, false), LineReader::Waiting) << "half a line is none";
+  EXPECT_EQ(reader.next(line, cut, 5), LineReader::Waiting) << "half a line is none";
   ASSERT_EQ(write(wake[1], "", 1), 1);
-  EXPECT_EQ(reader.next(line, cut, true), LineReader::End) << "woken";
+  EXPECT_EQ(reader.next(line, cut, -1), LineReader::End) << "woken";
   for (int descriptor : {ends[0], ends[1], wake[0], wake[1]})
     close(descriptor);
 }
