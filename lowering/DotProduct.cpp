@@ -1,13 +1,12 @@
 #include "lowering/DotProduct.h"
 
 #include "dialect/Attn.h"
+#include "lowering/SharedFunction.h"
 #include "lowering/halide/LeafSpec.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/BuiltinOps.h"
 
 using namespace mlir;
 
@@ -186,21 +185,6 @@ struct Product : Writer {
   }
 };
 
-// The module's function of that name, made by `build` at the first call.
-func::FuncOp function(OpBuilder &b, Location loc, const std::string &name, ValueRange arguments, function_ref<void(OpBuilder &, ValueRange)> build) {
-  auto module = b.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>();
-  if (auto known = module.lookupSymbol<func::FuncOp>(name)) return known;
-  OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
-  auto f = func::FuncOp::create(top, loc, name, top.getFunctionType(arguments.getTypes(), {}));
-  f.setPrivate();
-  f->setAttr("passthrough", top.getStrArrayAttr({"noinline"}));  // one body for all products of the model
-  OpBuilder body = OpBuilder::atBlockBegin(f.addEntryBlock());
-  func::ReturnOp end = func::ReturnOp::create(body, loc);
-  body.setInsertionPoint(end);
-  build(body, f.getArguments());
-  return f;
-}
-
 }  // namespace
 
 // The sums leave registers for the weights, a row's codes and a product.
@@ -210,17 +194,16 @@ void callDotProduct(OpBuilder &b, Location loc, const DotShape &shape, const Dot
   SmallVector<Value> arguments{p.codes, p.codesStride, p.scales, p.panel, p.weightScales, p.c, p.cStride, p.rows, p.groups, p.columns};
   if (p.sums) arguments.push_back(p.sums);
   std::string name = "fovea_dot_product_" + std::to_string(shape.group) + "_" + std::to_string(shape.columns);
-  function(b, loc, name, arguments, [&](OpBuilder &body, ValueRange v) {
+  // One body for all products of the model.
+  callShared(b, loc, name, arguments, [&](OpBuilder &body, ValueRange v) {
     Product{{body, loc, shape}}.build({v[0], v[1], v[2], v[3], v[4], p.sums ? v[10] : Value(), v[5], v[6], v[7], v[8], v[9]});
   });
-  func::CallOp::create(b, loc, name, TypeRange{}, arguments);
 }
 
 void callQuantiseRow(OpBuilder &b, Location loc, const DotShape &shape, Value source, Value codes, Value scale, int64_t count, int64_t padded) {
   SmallVector<Value> arguments{source, codes, scale};
   std::string name = "fovea_quantise_row_" + std::to_string(shape.group) + "_" + std::to_string(count);
-  function(b, loc, name, arguments, [&](OpBuilder &body, ValueRange v) { QuantiseRow{{body, loc, shape}}.build(v[0], v[1], v[2], count, padded); });
-  func::CallOp::create(b, loc, name, TypeRange{}, arguments);
+  callShared(b, loc, name, arguments, [&](OpBuilder &body, ValueRange v) { QuantiseRow{{body, loc, shape}}.build(v[0], v[1], v[2], count, padded); });
 }
 
 }  // namespace fovea

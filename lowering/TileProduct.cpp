@@ -1,11 +1,10 @@
 #include "lowering/TileProduct.h"
 #include "lowering/RuntimeCall.h"
+#include "lowering/SharedFunction.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/BuiltinOps.h"
 
 using namespace mlir;
 
@@ -81,22 +80,12 @@ class Body {
 }  // namespace
 
 void callTileProduct(OpBuilder &b, Location loc, const TileProduct &p) {
-  auto module = b.getInsertionBlock()->getParentOp()->getParentOfType<ModuleOp>();
   std::string name = "fovea_tile_product_" + std::to_string(p.aParts) + "_" + std::to_string(p.bParts) + (p.add ? "_add" : "");
   SmallVector<Value> arguments{p.a, p.aStride, p.aPart, p.b, p.bPanel, p.bPart, p.c, p.cStride, p.rows, p.columns, p.steps};
-  if (!module.lookupSymbol(name)) {
-    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
-    auto f = func::FuncOp::create(top, loc, name, top.getFunctionType(ValueRange(arguments).getTypes(), {}));
-    f.setPrivate();
-    // Inlined, the tiles would be configured anew after every call of the function around it.
-    f->setAttr("passthrough", top.getStrArrayAttr({"noinline"}));
-    OpBuilder body = OpBuilder::atBlockBegin(f.addEntryBlock());
-    func::ReturnOp end = func::ReturnOp::create(body, loc);
-    body.setInsertionPoint(end);
-    ValueRange v = f.getArguments();
+  // Inlined, the tiles would be configured anew after every call of the function around it.
+  callShared(b, loc, name, arguments, [&](OpBuilder &body, ValueRange v) {
     Body(body, loc).build({v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], p.aParts, p.bParts, p.add});
-  }
-  func::CallOp::create(b, loc, name, TypeRange{}, arguments);
+  });
 }
 
 Value mayUseTiles(OpBuilder &b, Location loc) {

@@ -111,8 +111,11 @@ static const Storage &fitting(const Parameter &parameter, const SafeTensor &stor
   return *storage;
 }
 
+// A parameter's name in a file, and those of its quantised parts.
+static std::string nameInFile(const Parameter &parameter, const char *part = "") { return (parameter.foreign.empty() ? parameter.name : parameter.foreign) + part; }
+
 const SafeTensor &Weights::stored(const Parameter &parameter) const {
-  const std::string &wanted = parameter.foreign.empty() ? parameter.name : parameter.foreign;
+  const std::string wanted = nameInFile(parameter);
   const SafeTensor *stored = file->find(wanted);
   if (!stored)
     throw Error(name + ": these are weights of another model: there is no tensor `" + wanted + "`");
@@ -123,9 +126,6 @@ const SafeTensor &Weights::stored(const Parameter &parameter) const {
   }
   return *stored;
 }
-
-// The names of a parameter's quantised parts in a file.
-static std::string nameOfPart(const Parameter &parameter, const char *part) { return (parameter.foreign.empty() ? parameter.name : parameter.foreign) + part; }
 
 // A row of weights and its codes, as activations get theirs (attn.quantise in dialect/AttnOps.td). `code`(k) is called for each k.
 template <class Put>
@@ -181,7 +181,7 @@ Weights::Quantised Weights::findQuantised(const Parameter &parameter) {
       {".int8", "I8", whole, nullptr}, {".int8.scales", "F32", wide, nullptr}, {".int8.sums", "I32", wide, nullptr}};
   bool stored = true;
   for (auto &part : parts) {
-    std::string wanted = nameOfPart(parameter, part.name);
+    std::string wanted = nameInFile(parameter, part.name);
     part.tensor = file->find(wanted);
     stored &= part.tensor != nullptr;
     if (part.tensor && (part.tensor->type != part.type || part.tensor->shape != part.shape))
@@ -226,7 +226,7 @@ void Weights::writeFor(const std::vector<Parameter> &parameters, const std::stri
     auto add = [&](const char *part, const char *type, const std::vector<int64_t> &shape, const void *data, size_t size) {
       for (int64_t extent : shape)
         size *= size_t(extent);
-      tensors.insert({nameOfPart(parameter, part), {nameOfPart(parameter, part), type, shape, data, size}});
+      tensors.insert({nameInFile(parameter, part), {nameInFile(parameter, part), type, shape, data, size}});
     };
     add(".int8", "I8", whole, quantised.codes, 1);
     add(".int8.scales", "F32", wide, quantised.scales, 4);
