@@ -308,7 +308,8 @@ Axes Emitter::freeAxes(ArrayRef<IndexId> indices, Scope *scope) {
     (f.indices[i].fixed ? known : axes).push_back(i);
     if (f.indices[i].fixed) together *= *f.indices[i].fixed;
   }
-  // A few heads are no vector.
+  // A few heads, or a few gates, are no vector.
+  std::stable_partition(known.begin(), known.end(), [&](IndexId i) { return *f.indices[i].fixed < 8; });
   axes.insert(together < 8 && !axes.empty() ? axes.end() - 1 : axes.end(), known.begin(), known.end());
   return axes;
 }

@@ -24,8 +24,12 @@ def run(program, lines, *arguments, per_line=1):
 
 
 def maps(folder):
-    """What `--maps FOLDER` wrote (docs/maps.md): {(input line, trace, layer): rows [t][i]}, the mean over the heads where there are several.
-    `trace` is the name alone: "p" for "dec.2.p"."""
+    """What `--maps FOLDER` wrote (docs/maps.md), see traced_maps: {(input line, trace, layer): rows [t][i]}. `trace` is the name alone: "p" for "dec.2.p"."""
+    return {(line, trace.rsplit(".", 1)[-1], layer): rows for (line, trace), (layer, rows) in traced_maps(folder).items()}
+
+
+def traced_maps(folder):
+    """{(input line, whole name of the trace): (layer, rows [t][i])}, the mean over the heads where there are several."""
     found = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as f:
@@ -34,7 +38,7 @@ def maps(folder):
         if any(len(row) != len(o["columns"]) for row in values) or len(values) != len(o["rows"]):
             sys.exit(f"{path}: the labels do not fit the values")
         if o.get("head", "mean") == "mean":
-            found[o["input"], o["trace"].rsplit(".", 1)[-1], o.get("layer", 0)] = values
+            found[o["input"], o["trace"]] = o.get("layer", 0), values
     return found
 
 

@@ -1,5 +1,9 @@
-"""Builds both model programs and compares them with their references (compare_gru.py, compare_transformer.py, and compare_int8.py for the programs
-that are quantised): each finding that they print is a test."""
+"""Builds the model programs and compares them with their references: each finding that these print is a test.
+
+    compare_g2p.py           every model whose train.py has a PyTorch Network
+    compare_gru.py           g2p_gru, with the published package
+    compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
+"""
 
 import argparse
 import glob
@@ -12,6 +16,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tools", "python"))
+import g2p_training  # noqa: E402
+
 EQUAL = re.compile(r"^(.+?): (\d+) of (\d+) .*\bequal\b")
 FINDING = re.compile(r"^(FAILED: )?(\w[\w ]*): .*\b(at most|at least)\b")
 
@@ -66,7 +73,9 @@ def main():
         return done.returncode, found, (done.stdout + done.stderr)[-2000:]
 
     wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
-    for model, script, arguments in [("g2p_gru", "compare_gru.py", wheel), ("g2p_transformer", "compare_transformer.py", [])]:
+    references = [("g2p_gru", "compare_gru.py", wheel), ("g2p_transformer", "compare_transformer.py", [])]
+    references += [(name, "compare_g2p.py", []) for name in g2p_training.networks()]
+    for model, script, arguments in references:
         if options.filter and options.filter not in model and not model.startswith(options.filter.split(":")[0]):
             continue
         program = os.path.join(ROOT, "build", "programs", model)
@@ -75,7 +84,8 @@ def main():
         code, _, text = run(model, [os.path.join(ROOT, "dev"), "build", model])
         report(f"{model}: builds", code == 0 and os.path.exists(program), "" if code == 0 else text)
         if os.path.exists(program):
-            code, found, text = run(model, [sys.executable, os.path.join(HERE, script), program] + arguments)
+            name = [model] if script == "compare_g2p.py" else []
+            code, found, text = run(model, [sys.executable, os.path.join(HERE, script)] + name + [program] + arguments)
             report(f"{model}: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
             if model == "g2p_transformer" and os.path.exists(program):
                 programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))

@@ -1,0 +1,76 @@
+"""Luong, Pham and Manning, Effective Approaches to Attention-based Neural Machine Translation (2015), in PyTorch: what the models
+g2p_luong_* train. Two LSTM layers read, two write; score(), weights() and `feeds` are what a model chooses."""
+import os
+import sys
+
+import torch
+import torch.nn as nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "python"))
+import g2p_training as g2p  # noqa: E402
+
+E, M = 64, 128                         # embedding, state
+
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enc1, self.enc2 = nn.LSTM(E, M, batch_first=True), nn.LSTM(M, M, batch_first=True)
+
+    def forward(self, x, lengths):
+        x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        between, (h1, c1) = self.enc1(x)
+        above, (h2, c2) = self.enc2(between)
+        return pad_packed_sequence(above, batch_first=True)[0], h1[0], c1[0], h2[0], c2[0]
+
+
+class Luong(g2p.Decoder):
+    feeds = True                       # input feeding: the attentional state is part of the next step's input
+
+    def __init__(self):
+        super().__init__()
+        self.src, self.tgt = nn.Embedding(g2p.LETTERS, E), nn.Embedding(g2p.PHONES, E)
+        self.reader = Reader()
+        self.dec1 = nn.LSTM(E + M if self.feeds else E, M, batch_first=True)
+        self.dec2 = nn.LSTM(M, M, batch_first=True)
+        self.merge, self.out = nn.Linear(2 * M, M), nn.Linear(M, g2p.PHONES)
+        self.drop = nn.Dropout(0.1)
+
+    def score(self, h, t, memory):
+        """h [b,m] and memory["ann"] [b,i,m] -> [b,i]"""
+        raise NotImplementedError
+
+    def weights(self, h, t, memory):
+        """[b,i]"""
+        return torch.softmax(self.score(h, t, memory) + memory["hide"], 1)
+
+    def encode(self, source, lengths):
+        ann, h1, c1, h2, c2 = self.reader(self.drop(self.src(source)), lengths)
+        hide = torch.zeros(source.shape).masked_fill(~g2p.valid(source, lengths), -torch.inf)
+        return {"ann": ann, "hide": hide, "lengths": lengths, "h1": h1, "c1": c1, "h2": h2, "c2": c2}
+
+    def start(self, memory):
+        state = {name: memory[name] for name in ("h1", "c1", "h2", "c2")}
+        return {**state, "fed": torch.zeros_like(memory["h1"])}
+
+    def step(self, y, t, state, memory):
+        x = self.drop(self.tgt(y))
+        if self.feeds:
+            x = torch.cat([x, state["fed"]], 1)
+        _, (h1, c1) = self.dec1(x[:, None], (state["h1"][None].contiguous(), state["c1"][None].contiguous()))
+        _, (h2, c2) = self.dec2(self.drop(h1[0])[:, None], (state["h2"][None].contiguous(), state["c2"][None].contiguous()))
+        p = self.weights(h2[0], t, memory)
+        fed = torch.tanh(self.merge(torch.cat([(p[:, None] @ memory["ann"])[:, 0], h2[0]], 1)))
+        return self.out(self.drop(fed)), {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0], "fed": fed}, {"p": p}
+
+
+class General(Luong):
+    """h W a"""
+
+    def __init__(self):
+        super().__init__()
+        self.general = nn.Linear(M, M, bias=False)
+
+    def score(self, h, t, memory):
+        return (memory["ann"] @ (h @ self.general.weight)[..., None])[..., 0]

@@ -1,0 +1,140 @@
+"""Transformers that normalise before each part (Xiong et al. 2020), in PyTorch: what g2p_relative, g2p_alibi, g2p_rotary, g2p_aan and
+g2p_ssru train. bias(), turn() and make_past() are what a model chooses."""
+import math
+import os
+import sys
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "python"))
+import g2p_training as g2p  # noqa: E402
+
+M, INNER, HEADS, D = 128, 256, 4, 32
+
+
+def sinusoid(length):
+    """[length, M]: sines in the first half, cosines in the second, wavelengths from 2 pi to 10000 * 2 pi."""
+    angle = torch.arange(length)[:, None] * torch.exp(torch.arange(M // 2) * (-math.log(10000.0) / (M // 2)))
+    return torch.cat([angle.sin(), angle.cos()], 1)
+
+
+class Attention(nn.Module):
+    scale = D ** -0.5
+
+    def __init__(self, turn=None):
+        super().__init__()
+        for name in "qkvo":
+            linear = nn.Linear(M, M, bias=False)
+            nn.init.xavier_uniform_(linear.weight)
+            setattr(self, name, linear)
+        self.norm, self.turn = nn.LayerNorm(M), turn
+
+    def forward(self, x, source, bias, drop):
+        """x [b,t,m] -> x and what it attends to, weights [b,h,t,i]; source None: x itself. bias is added to the scores."""
+        z = self.norm(x)
+        source = z if source is None else source
+        heads = lambda y: y.unflatten(-1, (HEADS, D)).transpose(1, 2)
+        q, k, v = heads(self.q(z)), heads(self.k(source)), heads(self.v(source))
+        if self.turn:
+            q, k = self.turn(q), self.turn(k)
+        p = torch.softmax(q @ k.transpose(2, 3) * self.scale + bias, -1)
+        return x + drop(self.o((p @ v).transpose(1, 2).flatten(2))), p
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(M), nn.Linear(M, INNER), nn.Linear(INNER, M)
+
+    def forward(self, x, drop):
+        return x + drop(self.down(torch.relu(self.up(self.norm(x)))))
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, turn):
+        super().__init__()
+        self.attention, self.inner = Attention(turn), Inner()
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, past):
+        super().__init__()
+        self.past, self.cross, self.inner = past, Attention(), Inner()
+
+
+class Prenorm(nn.Module):
+    """Three encoder layers, two decoder layers; output embeddings are input embeddings."""
+    places = False                     # sinusoids in the input
+    turn = None                        # what positions do to queries and keys
+
+    def __init__(self):
+        super().__init__()
+        self.src, self.tgt = nn.Embedding(g2p.LETTERS, M), nn.Embedding(g2p.PHONES, M)
+        for table in (self.src, self.tgt):
+            nn.init.normal_(table.weight, std=M ** -0.5)
+        self.enc = nn.ModuleList(EncoderLayer(self.turn) for _ in range(3))
+        self.enc_norm, self.dec_norm = nn.LayerNorm(M), nn.LayerNorm(M)
+        self.add_decoder([DecoderLayer(self.make_past()) for _ in range(2)])
+        self.drop = nn.Dropout(0.1)
+
+    def add_decoder(self, layers):
+        """Under the names that model.attn has; layers() has them, with their names."""
+        self.dec = nn.ModuleList(layers)
+
+    def layers(self):
+        return [(f"dec.{n}", layer) for n, layer in enumerate(self.dec)]
+
+    def make_past(self):
+        return Attention(self.turn)
+
+    def bias(self, length, decoder):
+        """What distance adds to the scores [h or 1, length, length] of one stack."""
+        return torch.zeros(1, length, length)
+
+    def look_back(self, past, x):
+        """x [b,t,m] -> the same and what the decoder makes of the steps before."""
+        causal = torch.full(x.shape[1:2] * 2, -torch.inf).triu(1)
+        return past(x, None, self.bias(x.shape[1], True) + causal, self.drop)[0]
+
+    def embed(self, table, tokens):
+        x = table(tokens) * math.sqrt(M)
+        return self.drop(x + sinusoid(tokens.shape[1]) if self.places else x)
+
+    def encode(self, source, lengths):
+        hide = torch.zeros(source.shape).masked_fill(~g2p.valid(source, lengths), -torch.inf)[:, None, None]
+        x = self.embed(self.src, source)
+        for layer in self.enc:
+            x = layer.inner(layer.attention(x, None, self.bias(x.shape[1], False) + hide, self.drop)[0], self.drop)
+        return {"memory": self.enc_norm(x), "hide": hide}
+
+    def decode(self, memory, target):
+        """target [b,t] -> logits [b,t,W] and the cross-attention of each layer [b,h,t,i]"""
+        x, maps = self.embed(self.tgt, target), {}
+        for name, layer in self.layers():
+            x, maps[f"{name}.cross.p"] = layer.cross(self.look_back(layer.past, x), memory["memory"], memory["hide"], self.drop)
+            x = layer.inner(x, self.drop)
+        return F.linear(self.dec_norm(x), self.tgt.weight), maps
+
+    def teacher(self, memory, target):
+        return self.decode(memory, target)[0]
+
+    def start(self, memory):
+        return {"said": torch.zeros(len(memory["hide"]), 0, dtype=torch.long)}
+
+    def step(self, y, t, state, memory):
+        said = torch.cat([state["said"], y[:, None]], 1)
+        logits, maps = self.decode(memory, said)
+        return logits[:, -1], {"said": said}, {name: p[:, :, -1] for name, p in maps.items()}
+
+
+class Stateful(Prenorm):
+    """Decoder layers that carry a state from step to step; model.attn names them one by one."""
+    places = True
+
+    def add_decoder(self, layers):
+        self.dec1, self.dec2 = layers
+
+    def layers(self):
+        return [("dec1", self.dec1), ("dec2", self.dec2)]

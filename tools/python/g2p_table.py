@@ -1,0 +1,103 @@
+"""Measures the spelling-to-pronunciation programs on all held-out words of CMUdict and prints the table of docs/models.md.
+
+    g2p_table.py [--docs] [--beam 4] [NAME ...]
+
+The programs are build/programs/NAME (./dev build NAME makes one). Any pronunciation of a word that CMUdict has counts as right. Words per
+second are those of greedy search with two threads, from start to end of the program, the best of three runs. --docs also writes the
+table into docs/models.md, between the lines `<!-- table of g2p -->`.
+"""
+import argparse
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cmudict_split as data  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MARK = "<!-- table of g2p -->\n"
+PAPERS = {
+    "g2p_seq2seq": "Sutskever et al. 2014: stacked LSTM, word read backwards, no attention",
+    "g2p_gru": "Cho et al. 2014: GRU, no attention; g2p_en's weights",
+    "g2p_bahdanau": "Bahdanau et al. 2014: additive score, maxout",
+    "g2p_cond_gru": "Sennrich et al. 2017: Nematus' and Marian's conditional GRU",
+    "g2p_luong_dot": "Luong et al. 2015: dot, no input feeding",
+    "g2p_luong_general": "Luong et al. 2015: general",
+    "g2p_luong_concat": "Luong et al. 2015: concat",
+    "g2p_luong_location": "Luong et al. 2015: location",
+    "g2p_luong_local_m": "Luong et al. 2015: local-m, 3 on each side",
+    "g2p_luong_local_p": "Luong et al. 2015: local-p, 4 on each side",
+    "g2p_conv": "Gehring et al. 2017: gated convolutions",
+    "g2p_transformer": "Vaswani et al. 2017: Transformer, post-norm",
+    "g2p_relative": "Raffel et al. 2020: pre-norm, relative buckets",
+    "g2p_rotary": "Su et al. 2021: pre-norm, rotary",
+    "g2p_alibi": "Press et al. 2022: pre-norm, ALiBi",
+    "g2p_aan": "Zhang et al. 2018: average attention in the decoder",
+    "g2p_ssru": "Kim et al. 2019: SSRU in the decoder",
+}
+
+
+def parameters(path):
+    """Numbers in a safetensors file."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    count = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            size = 1
+            for extent in tensor["shape"]:
+                size *= extent
+            count += size
+    return count
+
+
+def answer(program, words, *arguments):
+    """The program's phonemes for each word, and seconds."""
+    began = time.perf_counter()
+    done = subprocess.run([program, "--threads", "2", *arguments], input="".join(w + "\n" for w in words), capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    lines = done.stdout.split("\n")[:-1]
+    if done.returncode != 0 or len(lines) != len(words):
+        sys.exit(f"{program} exited with {done.returncode} after {len(lines)} of {len(words)} lines\n{done.stderr}")
+    return [line.split() for line in lines], seconds
+
+
+def row(name, words, truth, beam):
+    program = os.path.join(ROOT, "build", "programs", name)
+    runs = [answer(program, words) for _ in range(3)]
+    greedy = data.score(dict(zip(words, runs[0][0])), truth)
+    wide = data.score(dict(zip(words, answer(program, words, "--beam", str(beam))[0])), truth)
+    errors = " | ".join(f"{rates[key][unit]:.2f} %" for rates, key, unit in (
+        (greedy, "stress", "wer"), (greedy, "stress", "per"), (greedy, "no_stress", "wer"), (wide, "stress", "wer"), (wide, "stress", "per")))
+    return (f"| [{name}](../examples/models/{name}) | {PAPERS.get(name, '')} | {parameters(program + '.safetensors'):,} | {errors} | "
+            f"{len(words) / min(seconds for _, seconds in runs):,.0f} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all that are built")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/models.md")
+    parser.add_argument("--beam", type=int, default=4)
+    args = parser.parse_args()
+    names = args.names or [n for n in PAPERS if os.path.exists(os.path.join(ROOT, "build", "programs", n))]
+    truth = data.split("test")
+    words = sorted(truth)
+    lines = [f"| model | what | parameters | words, greedy | phonemes | words, no stress | words, beam {args.beam} | phonemes | words a second |", "|---|---|---|---|---|---|---|---|---|"]
+    print("\n".join(lines), flush=True)
+    for name in names:
+        lines.append(row(name, words, truth, args.beam))
+        print(lines[-1], flush=True)
+    if args.docs:
+        path = os.path.join(ROOT, "docs", "models.md")
+        with open(path, encoding="utf-8") as file:
+            before, _, after = re.split(f"({MARK}.*?{MARK})", file.read(), maxsplit=1, flags=re.S)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(before + MARK + "\n".join(lines) + "\n" + MARK + after)
+
+
+if __name__ == "__main__":
+    main()
