@@ -1,23 +1,26 @@
 """Builds the model programs and compares them with their references: each finding that these print is a test.
 
-    compare_g2p.py           every model whose train.py has a PyTorch Network
+    compare_network.py           every model whose train.py has a PyTorch Network
     compare_gru.py           g2p_gru, with the published package
     compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
 """
 
 import argparse
+import concurrent.futures
+import contextlib
 import glob
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tools", "python"))
-import g2p_training  # noqa: E402
+import sequence_training  # noqa: E402
 
 EQUAL = re.compile(r"^(.+?): (\d+) of (\d+) .*\bequal\b")
 FINDING = re.compile(r"^(FAILED: )?(\w[\w ]*): .*\b(at most|at least)\b")
@@ -45,11 +48,13 @@ def main():
     parser.add_argument("--filter", default="")
     options = parser.parse_args()
     results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    failed = False
+    failed, one = False, threading.RLock()
 
     def report(name, ok, message=""):
         nonlocal failed
-        if options.filter in name:
+        if options.filter not in name:
+            return
+        with one:
             failed |= not ok
             print(f"{'pass' if ok else 'FAIL'} {name} {message}", flush=True)
             results.write(json.dumps({"name": name, "result": "pass" if ok else "fail", "message": message}) + "\n")
@@ -59,7 +64,8 @@ def main():
         """Exit code and output; every finding printed is reported."""
         started = time.time()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
-        print(f"{' '.join(command)}\n{done.stdout}{done.stderr}{time.time() - started:.1f} s", flush=True)
+        with one:
+            print(f"{' '.join(command)}\n{done.stdout}{done.stderr}{time.time() - started:.1f} s", flush=True)
         before, found = [], 0
         for line in done.stdout.splitlines():
             if match := EQUAL.match(line):
@@ -72,25 +78,30 @@ def main():
             before, found = [], found + 1
         return done.returncode, found, (done.stdout + done.stderr)[-2000:]
 
-    wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
-    references = [("g2p_gru", "compare_gru.py", wheel), ("g2p_transformer", "compare_transformer.py", [])]
-    references += [(name, "compare_g2p.py", []) for name in g2p_training.networks()]
-    for model, script, arguments in references:
-        if options.filter and options.filter not in model and not model.startswith(options.filter.split(":")[0]):
-            continue
+    def compare(model, script, arguments):
         program = os.path.join(ROOT, "build", "programs", model)
+        report(f"{model}: builds", os.path.exists(program))
         if os.path.exists(program):
-            os.remove(program)
-        code, _, text = run(model, [os.path.join(ROOT, "dev"), "build", model])
-        report(f"{model}: builds", code == 0 and os.path.exists(program), "" if code == 0 else text)
-        if os.path.exists(program):
-            name = [model] if script == "compare_g2p.py" else []
-            code, found, text = run(model, [sys.executable, os.path.join(HERE, script)] + name + [program] + arguments)
+            code, found, text = run(model, [sys.executable, os.path.join(HERE, script)] + [a.format(program=program) for a in arguments])
             report(f"{model}: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
-            if model == "g2p_transformer" and os.path.exists(program):
+            if model == "g2p_transformer":
                 programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))
                 code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
                 report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
+
+    wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
+    references = [("g2p_transformer", "compare_transformer.py", ["{program}"]), ("g2p_gru", "compare_gru.py", ["{program}"] + wheel)]
+    references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in sequence_training.models()]
+    if options.filter:
+        references = [r for r in references if options.filter in r[0] or r[0].startswith(options.filter.split(":")[0])]
+    for model, _, _ in references:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(ROOT, "build", "programs", model))
+    if references:
+        run("models", [os.path.join(ROOT, "dev"), "build"] + [model for model, _, _ in references])
+    with concurrent.futures.ThreadPoolExecutor(int(options.jobs)) as pool:
+        for done in [pool.submit(compare, *reference) for reference in references]:
+            done.result()
     return 1 if failed else 0
 
 

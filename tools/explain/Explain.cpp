@@ -178,7 +178,11 @@ int explainModel(const Model &m, const Module &module) {
     size_t rowLoops = size_t(std::count_if(compiled.decisions.rowLoops.begin(), compiled.decisions.rowLoops.end(), [&](const RowLoop &r) { return r.function == stage.name; }));
     std::set<NodeId> live = liveNodes(f);
     size_t softmaxes = size_t(std::count_if(live.begin(), live.end(), [&](NodeId n) { return recogniseSoftmax(f, n).has_value(); }));
-    if (softmaxes) fmt::print("    attention  {}: {} fused (online, through leaves), {} by rows\n", several(softmaxes, "softmax"), attends.size(), several(rowLoops, "loop"));
+    if (softmaxes) {
+      // A loop by rows may hold several softmaxes or none: what is left is counted where there is none.
+      std::string whole = rowLoops == 0 && softmaxes > attends.size() ? fmt::format(", {} with the weights of a step in memory", softmaxes - attends.size()) : "";
+      fmt::print("    attention  {}: {} fused (online, through leaves), {} by rows{}\n", several(softmaxes, "softmax"), attends.size(), several(rowLoops, "loop"), whole);
+    }
     for (const std::string &line : scheduleWords(attends)) fmt::print("    schedule   {}\n", line);
     fmt::print("    flops      {}\n", flops(f));
   }

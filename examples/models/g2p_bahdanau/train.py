@@ -45,5 +45,7 @@ class Network(g2p.Decoder):
         return self.out(torch.maximum(u[:, ::2], u[:, 1::2])), {"h": h}, {"p": p}
 
 
+TASK = g2p.TASK
+
 if __name__ == "__main__":
-    g2p.main(Network, epochs=8, description=__doc__)
+    g2p.main(Network, __doc__, epochs=8)

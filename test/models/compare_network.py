@@ -1,0 +1,222 @@
+"""Compares a program with the PyTorch Network of its model's train.py; exit code 1 if they differ.
+
+    compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--beam-inputs N] [--map-inputs N] [--threads N]
+
+Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are).
+
+  greedy    every held-out input (or the first N): the same tokens, the log-probability within 1e-4 a step
+  logits    300 inputs: the logits of every step within 1e-4
+  beam      N inputs, beam 4, 4 answers each: the same tokens in the same order (equal scores may change places), scores within 1e-4 a step, and the
+            logits along the best answer within 1e-4
+  maps      N inputs: every traced map within 1e-4
+  long      40 inputs that are several in one, longer than any that training saw: tokens again, and logits against PyTorch in f64. Errors grow from
+            step to step there: within 1e-4, or 4 times what PyTorch's own f32 is off
+"""
+import argparse
+import dataclasses
+import os
+import random
+import sys
+import tempfile
+
+import numpy
+import program
+import torch
+from compare_transformer import Findings
+
+import sequence_training as training
+
+NEAR_TIE = 1e-4           # two logits nearer than this may change places
+
+
+@dataclasses.dataclass
+class Answers:
+    texts: list           # as the program writes them
+    lengths: list         # steps, the end token's included
+    scores: list          # log-probability
+    logits: list          # [t,W]
+    ties: list            # smallest distance of the two best logits of a step
+    maps: list            # {trace: [[i] or [h,i] of each step]}
+
+
+class Comparison:
+    def __init__(self, args):
+        self.args, self.find = args, Findings()
+        self.network, self.task = training.load(args.name, args.weights)
+
+    def run(self, inputs, *options, **settings):
+        return program.run(self.args.program, inputs, *options, "--threads", self.args.threads, **settings)
+
+    def logits(self, inputs, *options):
+        return program.logits(self.args.program, inputs, *options, "--threads", self.args.threads)
+
+    def answers(self, inputs):
+        """What PyTorch says."""
+        rows, maps = [[] for _ in inputs], [{} for _ in inputs]
+
+        def collect(n, t, logits, p):
+            rows[n].append(logits)
+            for name, weights in p.items():
+                maps[n].setdefault(name, []).append(weights)
+
+        tokens = training.greedy(self.network, self.task, inputs, collect=collect)
+        logits = [torch.stack(r) for r in rows]
+        two = [r.topk(2).values for r in logits]
+        return Answers([self.task.write(t) for t in tokens], [len(r) for r in logits],
+                       [float(torch.log_softmax(r.double(), 1).amax(1).sum()) for r in logits], [r.numpy() for r in logits],
+                       [float((t[:, 0] - t[:, 1]).min()) for t in two], maps)
+
+    def begin(self, text):
+        row = self.task.read(text)
+        memory = self.network.encode(torch.tensor([row]), torch.tensor([len(row)]))
+        return memory, self.network.start(memory)
+
+    @torch.no_grad()
+    def beam_search(self, text, width):
+        """The `width` best answers of docs/search.md's beam search, S4 and S5, written plainly: [(output, steps, score, ids)]."""
+        task, (memory, state) = self.task, self.begin(text)
+        live, finished = [(0.0, [], state)], []
+        for t in range(task.at_most):
+            found = []
+            for rank, (score, said, state) in enumerate(live):
+                logits, after, _ = self.network.step(torch.tensor([said[-1] if said else task.start]), t, state, memory)
+                found += [(score + float(s), rank, token, after) for token, s in enumerate(torch.log_softmax(logits[0].double(), 0))]
+            found.sort(key=lambda c: (-c[0], c[1], c[2]))
+            following = []
+            for place, (score, rank, token, after) in enumerate(found[:2 * width]):
+                if len(following) == width:
+                    break
+                said = live[rank][1]
+                if token == task.end:
+                    if place < width:
+                        finished.append((score, said, t + 1))
+                else:
+                    following.append((score, said + [token], after))
+                    if t + 1 == task.at_most:
+                        finished.append((score, said + [token], t + 1))
+            finished = sorted(finished, key=lambda f: -f[0])[:width]
+            live = following
+            if len(finished) == width and live[0][0] <= finished[-1][0]:
+                break
+        return [(task.write([task.target[k] for k in said]), steps, score, said) for score, said, steps in finished]
+
+    @torch.no_grad()
+    def logits_along(self, text, said):
+        """[t,W] along the ids `said` and, where there is a step left, after the last."""
+        memory, state = self.begin(text)
+        rows, y = [], self.task.start
+        for t in range(min(len(said) + 1, self.task.at_most)):
+            logits, state, _ = self.network.step(torch.tensor([y]), t, state, memory)
+            rows.append(logits[0])
+            y = said[t] if t < len(said) else None
+        return torch.stack(rows).numpy()
+
+    def compare_greedy(self, inputs):
+        wanted = self.answers(inputs)
+        said = [line.split("\t") for line in self.run(inputs, "--scores")]
+        other = [n for n in range(len(inputs)) if said[n][0] != wanted.texts[n]]
+        wrong = [n for n in other if wanted.ties[n] > NEAR_TIE]
+        self.find.report("greedy", len(wrong), len(inputs), [f"{inputs[n]}: `{said[n][0]}`, PyTorch says `{wanted.texts[n]}`" for n in wrong])
+        self.find.require(len(other) - len(wrong) <= 2, f"greedy ties: {len(other) - len(wrong)} parted where two logits lie within {NEAR_TIE:g}, at most 2")
+        off = max((abs(float(said[n][1]) - wanted.scores[n]) / wanted.lengths[n] for n in set(range(len(inputs))) - set(other)), default=0.0)
+        self.find.require(off <= 1e-4, f"greedy scores: log-probabilities differ by {off:.1e} a step, at most 1e-4")
+        split = str.split if self.task.words else list
+        for what, rate in self.task.score({text: split(s[0]) for text, s in zip(inputs, said)}).items():
+            print(f"  errors of {what}: {rate:.2f} %")
+
+    def compare_logits(self, inputs):
+        wanted = self.answers(inputs)
+        found, logits = self.logits(inputs)
+        same = [n for n in range(len(inputs)) if found[n] == wanted.texts[n]]
+        self.find.report("logits tokens", len(inputs) - len(same), len(inputs), [f"{inputs[n]}: `{found[n]}`" for n in set(range(len(inputs))) - set(same)])
+        self.find.failed |= not program.compare_logits("logits", [logits[n] for n in same], [wanted.logits[n] for n in same])
+
+    def compare_beam(self, inputs):
+        answers = self.run(inputs, "--beam", 4, "--nbest", 4, "--scores", per_line=4)
+        wrong, off, examples, best = 0, 0.0, [], []
+        for text, lines in zip(inputs, answers):
+            wanted = self.beam_search(text, 4)
+            best.append(wanted[0])
+            said = [line.split("\t") for line in lines]
+            known = {output: (steps, score) for output, steps, score, _ in wanted}
+            if sorted(output for _, output, _ in said) == sorted(known) and all(
+                    output == mine or abs(known[output][1] - score) < 1e-4 for (_, output, _), (mine, _, score, _) in zip(said, wanted)):
+                off = max([off] + [abs(float(s) - known[output][1]) / known[output][0] for _, output, s in said])
+            else:
+                wrong += 1
+                examples.append(f"{text}: {[(output, s) for _, output, s in said]}, PyTorch says {wanted}")
+        self.find.report("beam", wrong, len(inputs), examples)
+        self.find.require(off <= 1e-4, f"beam scores: log-probabilities differ by {off:.1e} a step, at most 1e-4")
+        found, logits = self.logits(inputs, "--beam", 4)
+        same = [n for n in range(len(inputs)) if found[n] == best[n][0]]
+        self.find.failed |= not program.compare_logits("beam logits", [logits[n] for n in same], [self.logits_along(inputs[n], best[n][3]) for n in same])
+
+    def compare_maps(self, inputs):
+        wanted = self.answers(inputs).maps
+        if not any(wanted):
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.run(inputs, "--maps", folder)
+            found = program.traced_maps(folder)
+        off, missing, total = 0.0, [], 0
+        for text, traces in zip(inputs, wanted):
+            for name, steps in traces.items():
+                total += 1
+                mine = torch.stack(steps)                                                   # [t,i] or [t,h,i]
+                mine = mine.mean(1) if mine.dim() == 3 else mine
+                _, rows = found.get((text, name), (0, None))
+                if rows is None or numpy.shape(rows) != tuple(mine.shape):
+                    missing.append(f"{text}: {name} is {'missing' if rows is None else 'of another shape'}")
+                else:
+                    off = max(off, float((torch.tensor(rows) - mine).abs().max()))
+        self.find.report("maps", len(missing), total, missing)
+        self.find.require(off <= 1e-4, f"map weights: they differ by {off:.1e}, at most 1e-4")
+
+    def compare_long(self, inputs):
+        draw = random.Random(7)
+        least = 2 * sorted(map(len, inputs))[len(inputs) // 2]
+        lines = []
+        for _ in range(40):
+            text = ""
+            while len(text) < least:
+                text += draw.choice(inputs)
+            lines.append(text[:60])
+        single = self.answers(lines)
+        torch.set_default_dtype(torch.float64)
+        self.network.double()
+        exact = self.answers(lines)
+        torch.set_default_dtype(torch.float32)
+        self.network.float()
+        found, logits = self.logits(lines)
+        sure = [n for n in range(len(lines)) if single.ties[n] > NEAR_TIE and single.texts[n] == exact.texts[n]]
+        self.find.require(len(sure) >= 30, f"long: {len(sure)} inputs have one answer in f32 and f64, at least 30")
+        wrong = [n for n in sure if found[n] != exact.texts[n]]
+        self.find.report("long tokens", len(wrong), len(sure), [f"{lines[n]}: `{found[n]}`, PyTorch says `{exact.texts[n]}`" for n in wrong])
+        off = lambda n, rows: float(numpy.abs(rows[n] - exact.logits[n]).max())
+        share = max((off(n, logits) / max(1e-4, 4 * off(n, single.logits)) for n in sure if n not in wrong), default=0.0)
+        self.find.require(share <= 1, f"long logits: the largest error is {share:.2f} of what is allowed, at most 1")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("program")
+    parser.add_argument("--weights")
+    parser.add_argument("--inputs", type=int, default=0, help="held-out inputs for greedy, 0: all")
+    parser.add_argument("--beam-inputs", type=int, default=40)
+    parser.add_argument("--map-inputs", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    comparison = Comparison(args)
+    inputs = comparison.task.held_out()
+    comparison.compare_greedy(inputs[:args.inputs or len(inputs)])
+    comparison.compare_logits(inputs[:300])
+    comparison.compare_beam(inputs[:args.beam_inputs])
+    comparison.compare_maps(inputs[:args.map_inputs])
+    comparison.compare_long(inputs)
+    sys.exit(1 if comparison.find.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
