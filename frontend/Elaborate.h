@@ -72,6 +72,7 @@ struct Scope {
   const Mask *masks = nullptr;
   const FileScope *file = nullptr;
   Activation *activation = nullptr;
+  const Instance *instance = nullptr;      // whose function this is the body of
 };
 
 // A let without stated axes.

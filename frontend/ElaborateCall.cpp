@@ -26,6 +26,22 @@ Elaborator::Nodes Elaborator::call(const Expr *expr, Scope &scope) {
     diagnostics.note(Diag::DeclaredHere, visible(entry->binding.declared), {name.text()});
     return {};
   }
+  // Functions of a block see each other.
+  if (scope.instance)
+    for (const ast::Function *candidate : scope.instance->block->functions)
+      if (candidate->name.symbol == name.symbol) {
+        for (const Activation *a = now; a; a = a->caller)
+          if (a->function == candidate && a->path == now->path) {
+            error(Diag::RecursiveFunction, expr->range, {name.text()});
+            return {};
+          }
+        Scope inside;
+        inside.env = scope.instance->env;
+        inside.masks = scope.masks;
+        inside.file = scope.file;
+        inside.instance = scope.instance;
+        return inlineCall(expr, *candidate, inside, scope, nullptr);
+      }
   auto found = scope.file->functions.find(name.symbol);
   if (found != scope.file->functions.end()) {
     if (scope.activation) scope.activation->asFunction.emplace(name.symbol, name.range);
@@ -65,6 +81,7 @@ Elaborator::Nodes Elaborator::instanceCall(const Expr *expr, const Env *entry, S
   inside.env = instance->env;
   inside.masks = scope.masks;
   inside.file = instance->file;
+  inside.instance = instance;
   return inlineCall(expr, *function, inside, scope, instance);
 }
 
