@@ -19,14 +19,18 @@ struct Reporter : Halide::CompileTimeErrorReporter {
 }  // namespace
 
 int main(int argc, char **argv) {
+  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] [--without-avx512] -o OUT < SPECIFICATION\n";
   std::string out, emit = "obj";
+  bool withoutAvx512 = false;
   for (int n = 1; n < argc; n++) {
     if (!std::strcmp(argv[n], "-o") && n + 1 < argc) {
       out = argv[++n];
     } else if (!std::strncmp(argv[n], "--emit=", 7)) {
       emit = argv[n] + 7;
+    } else if (!std::strcmp(argv[n], "--without-avx512")) {
+      withoutAvx512 = true;
     } else {
-      std::cerr << "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] -o OUT < SPECIFICATION\n";
+      std::cerr << usage;
       return 2;
     }
   }
@@ -35,7 +39,7 @@ int main(int argc, char **argv) {
                                                                {"stmt", Halide::OutputFileType::stmt},
                                                                {"llvm", Halide::OutputFileType::llvm_assembly}};
   if (out.empty() || !forms.count(emit)) {
-    std::cerr << "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] -o OUT < SPECIFICATION\n";
+    std::cerr << usage;
     return 2;
   }
   std::string error;
@@ -44,6 +48,7 @@ int main(int argc, char **argv) {
     std::cerr << "fovea-leaf: " << error << "\n";
     return 1;
   }
+  if (withoutAvx512 && std::strstr(findTarget(spec->target)->halide, "-avx512")) spec->target = "x86-64-v3";
   Reporter reporter;
   Halide::set_custom_compile_time_error_reporter(&reporter);
   try {

@@ -134,7 +134,7 @@ ProcessResult runProcess(const std::vector<std::string> &args, std::string_view 
   if (!ended)
     result.error = fmt::format("`{}` took more than {} ms and was stopped", args[0], limits.time.count());
   else if (WIFSIGNALED(status))
-    result.error = fmt::format("`{}` died of signal {} ({})", args[0], WTERMSIG(status), strsignal(WTERMSIG(status)));
+    result.signal = WTERMSIG(status), result.error = fmt::format("`{}` died of signal {} ({})", args[0], WTERMSIG(status), strsignal(WTERMSIG(status)));
   else
     result.status = WEXITSTATUS(status);
   return result;

@@ -15,6 +15,8 @@ struct ProcessResult {
   int status = -1;          // exit status of one that ran to its end
   std::string out, err;     // what it wrote, the first `most` bytes of each
 
+  int signal = 0;           // that it died of
+
   bool good() const { return error.empty() && status == 0; }
   // One sentence on what went wrong: `error`, or the exit status and what stands on standard error.
   std::string complaint() const;
