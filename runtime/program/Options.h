@@ -2,24 +2,32 @@
 #ifndef FOVEA_RUNTIME_PROGRAM_OPTIONS_H
 #define FOVEA_RUNTIME_PROGRAM_OPTIONS_H
 
-#include "runtime/program/ModelTable.h"
+#include "runtime/program/Model.h"
 #include "runtime/program/Search.h"
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace fovea::program {
 
 struct Options {
   SearchOptions search;
   std::string weights, maps, logits, input, output;  // empty: not given
+  std::vector<std::string> suppress, require;        // texts of tokens
+  std::string prefix, attention;
+  bool prefixColumn = false;                 // a line is an input, a TAB and what its output begins with
   bool nbestGiven = false;                   // output has an index column
   bool profile = false;
   int64_t threads = 1, batch = 0, maxInput = 1024;
+  std::vector<int32_t> prefixTokens;         // of `prefix`
 };
 
 // Null after --help, --version (exit code 0) or wrong usage (2), whose text it prints; `code` is then set.
 std::optional<Options> readOptions(const Table &table, int argc, const char *const *argv, int &code);
+
+// Looks up the tokens and the trace that options name. Throws UsageError for one that the model does not have.
+void resolve(Options &options, const Model &model);
 
 }  // namespace fovea::program
 

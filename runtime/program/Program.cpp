@@ -19,6 +19,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <unistd.h>
@@ -98,6 +99,8 @@ public:
     }
     // Room for any character and for long words; what is cut is over the limit or no sensible word.
     size_t longest = size_t(options.maxInput) * (model.table.reads.unit == TextFormat::Characters ? 4 : 64) + 4096;
+    if (options.prefixColumn)
+      longest += size_t(model.table.writes.atMost) * 64 + 4096;
     LineReader reader(descriptor, wakePipe[0], longest);
     const int64_t mostLines = std::max<int64_t>(options.batch, 1 << 16);
     int64_t blockLines = std::min(4 * options.batch, mostLines);
@@ -166,7 +169,7 @@ private:
       if (lines == 1 && line.rfind("\xEF\xBB\xBF", 0) == 0)
         line.erase(0, 3);
       try {
-        encodeLine(line, cut, job);
+        readLine(line, cut, job);
         if (maps && !job.source.empty())
           entry.text = line;
       } catch (const Error &error) {
@@ -182,10 +185,30 @@ private:
   }
 
   // Leaves `source` empty for a line without tokens.
-  void encodeLine(const std::string &line, bool cut, Job &job) {
+  void readLine(const std::string &line, bool cut, Job &job) {
     if (cut)
       throw Error("the line has more than " + std::to_string(line.size()) + " bytes, too many for " + std::to_string(options.maxInput) +
                   " tokens; --max-input sets the limit");
+    const size_t tab = options.prefixColumn ? std::min(line.find('\t'), line.size()) : line.size();
+    encode(line.substr(0, tab), job);
+    job.prefix = options.prefixTokens;
+    if (tab < line.size() && !job.source.empty())
+      encodeTarget(line.substr(tab + 1), "prefix", job);
+  }
+
+  // A text of the output's side.
+  void encodeTarget(const std::string &text, const char *what, Job &job) {
+    const int64_t limit = options.search.maxLength > 0 ? options.search.maxLength : model.table.writes.atMost;
+    try {
+      model.target.encode(text, std::numeric_limits<int64_t>::max(), job.prefix);
+    } catch (const Error &error) {
+      throw Error("the " + std::string(what) + ": " + error.what());
+    }
+    if (int64_t(job.prefix.size()) > limit)
+      throw Error("the " + std::string(what) + " has " + std::to_string(job.prefix.size()) + " tokens, more than the " + std::to_string(limit) + " of a result");
+  }
+
+  void encode(const std::string &line, Job &job) {
     const Vocabulary &vocabulary = model.source;
     if (vocabulary.start() >= 0)
       job.source.push_back(vocabulary.start());
@@ -335,6 +358,7 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
       Profile::Clock clock(profile.get(), Profile::weights);
       ready = std::make_unique<Model>(std::move(table), options->weights, programFolder());
     }
+    resolve(*options, *ready);
     Shell shell(*ready, *options, name);
     code = shell.run(signal);
     if (profile)
@@ -343,6 +367,9 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
   } catch (const InternalError &error) {
     complain(std::string(error.what()) + " (an internal error; please report it)");
     return 3;
+  } catch (const UsageError &error) {
+    complain(error.what());
+    return 2;
   } catch (const Error &error) {
     complain(error.what());
     return 1;
