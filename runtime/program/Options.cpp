@@ -124,9 +124,21 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
     fail("--nbest", "cannot exceed the " + std::to_string(enough) + " after which --patience stops");
   if (search.maxLength > 0 && search.rules.minLength > search.maxLength)
     fail("--min-length", "cannot exceed --max-length (" + std::to_string(search.maxLength) + ")");
-  const char *looks = given("--coverage-penalty") ? "--coverage-penalty" : nullptr;
+  for (const char *option : {"--beam", "--nbest", "--sample", "--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--min-length",
+                             "--max-length", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix", "--prefix-column", "--require", "--replace-unknown"})
+    if (search.score && given(option))
+      fail("--score", std::string("takes outputs as they are; it does not go with ") + option);
+  for (const char *option : {"--scores", "--token-scores"})
+    if (options.json && given(option))
+      fail("--json", std::string("has all scores; it does not go with ") + option);
+  if (options.replaceUnknown && table.writes.unknown.empty())
+    fail("--replace-unknown", "the output's vocabulary declares no unknown token");
+  const char *looks = nullptr;
+  for (const char *option : {"--coverage-penalty", "--align", "--replace-unknown"})
+    if (given(option))
+      looks = option;
   if (given("--attention") && !looks)
-    fail("--attention", "is for --coverage-penalty");
+    fail("--attention", "is for --align, --replace-unknown and --coverage-penalty");
   if (looks && !Attention::find(table, ""))
     fail(looks, "needs an attention map over the input, and the model traces none (`trace p;` in its text)");
   if (looks && !Attention::find(table, options.attention))
@@ -182,7 +194,12 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.option_defaults()->group("Tokens");
   addRules(app, table, options);
   app.option_defaults()->group("Results");
-  app.add_flag("--scores", options.search.scores, "add a TAB and the log-probability to each result");
+  app.add_flag("--scores", options.scores, "add a TAB and the log-probability to each result");
+  app.add_flag("--token-scores", options.tokenScores, "add a TAB and the log-probability of each token, the end token included");
+  app.add_flag("--align", options.align, "add a TAB and pairs OUTPUT-INPUT of positions: where the model looked for each token");
+  app.add_flag("--json", options.json, "write each result as a JSON object on a line");
+  app.add_flag("--replace-unknown", options.replaceUnknown, "write for an unknown token what stands in the input where the model looked");
+  app.add_flag("--score", options.search.score, "search nothing: lines are `input TAB output`, the result is the log-probability of that output");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
   app.add_option("--logits", options.logits, "write the logits of every step of every line's best result as a NumPy file")->type_name("DIR");
   app.add_option("--input", options.input, "read from FILE instead of standard input")->type_name("FILE");
@@ -198,6 +215,8 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
     options.nbestGiven = app.count("--nbest") > 0;
     options.search.ranking.norm = norm == "gnmt" ? Ranking::Options::Gnmt : Ranking::Options::Power;
     checkTogether(app, table, options, beam, earlyStop);
+    options.scores |= options.search.score;
+    options.search.scores = options.scores || options.tokenScores || options.json;
     if (options.batch == 0)
       options.batch = std::max<int64_t>(1, 64 / std::max(options.search.beam, options.search.nbest));
     options.search.keep = {!options.maps.empty(), !options.logits.empty(), nullptr};
@@ -215,7 +234,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
 void resolve(Options &options, const Model &model) {
   SearchOptions &search = options.search;
   const Vocabulary &target = model.target;
-  const int64_t limit = search.maxLength > 0 ? search.maxLength : model.table.writes.atMost;
+  const int64_t limit = options.limit(model.table);
   for (const std::string &text : options.suppress)
     for (int32_t token : tokensOf(target, "--suppress", text))
       search.rules.suppressed.push_back(token);
@@ -242,7 +261,7 @@ void resolve(Options &options, const Model &model) {
     if (int64_t(options.prefixTokens.size()) > limit)
       throw UsageError("--prefix: a result has at most " + std::to_string(limit) + " tokens, and these are " + std::to_string(options.prefixTokens.size()));
   }
-  if (search.ranking.coveragePenalty != 0)
+  if (search.ranking.coveragePenalty != 0 || options.align || options.replaceUnknown)
     search.keep.attention = Attention::find(model.table, options.attention);
 }
 

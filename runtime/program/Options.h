@@ -17,6 +17,12 @@ struct Options {
   std::vector<std::string> suppress, require;        // texts of tokens
   std::string prefix, attention;
   bool prefixColumn = false;                 // a line is an input, a TAB and what its output begins with
+  bool scores = false, tokenScores = false, align = false, json = false;   // what is written of a result
+  bool replaceUnknown = false;               // an unknown token becomes what stands in the input where the model looked
+
+  // Lines are `input TAB text of the output`.
+  bool hasColumn() const { return prefixColumn || search.score; }
+  int64_t limit(const Table &table) const { return search.maxLength > 0 ? search.maxLength : table.writes.atMost; }
   bool nbestGiven = false;                   // output has an index column
   bool profile = false;
   int64_t threads = 1, batch = 0, maxInput = 1024;

@@ -8,6 +8,7 @@
 #include "runtime/program/Maps.h"
 #include "runtime/program/Options.h"
 #include "runtime/program/Profile.h"
+#include "runtime/program/Results.h"
 #include "runtime/program/Workers.h"
 #include "runtime/support/File.h"
 
@@ -73,7 +74,7 @@ int64_t memoryForBatches(int64_t workers) {
 
 // A line and its way to the output.
 struct Entry {
-  std::string text;     // kept for maps only
+  std::string text;     // of the input, kept where it is wanted
   Job job;
   std::string output;   // with line ends
   bool done = false;
@@ -82,7 +83,7 @@ struct Entry {
 class Shell {
 public:
   Shell(const Model &model, const Options &options, const std::string &name)
-      : model(model), options(options), name(name), writer(options.output), workers(options.threads), searches(size_t(options.threads)) {
+      : model(model), options(options), name(name), results(model, options), writer(options.output), workers(options.threads), searches(size_t(options.threads)) {
     if (!options.maps.empty())
       maps = std::make_unique<Maps>(options.maps, model);
     if (!options.logits.empty())
@@ -99,7 +100,7 @@ public:
     }
     // Room for any character and for long words; what is cut is over the limit or no sensible word.
     size_t longest = size_t(options.maxInput) * (model.table.reads.unit == TextFormat::Characters ? 4 : 64) + 4096;
-    if (options.prefixColumn)
+    if (options.hasColumn())
       longest += size_t(model.table.writes.atMost) * 64 + 4096;
     LineReader reader(descriptor, wakePipe[0], longest);
     const int64_t mostLines = std::max<int64_t>(options.batch, 1 << 16);
@@ -125,6 +126,7 @@ private:
   const Model &model;
   const Options &options;
   const std::string &name;
+  const Results results;
   LineWriter writer;
   Workers workers;
   std::vector<std::unique_ptr<Search>> searches;  // by worker
@@ -170,8 +172,8 @@ private:
         line.erase(0, 3);
       try {
         readLine(line, cut, job);
-        if (maps && !job.source.empty())
-          entry.text = line;
+        if ((maps || options.replaceUnknown) && !job.source.empty())
+          entry.text = options.hasColumn() ? line.substr(0, line.find('\t')) : line;
       } catch (const Error &error) {
         job.source.clear();
         job.error = error.what();
@@ -179,7 +181,7 @@ private:
       tokens += int64_t(job.source.size());
       entry.done = job.source.empty();
       if (entry.done)
-        entry.output = "\n";
+        entry.output = results.lines("", job);
     }
     return true;
   }
@@ -189,23 +191,26 @@ private:
     if (cut)
       throw Error("the line has more than " + std::to_string(line.size()) + " bytes, too many for " + std::to_string(options.maxInput) +
                   " tokens; --max-input sets the limit");
-    const size_t tab = options.prefixColumn ? std::min(line.find('\t'), line.size()) : line.size();
+    const size_t tab = options.hasColumn() ? std::min(line.find('\t'), line.size()) : line.size();
     encode(line.substr(0, tab), job);
     job.prefix = options.prefixTokens;
-    if (tab < line.size() && !job.source.empty())
-      encodeTarget(line.substr(tab + 1), "prefix", job);
-  }
-
-  // A text of the output's side.
-  void encodeTarget(const std::string &text, const char *what, Job &job) {
-    const int64_t limit = options.search.maxLength > 0 ? options.search.maxLength : model.table.writes.atMost;
+    if (job.source.empty() || !options.hasColumn())
+      return;
+    if (options.search.score && tab == line.size())
+      throw Error("the line has no TAB between an input and an output");
+    if (tab == line.size())
+      return;
+    const char *what = options.search.score ? "output" : "prefix";
     try {
-      model.target.encode(text, std::numeric_limits<int64_t>::max(), job.prefix);
+      model.target.encode(line.substr(tab + 1), std::numeric_limits<int64_t>::max(), job.prefix);
     } catch (const Error &error) {
       throw Error("the " + std::string(what) + ": " + error.what());
     }
+    const int64_t limit = options.limit(model.table);
     if (int64_t(job.prefix.size()) > limit)
       throw Error("the " + std::string(what) + " has " + std::to_string(job.prefix.size()) + " tokens, more than the " + std::to_string(limit) + " of a result");
+    if (options.search.score && model.target.end() >= 0 && int64_t(job.prefix.size()) < limit)
+      job.prefix.push_back(model.target.end());
   }
 
   void encode(const std::string &line, Job &job) {
@@ -288,21 +293,7 @@ private:
         job.error = error.what();
       }
     }
-    std::string output;
-    if (job.error.empty())
-      for (const Hypothesis &hypothesis : job.best) {
-        if (options.nbestGiven)
-          output += std::to_string(job.line) + "\t";
-        output += model.target.decode(hypothesis.tokens);
-        if (options.search.scores) {
-          char number[64];
-          std::snprintf(number, sizeof number, "\t%.6f", hypothesis.score);
-          output += number;
-        }
-        output += "\n";
-      }
-    if (output.empty())
-      output = "\n";
+    std::string output = results.lines(entry.text, job);
     std::lock_guard lock(mutex);
     entry.output = std::move(output);
     entry.done = true;

@@ -69,6 +69,10 @@ class Line:
             return [[(token + y) % 5 / 4 for token in self.source] for y in fed]
         return [[(float(i == step % n) + 1 / n) / 2 for i in range(n)] for step in range(len(output))]
 
+    def alignment(self, output, trace=None):
+        """For each token the position of the largest weight, the first of equals, the source's end token left out."""
+        return [max(range(len(row) - 1), key=lambda i: (row[i], -i)) for row in self.weights(output, trace)]
+
 
 def words(count, seed):
     draw = random.Random(seed)
@@ -111,23 +115,31 @@ def run(program, text, *arguments):
 def compare(program, lines, options, columns=None):
     """Runs the program over `lines` and looks at every result; columns: a second column of each line, with --prefix-column."""
     text = "".join(line + ("\t" + columns[n] if columns and columns[n] else "") + "\n" for n, line in enumerate(lines))
-    code, out, err = run(program, text, "--scores", *command({"nbest": 1, **options}))
-    found = {}
-    for row in out.split("\n"):
-        if row:
-            number, output, score = row.split("\t")
-            found.setdefault(int(number), []).append((output, float(score)))
+    trace = options.get("attention", "dec.1.heads" if "coverage-penalty" in options else "p")
+    code, out, err = run(program, text, "--json", "--align", *command({"nbest": 1, "attention": trace, **options}))
+    found, errors = {}, {}
+    for row in map(json.loads, out.splitlines()):
+        if "error" in row:
+            errors[row["line"]] = row["error"]
+        else:
+            found.setdefault(row["line"], []).append(row)
+            check(row["rank"] == len(found[row["line"]]), f"{row}")
     impossible = []
     for number, line in enumerate(lines, 1):
-        wanted = expected(Line(line), number, options, ids(columns[number - 1]) if columns else ())
+        model = Line(line)
+        wanted = expected(model, number, options, ids(columns[number - 1]) if columns else ())
         if not wanted:
             impossible.append(number)
         got = found.get(number, [])
         show = f"line {number} ({line}) with {' '.join(command(options))}: {got}, wanted {[(' '.join(TOKENS[t] for t in r.output), round(r.score, 6)) for r in wanted]}"
-        check([output for output, _ in got] == [" ".join(TOKENS[token] for token in result.output) for result in wanted], show)
-        check(all(abs(score - result.score) < 1e-4 for (_, score), result in zip(got, wanted)), show)
+        check([row["tokens"] for row in got] == [[TOKENS[token] for token in result.output] for result in wanted], show)
+        for row, result in zip(got, wanted):
+            check(row["text"] == " ".join(row["tokens"]) and row["ended"] == (result.tokens[-1] == END), show)
+            check(abs(row["score"] - result.score) < 1e-4 and len(row["token_scores"]) == len(result.gains), show)
+            check(all(abs(score - gain) < 1e-4 for score, gain in zip(row["token_scores"], result.gains)), f"token scores: {show}")
+            check(row["alignment"] == model.alignment(result.output, trace), f"alignment, wanted {model.alignment(result.output, trace)}: {show}")
     messages = [int(number) for number in re.findall(r"^\S+: line (\d+): ", err, re.M)]
-    check(messages == impossible and err.count("\n") == len(messages) and code == (1 if impossible else 0), f"exit code {code}, {err[:500]}, no results for {impossible}")
+    check(sorted(errors) == impossible and messages == impossible and err.count("\n") == len(messages) and code == (1 if impossible else 0), f"exit code {code}, {err[:500]}, no results for {impossible}")
     return found
 
 
@@ -239,6 +251,70 @@ def check_columns(program, lines, seed):
     check("line 1: the prefix has 4 tokens, more than the 3 of a result" in err and err.count("\n") == 1, err)
 
 
+def check_score(program, lines, seed):
+    """S15: the log-probability of outputs that are given, and of those that a search found."""
+    draw, pairs = random.Random(f"{seed} outputs"), []
+    for line in lines:
+        pairs.append((line, tuple(draw.choices(range(2, len(TOKENS)), k=draw.randrange(0, LIMIT + 1)))))
+    text = "".join(f"{line}\t{' '.join(TOKENS[token] for token in output)}\n" for line, output in pairs)
+    code, out, err = run(program, text, "--score", "--token-scores", "--align", "--attention", "p")
+    rows = [row.split("\t") for row in out.split("\n")[:-1]]
+    check(code == 0 and not err and len(rows) == len(pairs), f"{code} {err}")
+    as_json = [json.loads(row) for row in run(program, text, "--score", "--json", "--batch", "7")[1].splitlines()]
+    for (line, output), (score, scores, pairing), row in zip(pairs, rows, as_json):
+        model = Line(line)
+        gains = reference.gains_of(model.logits, output + ((END,) if len(output) < LIMIT else ()))
+        found = [float(part) for part in scores.split()]
+        check(len(found) == len(gains) and all(abs(a - b) < 1e-4 for a, b in zip(found, gains)) and abs(float(score) - sum(gains)) < 1e-4, f"{line} {output}: {score} {scores}, wanted {gains}")
+        check(pairing == " ".join(f"{n}-{position}" for n, position in enumerate(model.alignment(output, "p"))), f"{line} {output}: {pairing}")
+        check(abs(row["score"] - sum(gains)) < 1e-4 and row["tokens"] == [TOKENS[token] for token in output] and row["ended"] == (len(output) < LIMIT), f"{row}")
+    found = [json.loads(row) for row in run(program, "".join(line + "\n" for line in lines), "--json", "--beam", "4", "--no-repeat-ngram", "2", "--repetition-penalty", "1.5")[1].splitlines()]
+    again = run(program, "".join(f"{line}\t{row['text']}\n" for line, row in zip(lines, found)), "--score")[1].splitlines()
+    check(all(abs(float(score) - row["score"]) < 2e-6 for score, row in zip(again, found)), "another score for what a search found")
+    code, out, err = run(program, "abc\n\n\tA\nabc\t" + "A " * 15 + "\nabc\t\nabc\tx </s>\nq\tA\n", "--score")
+    check(code == 1 and [bool(row) for row in out.split("\n")] == [False, False, False, False, True, True, False, False], f"{out!r}")
+    wanted = sum(reference.gains_of(Line("abc").logits, (UNKNOWN, UNKNOWN, END)))
+    check(abs(float(out.split("\n")[5]) - wanted) < 1e-4, "text never yields the end token")
+    check(re.findall(r"line (\d): (.*)", err) == [("1", "the line has no TAB between an input and an output"), ("4", "the output has 15 tokens, more than the 14 of a result"),
+                                                  ("7", "encode: no q, please")], err)
+
+
+def check_text(program, lines):
+    """What --json says, in columns."""
+    text = "\n".join(lines[:10] + ["", "q"] + lines[10:]) + "\n"
+    for extra in ([], ["--nbest", "3"]):
+        rows = [json.loads(row) for row in run(program, text, "--json", "--align", *extra)[1].splitlines()]
+        for options in ([], ["--scores"], ["--token-scores"], ["--align"], ["--scores", "--token-scores", "--align"]):
+            code, out, err = run(program, text, *options, *extra)
+            wanted = []
+            for row in rows:
+                line = [str(row["line"])] * bool(extra) + [row.get("text", "")]
+                if "--scores" in options:
+                    line.append(f"{row.get('score', 0):.6f}")
+                if "--token-scores" in options:
+                    line.append(" ".join(f"{score:.6f}" for score in row.get("token_scores", [])))
+                if "--align" in options:
+                    line.append(" ".join(f"{n}-{position}" for n, position in enumerate(row.get("alignment", []))))
+                wanted.append("\t".join(line) if "score" in row else "")
+            check(code == 1 and out.split("\n") == wanted + [""], f"{options}: {out[:500]!r}, wanted {wanted[:5]}")
+    check(rows[30] == {"line": 11, "text": "", "tokens": []} and rows[31] == {"line": 12, "error": "encode: no q, please"}, f"{rows[30:32]}")
+
+
+def check_unknown(program, lines):
+    """S17: unknown tokens become what stands in the input, also what the input's vocabulary does not have."""
+    lines = [line.replace("a", "ä").replace("b", "B").replace("c", "漢") for line in lines]
+    count = 0
+    for options in ([], ["--beam", "4", "--nbest", "4"], ["--attention", "p"]):
+        rows = [json.loads(row) for row in run(program, "\n".join(lines), "--json", "--align", "--replace-unknown", *options)[1].splitlines()]
+        for row in rows:
+            parts = [lines[row["line"] - 1][position] if token == "<unk>" else token for token, position in zip(row["tokens"], row["alignment"])]
+            count += sum(part != token for part, token in zip(parts, row["tokens"]))
+            check(row["text"] == " ".join(parts), f"{row}, wanted {parts}")
+        plain = [json.loads(row) for row in run(program, "\n".join(lines), "--json", "--align", *options)[1].splitlines()]
+        check([row["tokens"] for row in plain] == [row["tokens"] for row in rows] and all(row["text"] == " ".join(row["tokens"]) for row in plain), "other tokens")
+    check(count > 50, f"{count} unknown tokens: the test wants more")
+
+
 def check_neighbours(program, lines, options):
     """Results depend on neither batches nor threads."""
     text, arguments = "".join(line + "\n" for line in lines), ["--scores", *command(options)]
@@ -249,6 +325,8 @@ def check_neighbours(program, lines, options):
 
 
 WRONG = {
+    "--score --beam 2": "--score: takes outputs as they are; it does not go with --beam", "--score --prefix-column": "does not go with --prefix-column",
+    "--json --scores": "--json: has all scores; it does not go with --scores", "--align --attention self": "--attention: `self` is no trace over the input",
     "--temperature 0.5": "--temperature requires --sample", "--sample --temperature 0": "--temperature: ", "--sample --top-p 0": "--top-p: ",
     "--sample --top-p 1.1": "--top-p: ", "--sample --top-k 0": "--top-k: ", "--top-k 3": "--top-k requires --sample",
     "--min-length 15": "--min-length: ", "--max-length 15": "--max-length: ", "--max-length 0": "--max-length: ",
@@ -307,6 +385,9 @@ def main():
     for number in range(options.count):
         test(f"random options {number} of seed {options.seed}", compare, program, lines[:12], random_options(random.Random(f"{options.seed} options {number}")))
     test("S11 a prefix for each line", check_columns, program, lines, options.seed)
+    test("S15 scores of outputs that are given", check_score, program, lines, options.seed)
+    test("text has what JSON has", check_text, program, lines)
+    test("S17 unknown tokens are replaced", check_unknown, program, lines)
     for case in ({"sample": True, "top-p": 0.7, "nbest": 3}, {"beam": 6, "groups": 2, "diversity": 1, "nbest": 6}, {"beam": 4, "require": "A", "repetition-penalty": 1.5},
                  {"no-repeat-ngram": 2, "min-length": 8}, {"beam": 4, "coverage-penalty": 0.5, "attention": "p"}):
         test(f"neighbours change nothing: {' '.join(command(case))}", check_neighbours, program, words(300, options.seed), case)
