@@ -15,8 +15,7 @@ const Argument *Attention::find(const Table &table, const std::string &name) {
   return found;
 }
 
-void Attention::keep(const Session &session) {
-  Session::Result result = session.result(trace);
+void Attention::keep(const Session::Result &result) {
   const std::vector<int64_t> shape(result.shape.begin() + 1, result.shape.end());
   const int64_t columns = shape[cut.axis], heads = cut.heads(shape), rows = result.shape[0];
   Step &step = steps.emplace_back();

@@ -19,8 +19,8 @@ public:
   explicit Attention(const Argument &trace) : trace(trace), cut(trace.shape) {}
 
   void begin() { steps.clear(); }
-  // After a step: the mean over heads.
-  void keep(const Session &session);
+  // After a step, what the trace is then: its mean over heads.
+  void keep(const Session::Result &result);
 
   // Of the hypothesis that was scored in row rows[n] at step n, over a source of `length` tokens:
   // sum over the source of log(min(sum of the weights, 1)), where no sum is taken for less than 1e-6. Wu et al. 2016, equation 14.

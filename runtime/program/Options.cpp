@@ -131,6 +131,12 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   for (const char *option : {"--scores", "--token-scores"})
     if (options.json && given(option))
       fail("--json", std::string("has all scores; it does not go with ") + option);
+  for (const char *option : {"--nbest", "--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--require", "--json", "--replace-unknown",
+                             "--score", "--output", "--batch"})
+    if (options.stream && given(option))
+      fail("--stream", std::string("writes tokens of one line as they are chosen; it does not go with ") + option);
+  if (options.stream && beam > 1)
+    fail("--stream", "writes tokens of one line as they are chosen; it does not go with --beam");
   if (options.replaceUnknown && table.writes.unknown.empty())
     fail("--replace-unknown", "the output's vocabulary declares no unknown token");
   const char *looks = nullptr;
@@ -185,10 +191,12 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.set_version_flag("--version", table.name + (table.compiler.empty() ? "" : ", compiled by Fovea " + table.compiler) + ", table " +
                                         std::to_string(FOVEA_MODEL_ABI));
   app.set_help_flag("--help", "print this and exit");
-  app.add_option("--weights", options.weights, table.file(table.weights) ? "safetensors file (default: the one inside the program)"
-                                               : table.weights.empty()   ? "safetensors file"
-                                                                         : "safetensors file (default: " + table.weights + " beside the program)")
-      ->type_name("FILE");
+  app.add_option("--weights", options.weights, std::string("safetensors file") +
+                                                   (table.file(table.weights) ? " (default: the one inside the program)"
+                                                    : table.weights.empty()   ? ""
+                                                                              : " (default: " + table.weights + " beside the program)") +
+                                                   "; several: an ensemble, the mean of their probabilities")
+      ->type_name("FILE")->allow_extra_args(false);
   app.option_defaults()->group("Search");
   addSearch(app, options, beam, earlyStop, norm);
   app.option_defaults()->group("Tokens");
@@ -198,6 +206,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.add_flag("--token-scores", options.tokenScores, "add a TAB and the log-probability of each token, the end token included");
   app.add_flag("--align", options.align, "add a TAB and pairs OUTPUT-INPUT of positions: where the model looked for each token");
   app.add_flag("--json", options.json, "write each result as a JSON object on a line");
+  app.add_flag("--stream", options.stream, "write each token as soon as it is chosen, one line after the other");
   app.add_flag("--replace-unknown", options.replaceUnknown, "write for an unknown token what stands in the input where the model looked");
   app.add_flag("--score", options.search.score, "search nothing: lines are `input TAB output`, the result is the log-probability of that output");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
@@ -217,6 +226,8 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
     checkTogether(app, table, options, beam, earlyStop);
     options.scores |= options.search.score;
     options.search.scores = options.scores || options.tokenScores || options.json;
+    if (options.stream)
+      options.batch = 1;
     if (options.batch == 0)
       options.batch = std::max<int64_t>(1, 64 / std::max(options.search.beam, options.search.nbest));
     options.search.keep = {!options.maps.empty(), !options.logits.empty(), nullptr};

@@ -82,8 +82,9 @@ struct Entry {
 
 class Shell {
 public:
-  Shell(const Model &model, const Options &options, const std::string &name)
-      : model(model), options(options), name(name), results(model, options), writer(options.output), workers(options.threads), searches(size_t(options.threads)) {
+  Shell(const std::vector<const Model *> &models, const Options &options, const std::string &name)
+      : models(models), model(*models[0]), options(options), name(name), results(model, options), writer(options.output), workers(options.threads),
+        searches(size_t(options.threads)) {
     if (!options.maps.empty())
       maps = std::make_unique<Maps>(options.maps, model);
     if (!options.logits.empty())
@@ -103,7 +104,7 @@ public:
     if (options.hasColumn())
       longest += size_t(model.table.writes.atMost) * 64 + 4096;
     LineReader reader(descriptor, wakePipe[0], longest);
-    const int64_t mostLines = std::max<int64_t>(options.batch, 1 << 16);
+    const int64_t mostLines = options.stream ? 1 : std::max<int64_t>(options.batch, 1 << 16);
     int64_t blockLines = std::min(4 * options.batch, mostLines);
     for (bool more = true; more && !interrupted && !broken;) {
       more = readBlock(reader, blockLines);
@@ -123,6 +124,7 @@ public:
   }
 
 private:
+  const std::vector<const Model *> models;
   const Model &model;
   const Options &options;
   const std::string &name;
@@ -135,6 +137,8 @@ private:
   std::mutex mutex;                               // for all below
   std::vector<Entry> entries;
   size_t written = 0;
+  std::vector<int32_t> streamed;                  // of the line that is being written
+  size_t streamedText = 0;                        // bytes of it
   uint64_t first = 1;                             // line of entries[0]
   uint64_t lines = 0, answered = 0;
   bool failed = false, shown = false;
@@ -232,7 +236,7 @@ private:
         jobs.push_back(&entry.job);
     std::vector<Job *> all = jobs;
     int64_t rows = options.search.sample ? options.search.nbest : options.search.beam;
-    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads, options.search.keep});
+    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads * int64_t(models.size())), options.threads, options.search.keep});
     for (Job *job : all)
       if (!job->error.empty())
         finish(*job);
@@ -247,12 +251,27 @@ private:
         return;
       std::unique_ptr<Search> &search = searches[size_t(worker)];
       if (!search)
-        search = std::make_unique<Search>(model, options.search);
+        search = std::make_unique<Search>(models, searchOptions());
       answer(*search, batches[size_t(piece)]);
       std::lock_guard lock(mutex);
       deliver();
       progress(false);
     });
+  }
+
+  // With --stream a line is the only one of its block and its batch, so that whatever is chosen comes next.
+  SearchOptions searchOptions() {
+    SearchOptions search = options.search;
+    if (options.stream)
+      search.chosen = [this](const Job &, int32_t token) {
+        streamed.push_back(token);
+        const std::string text = model.target.decode(streamed);
+        writer.write(std::string_view(text).substr(std::min(streamedText, text.size())));
+        streamedText = text.size();
+        if (!broken && !writer.flush())
+          broken = true;
+      };
+    return search;
   }
 
   // A batch that fails is tried again in halves, so that only the lines that cannot be processed are lost.
@@ -293,7 +312,9 @@ private:
         job.error = error.what();
       }
     }
-    std::string output = results.lines(entry.text, job);
+    std::string output = options.stream ? (job.error.empty() ? results.columns(job.best.front()) : "") + "\n" : results.lines(entry.text, job);
+    streamed.clear();
+    streamedText = 0;
     std::lock_guard lock(mutex);
     entry.output = std::move(output);
     entry.done = true;
@@ -344,13 +365,19 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
       profile = std::make_unique<Profile>(table);
       table.profile = profile.get();
     }
-    std::unique_ptr<Model> ready;
+    std::vector<std::unique_ptr<Model>> models;
+    std::vector<const Model *> ensemble;
     {
       Profile::Clock clock(profile.get(), Profile::weights);
-      ready = std::make_unique<Model>(std::move(table), options->weights, programFolder());
+      if (options->weights.empty())
+        options->weights.emplace_back();
+      for (const std::string &weights : options->weights) {
+        models.push_back(std::make_unique<Model>(table, weights, programFolder()));
+        ensemble.push_back(models.back().get());
+      }
     }
-    resolve(*options, *ready);
-    Shell shell(*ready, *options, name);
+    resolve(*options, *ensemble[0]);
+    Shell shell(ensemble, *options, name);
     code = shell.run(signal);
     if (profile)
       std::fputs(profile->text().c_str(), stderr);

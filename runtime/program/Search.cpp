@@ -24,9 +24,9 @@ int64_t limitOf(const Model &model, const SearchOptions &options) {
 
 }  // namespace
 
-Search::Search(const Model &model, const SearchOptions &options)
-    : options(options), model(model), limit(limitOf(model, options)), width(options.beam / options.groups), rules(options.rules, model.target.end()),
-      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required), session(model) {
+Search::Search(const std::vector<const Model *> &models, const SearchOptions &options)
+    : options(options), model(*models[0]), limit(limitOf(model, options)), width(options.beam / options.groups), rules(options.rules, model.target.end()),
+      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required), session(models) {
   auto keep = [&](What what, const std::string *name) {
     for (const Argument &argument : model.table.step.arguments)
       if (argument.what == what && (!name || argument.name == *name))
@@ -168,6 +168,8 @@ void Search::greedy(const std::vector<Job *> &jobs) {
       }
       live.node = grow(live.node, int32_t(token), int32_t(row), live.score);
       tokens[size_t(row)] = int32_t(token);
+      if (options.chosen && token != end)
+        options.chosen(job, int32_t(token));
       if (token == end || step + 1 == limit || (options.score && size_t(step) + 1 == job.prefix.size()))
         close(live, nullptr);
     }
@@ -352,6 +354,8 @@ bool Search::draw(Group &group, const Job &job) {
     int32_t node = grow(parent.node, int32_t(token), parent.row, score);
     order.resize(nodes.size());
     order[size_t(node)] = int32_t(sample);
+    if (options.chosen && token != end)
+      options.chosen(job, int32_t(token));
     if (token == end || last) {
       Finished finished{-double(sample), node};
       auto place = std::upper_bound(group.finished.begin(), group.finished.end(), finished,
@@ -425,7 +429,7 @@ void Search::keepStep() {
     history.shapes.emplace_back(result.shape.begin() + 1, result.shape.end());
   }
   if (attention)
-    attention->keep(session);
+    attention->keep(session.result(*options.keep.attention));
 }
 
 Hypothesis Search::hypothesis(int32_t node, const Job &job) {

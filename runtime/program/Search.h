@@ -4,17 +4,20 @@
 
 #include "runtime/program/Attention.h"
 #include "runtime/program/Beam.h"
+#include "runtime/program/Ensemble.h"
 #include "runtime/program/Ranking.h"
 #include "runtime/program/Sampling.h"
-#include "runtime/program/Session.h"
 #include "runtime/program/TokenRules.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace fovea::program {
+
+struct Job;
 
 struct SearchOptions {
   int64_t beam = 1;
@@ -31,6 +34,8 @@ struct SearchOptions {
   int64_t groups = 1;              // of the beam
   double diversity = 0;
   std::vector<int32_t> required;   // tokens, in ascending order
+  // Called for each token of a line, the end token aside, as soon as it is chosen: in greedy search and for a single sample.
+  std::function<void(const Job &, int32_t token)> chosen;
 };
 
 struct Hypothesis {
@@ -60,7 +65,9 @@ struct Job {
 
 class Search {
 public:
-  Search(const Model &model, const SearchOptions &options);
+  // `models`: one, or an ensemble of models with the same table.
+  Search(const std::vector<const Model *> &models, const SearchOptions &options);
+  Search(const Model &model, const SearchOptions &options) : Search(std::vector<const Model *>{&model}, options) {}
 
   // Fills in `best`, `traces` and `logits` of every job, or `error` of one that has no result. Throws Error when a stage fails.
   void run(const std::vector<Job *> &jobs);
@@ -96,7 +103,7 @@ private:
   Sampling sampling;
   Beam beam;
   std::optional<Attention> attention;
-  Session session;
+  Ensemble session;
   std::vector<Node> nodes;
   std::vector<int32_t> tokens, from;
   std::vector<const std::vector<int32_t> *> inputs;

@@ -8,14 +8,18 @@ Cases are a list, and --count random combinations of options, each a function of
 import argparse
 import functools
 import json
+import math
 import os
 import random
 import re
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 import numpy
+import safetensors.numpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import reference  # noqa: E402
@@ -112,11 +116,11 @@ def run(program, text, *arguments):
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def compare(program, lines, options, columns=None):
+def compare(program, lines, options, columns=None, arguments=(), model_of=Line):
     """Runs the program over `lines` and looks at every result; columns: a second column of each line, with --prefix-column."""
     text = "".join(line + ("\t" + columns[n] if columns and columns[n] else "") + "\n" for n, line in enumerate(lines))
     trace = options.get("attention", "dec.1.heads" if "coverage-penalty" in options else "p")
-    code, out, err = run(program, text, "--json", "--align", *command({"nbest": 1, "attention": trace, **options}))
+    code, out, err = run(program, text, "--json", "--align", *arguments, *command({"nbest": 1, "attention": trace, **options}))
     found, errors = {}, {}
     for row in map(json.loads, out.splitlines()):
         if "error" in row:
@@ -126,7 +130,7 @@ def compare(program, lines, options, columns=None):
             check(row["rank"] == len(found[row["line"]]), f"{row}")
     impossible = []
     for number, line in enumerate(lines, 1):
-        model = Line(line)
+        model = model_of(line)
         wanted = expected(model, number, options, ids(columns[number - 1]) if columns else ())
         if not wanted:
             impossible.append(number)
@@ -279,6 +283,79 @@ def check_score(program, lines, seed):
                                                   ("7", "encode: no q, please")], err)
 
 
+class Mean:
+    """An ensemble of lines: S18."""
+
+    def __init__(self, lines):
+        self.lines, self.weights, self.alignment = lines, lines[0].weights, lines[0].alignment
+
+    def logits(self, output):
+        return numpy.log(numpy.mean([numpy.exp(reference.log_softmax(line.logits(output))) for line in self.lines], 0))
+
+
+def check_ensemble(program, lines, seed):
+    draw = numpy.random.default_rng(seed)
+    biases = [draw.normal(0, 1.5, len(TOKENS)).astype(numpy.float32) for _ in range(3)]
+    biases[1][3] = -numpy.inf
+    with tempfile.TemporaryDirectory() as folder:
+        files = [os.path.join(folder, f"{n}.safetensors") for n in range(len(biases))]
+        for path, bias in zip(files, biases):
+            safetensors.numpy.save_file({"bias": bias}, path)
+        for count in (1, 2, 3):
+            chosen = [part for path in files[:count] for part in ("--weights", path)]
+            for options in ({}, {"beam": 4, "nbest": 4, "length-penalty": 0.7}, {"sample": True, "nbest": 2, "top-p": 0.8}, {"repetition-penalty": 1.5, "beam": 3}):
+                compare(program, lines, options, None, chosen, lambda text: Mean([Line(text, bias) for bias in biases[:count]]) if count > 1 else Line(text, biases[0]))
+        chosen = ["--weights", files[0], "--weights", files[2]]
+        text = "".join(line + "\n" for line in lines)
+        check(run(program, text, "--weights", files[0], "--weights", files[0], "--scores")[1] == run(program, text, "--weights", files[0], "--scores")[1], "twice the same is another")
+        code, out, err = run(program, text, "--weights", files[0], "--weights", os.path.join(folder, "none"))
+        check(code == 1 and out == "" and err.count("\n") == 1 and "none: cannot open" in err, err)
+        code, out, err = run(program, text, *chosen, "--logits", folder)
+        rows = numpy.load(os.path.join(folder, "000001-logits.npy"))
+        check(numpy.abs(rows[0] - Mean([Line(lines[0], biases[0]), Line(lines[0], biases[2])]).logits(())).max() < 1e-5, "the logits are not the ensemble's")
+
+
+def check_stream(program, lines):
+    """S19: each token is a write of its own; a pipe of packets keeps them apart."""
+    text = "\n".join(lines[:20] + ["", "q"] + lines[20:]) + "\n"
+    for options in ([], ["--sample", "--seed", "4", "--temperature", "0.8"], ["--scores", "--token-scores", "--align"], ["--prefix", "A B", "--no-repeat-ngram", "1"]):
+        plain = run(program, text, *options)
+        reading, writing = os.pipe2(os.O_DIRECT)
+        child = subprocess.Popen([program, "--stream", *options], stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE)
+        os.close(writing)
+        packets = []
+        feeding = threading.Thread(target=lambda: (child.stdin.write(text.encode()), child.stdin.close()))
+        feeding.start()
+        while packet := os.read(reading, 4096):
+            packets.append(packet.decode())
+        os.close(reading)
+        feeding.join()
+        err = child.stderr.read().decode()
+        child.stderr.close()
+        check(child.wait(20) == plain[0] == 1 and "".join(packets) == plain[1] and err == plain[2], f"{options}: {child.returncode} {''.join(packets)[:500]!r} {err!r}")
+        wanted = []
+        for line in plain[1].split("\n")[:-1]:
+            output, tab, rest = line.partition("\t")
+            wanted += [(" " if n else "") + token for n, token in enumerate(output.split())] + [tab + rest + "\n"]
+        check(packets == wanted, f"{options}: {packets[:20]}, wanted {wanted[:20]}")
+
+
+def check_edges(program):
+    """S20."""
+    for options in ([], ["--beam", "50"], ["--sample", "--top-k", "50"], ["--beam", "4096", "--max-length", "2"], ["--stream"]):
+        code, out, err = run(program, "\n\n", *options)
+        check((code, out, err) == (0, "\n\n", ""), f"{options}: {code} {out!r} {err!r}")
+        check(run(program, "", *options) == (0, "", ""), "no line gives no line")
+    for options in ({}, {"beam": 50, "nbest": 50}, {"sample": True}):
+        compare(program, ["!", "!?!", "     ", "\t", "ABC"], options)
+    # More hypotheses than there are outputs: all of them, each once, the best first.
+    rows = [json.loads(row) for row in run(program, "abc\n", "--json", "--beam", "4096", "--nbest", "4096", "--max-length", "3")[1].splitlines()]
+    check(len(rows) == 1 + 11 + 11 ** 2 + 11 ** 3, f"{len(rows)} outputs")
+    check(len({tuple(row["tokens"]) + (row["ended"],) for row in rows}) == len(rows), "an output twice")
+    check(all(a["score"] >= b["score"] for a, b in zip(rows, rows[1:])), "not in order")
+    check(abs(sum(math.exp(row["score"]) for row in rows) - 1) < 1e-4, "the probabilities of all outputs do not add up to 1")
+
+
 def check_text(program, lines):
     """What --json says, in columns."""
     text = "\n".join(lines[:10] + ["", "q"] + lines[10:]) + "\n"
@@ -325,6 +402,8 @@ def check_neighbours(program, lines, options):
 
 
 WRONG = {
+    "--stream --beam 2": "--stream: writes tokens of one line as they are chosen; it does not go with --beam", "--stream --json": "does not go with --json",
+    "--stream --sample --nbest 2": "--stream", "--stream --output /dev/null": "--stream",
     "--score --beam 2": "--score: takes outputs as they are; it does not go with --beam", "--score --prefix-column": "does not go with --prefix-column",
     "--json --scores": "--json: has all scores; it does not go with --scores", "--align --attention self": "--attention: `self` is no trace over the input",
     "--temperature 0.5": "--temperature requires --sample", "--sample --temperature 0": "--temperature: ", "--sample --top-p 0": "--top-p: ",
@@ -386,6 +465,9 @@ def main():
         test(f"random options {number} of seed {options.seed}", compare, program, lines[:12], random_options(random.Random(f"{options.seed} options {number}")))
     test("S11 a prefix for each line", check_columns, program, lines, options.seed)
     test("S15 scores of outputs that are given", check_score, program, lines, options.seed)
+    test("S18 ensembles", check_ensemble, program, lines[:15], options.seed)
+    test("S19 tokens are written as they are chosen", check_stream, program, lines)
+    test("S20 edges", check_edges, program)
     test("text has what JSON has", check_text, program, lines)
     test("S17 unknown tokens are replaced", check_unknown, program, lines)
     for case in ({"sample": True, "top-p": 0.7, "nbest": 3}, {"beam": 6, "groups": 2, "diversity": 1, "nbest": 6}, {"beam": 4, "require": "A", "repetition-penalty": 1.5},
