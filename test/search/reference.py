@@ -31,8 +31,10 @@ class Rules:
 
     def forbidden(self, output, vocabulary):
         def repeats(token):
+            if self.ngram == 0 or len(output) + 1 < self.ngram:
+                return False
             grams = [tuple((*output, token)[at:at + self.ngram]) for at in range(len(output) + 2 - self.ngram)]
-            return self.ngram > 0 and len(output) + 1 >= self.ngram and grams[-1] in grams[:-1]
+            return grams[-1] in grams[:-1]
         return {token for token in range(vocabulary)
                 if token in self.suppress or (token == self.end and len(output) < self.least) or repeats(token)}
 
