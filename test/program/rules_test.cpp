@@ -1,4 +1,5 @@
-// The parts of a search by themselves: docs/search.md, S5, S7, S8, S10, S13, S14.
+// The parts of a search by themselves: docs/search.md, S5, S7, S8, S10, S12 to S14, S16.
+#include "runtime/program/Attention.h"
 #include "runtime/program/Beam.h"
 #include "runtime/program/Ranking.h"
 #include "runtime/program/Sampling.h"
@@ -116,6 +117,35 @@ TEST(Ranking, PatienceIsRoundedUp) {
   EXPECT_EQ(enough(0.3, 4), 2);
   EXPECT_EQ(enough(0.1, 10), 1);
   EXPECT_EQ(enough(1.5, 3), 5);
+}
+
+// S12, S16: two hypotheses, two heads before or behind the axis over the source, two steps.
+TEST(Attention, MeanOverHeadsOfTheRowsOnAPath) {
+  for (const std::vector<const char *> &axes : {std::vector<const char *>{"b", "2", "i"}, {"b", "i", "2"}}) {
+    Argument trace{What::Trace, "p", Type::F32, {}};
+    for (const char *axis : axes)
+      trace.shape.push_back(Extent::parse(axis));
+    const bool headsFirst = axes[1][0] == '2';
+    const std::vector<int64_t> shape = headsFirst ? std::vector<int64_t>{2, 2, 3} : std::vector<int64_t>{2, 3, 2};
+    const std::vector<float> first = headsFirst ? std::vector<float>{0, .5f, .5f, 1, 0, 0, 0, 0, 0, 0, 1, 1} : std::vector<float>{0, 1, .5f, 0, .5f, 0, 0, 0, 0, 1, 0, 1};
+    const std::vector<float> second(12, nan);
+    Attention attention(trace);
+    attention.begin();
+    attention.keep({first.data(), shape});
+    attention.keep({second.data(), shape});
+    EXPECT_EQ(attention.largest(0, 0, 0, 3), 0);
+    EXPECT_EQ(attention.largest(0, 0, 1, 3), 1) << "of equals the first";
+    EXPECT_EQ(attention.largest(0, 1, 0, 3), 1);
+    EXPECT_EQ(attention.largest(0, 1, 0, 1), 0);
+    EXPECT_EQ(attention.largest(0, 1, 0, 0), -1);
+    EXPECT_EQ(attention.largest(1, 0, 0, 3), -1) << "no weight is a number";
+    EXPECT_NEAR(attention.coverage({0}, 3), std::log(0.5) + 2 * std::log(0.25), 1e-6);
+    EXPECT_NEAR(attention.coverage({1, 0}, 2), std::log(1e-6) + std::log(0.5), 1e-6) << "a weight that is no number is 0, and no sum is less than 1e-6";
+    attention.begin();
+    const std::vector<float> much(12, 9);
+    attention.keep({much.data(), shape});
+    EXPECT_EQ(attention.coverage({1}, 3), 0) << "more than 1 is as good as 1";
+  }
 }
 
 // Candidates as `hypothesis token`, in order.

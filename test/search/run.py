@@ -12,6 +12,7 @@ import math
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -340,6 +341,17 @@ def check_stream(program, lines):
         check(packets == wanted, f"{options}: {packets[:20]}, wanted {wanted[:20]}")
 
 
+def check_interrupt(program):
+    """A line that is being written is finished before the program ends."""
+    child = subprocess.Popen([program, "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdin.write(b"abc\n")
+    child.stdin.flush()
+    line = child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=20)
+    check(line.decode() == run(program, "abc\n")[1] and out == err == b"" and child.returncode == -signal.SIGINT, f"{child.returncode} {line!r} {out!r} {err!r}")
+
+
 def check_edges(program):
     """S20."""
     for options in ([], ["--beam", "50"], ["--sample", "--top-k", "50"], ["--beam", "4096", "--max-length", "2"], ["--stream"]):
@@ -467,6 +479,7 @@ def main():
     test("S15 scores of outputs that are given", check_score, program, lines, options.seed)
     test("S18 ensembles", check_ensemble, program, lines[:15], options.seed)
     test("S19 tokens are written as they are chosen", check_stream, program, lines)
+    test("S19 an interrupt while lines are streamed", check_interrupt, program)
     test("S20 edges", check_edges, program)
     test("text has what JSON has", check_text, program, lines)
     test("S17 unknown tokens are replaced", check_unknown, program, lines)
