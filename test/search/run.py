@@ -180,6 +180,7 @@ CASES = {
     "S5 patience": {"beam": 4, "nbest": 4, "patience": 2, "length-penalty": 1},
     "S5 little patience": {"beam": 5, "nbest": 2, "patience": 0.4, "length-penalty": 1},
     "S13 groups": {"beam": 6, "nbest": 6, "groups": 3, "diversity": 0.7},
+    "S13 a group's best hypothesis stands behind others (S5's bound, of `jnm`)": {"beam": 9, "nbest": 9, "groups": 3, "diversity": 1.16},
     "S13 groups of one": {"beam": 4, "nbest": 4, "groups": 4, "diversity": 1.5},
     "S13 groups without diversity": {"beam": 6, "nbest": 6, "groups": 2},
     "S10 suppressed": {"suppress": "A C"},
