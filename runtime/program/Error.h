@@ -11,6 +11,11 @@ struct Error : std::runtime_error {
   using runtime_error::runtime_error;
 };
 
+// The user's, on the command line. Exit code 2.
+struct UsageError : Error {
+  using Error::Error;
+};
+
 // Ours: a table that contradicts itself. Exit code 3.
 struct InternalError : std::runtime_error {
   using runtime_error::runtime_error;

@@ -2,6 +2,7 @@
 
 #include "runtime/program/AttentionMap.h"
 #include "runtime/program/Error.h"
+#include "runtime/program/TraceCut.h"
 
 #include <nlohmann/json.hpp>
 
@@ -51,48 +52,8 @@ std::string toJson(const AttentionMap &map, uint64_t line) {
   return text + ",\n \"values\": " + values + "\n}\n";
 }
 
-// How a trace is cut into maps: one axis runs along the columns, the others, flattened, are the heads. `shape` below is that of one
-// step's row, without the batch axis; only an axis of columns changes from step to step.
-struct Cut {
-  enum Kind : uint8_t { Source, Steps, Numbered, Single } kind = Single;
-  size_t axis = 0;              // of the columns, in a step's row
-  const Extent *extent = nullptr;
-
-  explicit Cut(const Shape &shape) {
-    auto choose = [&](Kind wanted, auto test) {
-      for (size_t place = 1; kind == Single && place < shape.size(); ++place)
-        if (test(place, shape[place])) {
-          kind = wanted;
-          axis = place - 1;
-          extent = &shape[place];
-        }
-    };
-    choose(Source, [](size_t, const Extent &extent) { return extent.isSymbol('i'); });
-    choose(Numbered, [](size_t, const Extent &extent) { return extent.mentions('i'); });
-    choose(Steps, [](size_t, const Extent &extent) { return extent.isSymbol('t'); });
-    choose(Numbered, [&](size_t place, const Extent &) { return place + 1 == shape.size(); });
-  }
-
-  int64_t columns(int64_t sourceLength, int64_t steps) const { return extent ? extent->evaluate({1, 1, sourceLength, steps}) : 1; }
-
-  int64_t heads(const std::vector<int64_t> &shape) const {
-    int64_t count = 1;
-    for (size_t place = 0; place < shape.size(); ++place)
-      count *= extent && place == axis ? 1 : shape[place];
-    return count;
-  }
-
-  // 0 beyond what the step had.
-  float value(const std::vector<float> &row, const std::vector<int64_t> &shape, int64_t head, int64_t column) const {
-    int64_t stored = extent ? shape[axis] : 1, inner = 1;
-    for (size_t place = axis + 1; extent && place < shape.size(); ++place)
-      inner *= shape[place];
-    return column < stored ? row[size_t((head / inner * stored + column) * inner + head % inner)] : 0;
-  }
-};
-
 // The values of one head, or the mean of all for -1.
-std::vector<std::vector<float>> valuesOf(const StepRows &traced, const Cut &cut, int64_t columns, int64_t head, int64_t heads) {
+std::vector<std::vector<float>> valuesOf(const StepRows &traced, const TraceCut &cut, int64_t columns, int64_t head, int64_t heads) {
   std::vector<std::vector<float>> values;
   int64_t first = std::max<int64_t>(head, 0), last = head < 0 ? heads : head + 1;
   for (size_t step = 0; step < traced.rows.size(); ++step) {
@@ -100,7 +61,7 @@ std::vector<std::vector<float>> valuesOf(const StepRows &traced, const Cut &cut,
     for (int64_t column = 0; column < columns; ++column) {
       double sum = 0;
       for (int64_t each = first; each < last; ++each)
-        sum += double(cut.value(traced.rows[step], traced.shapes[step], each, column));
+        sum += double(cut.value(traced.rows[step].data(), traced.shapes[step], each, column));
       row.push_back(float(sum / double(last - first)));
     }
   }
@@ -129,14 +90,14 @@ void Maps::write(const std::string &input, const Job &job) const {
     if (traced.rows.empty())
       continue;
     const auto &arguments = model.table.step.arguments;
-    Cut cut(std::find_if(arguments.begin(), arguments.end(), [&](const Argument &argument) {
+    TraceCut cut(std::find_if(arguments.begin(), arguments.end(), [&](const Argument &argument) {
               return argument.what == What::Trace && argument.name == trace;
             })->shape);
     int64_t columns = cut.columns(int64_t(source.size()), int64_t(traced.rows.size())), heads = cut.heads(traced.shapes[0]);
     AttentionMap map{input, model.target.decode(best.tokens), trace, 0, heads, produced, {}, {}, ""};
-    map.across = cut.kind == Cut::Source ? "input" : cut.kind == Cut::Steps ? "output so far" : "";
+    map.across = cut.kind == TraceCut::Source ? "input" : cut.kind == TraceCut::Steps ? "output so far" : "";
     for (int64_t column = 0; column < columns; ++column)
-      map.columns.push_back(cut.kind == Cut::Source ? source[size_t(column)] : cut.kind == Cut::Steps ? before[size_t(column)] : std::to_string(column));
+      map.columns.push_back(cut.kind == TraceCut::Source ? source[size_t(column)] : cut.kind == TraceCut::Steps ? before[size_t(column)] : std::to_string(column));
     std::string name = trace;
     std::replace(name.begin(), name.end(), '/', '_');
     for (map.head = heads > 1 ? -1 : 0; map.head < heads; ++map.head) {

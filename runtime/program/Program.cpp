@@ -8,6 +8,7 @@
 #include "runtime/program/Maps.h"
 #include "runtime/program/Options.h"
 #include "runtime/program/Profile.h"
+#include "runtime/program/Results.h"
 #include "runtime/program/Workers.h"
 #include "runtime/support/File.h"
 
@@ -19,6 +20,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <unistd.h>
@@ -72,7 +74,7 @@ int64_t memoryForBatches(int64_t workers) {
 
 // A line and its way to the output.
 struct Entry {
-  std::string text;     // kept for maps only
+  std::string text;     // of the input, kept where it is wanted
   Job job;
   std::string output;   // with line ends
   bool done = false;
@@ -80,8 +82,9 @@ struct Entry {
 
 class Shell {
 public:
-  Shell(const Model &model, const Options &options, const std::string &name)
-      : model(model), options(options), name(name), writer(options.output), workers(options.threads), searches(size_t(options.threads)) {
+  Shell(const std::vector<const Model *> &models, const Options &options, const std::string &name)
+      : models(models), model(*models[0]), options(options), name(name), results(model, options), writer(options.output), workers(options.threads),
+        searches(size_t(options.threads)) {
     if (!options.maps.empty())
       maps = std::make_unique<Maps>(options.maps, model);
     if (!options.logits.empty())
@@ -98,8 +101,10 @@ public:
     }
     // Room for any character and for long words; what is cut is over the limit or no sensible word.
     size_t longest = size_t(options.maxInput) * (model.table.reads.unit == TextFormat::Characters ? 4 : 64) + 4096;
+    if (options.hasColumn())
+      longest += size_t(model.table.writes.atMost) * 64 + 4096;
     LineReader reader(descriptor, wakePipe[0], longest);
-    const int64_t mostLines = std::max<int64_t>(options.batch, 1 << 16);
+    const int64_t mostLines = options.stream ? 1 : std::max<int64_t>(options.batch, 1 << 16);
     int64_t blockLines = std::min(4 * options.batch, mostLines);
     for (bool more = true; more && !interrupted && !broken;) {
       more = readBlock(reader, blockLines);
@@ -119,9 +124,11 @@ public:
   }
 
 private:
+  const std::vector<const Model *> models;
   const Model &model;
   const Options &options;
   const std::string &name;
+  const Results results;
   LineWriter writer;
   Workers workers;
   std::vector<std::unique_ptr<Search>> searches;  // by worker
@@ -130,6 +137,8 @@ private:
   std::mutex mutex;                               // for all below
   std::vector<Entry> entries;
   size_t written = 0;
+  std::vector<int32_t> streamed;                  // of the line that is being written
+  size_t streamedText = 0;                        // bytes of it
   uint64_t first = 1;                             // line of entries[0]
   uint64_t lines = 0, answered = 0;
   bool failed = false, shown = false;
@@ -166,9 +175,9 @@ private:
       if (lines == 1 && line.rfind("\xEF\xBB\xBF", 0) == 0)
         line.erase(0, 3);
       try {
-        encodeLine(line, cut, job);
-        if (maps && !job.source.empty())
-          entry.text = line;
+        readLine(line, cut, job);
+        if ((maps || options.replaceUnknown) && !job.source.empty())
+          entry.text = options.hasColumn() ? line.substr(0, line.find('\t')) : line;
       } catch (const Error &error) {
         job.source.clear();
         job.error = error.what();
@@ -176,16 +185,39 @@ private:
       tokens += int64_t(job.source.size());
       entry.done = job.source.empty();
       if (entry.done)
-        entry.output = "\n";
+        entry.output = results.lines("", job);
     }
     return true;
   }
 
   // Leaves `source` empty for a line without tokens.
-  void encodeLine(const std::string &line, bool cut, Job &job) {
+  void readLine(const std::string &line, bool cut, Job &job) {
     if (cut)
       throw Error("the line has more than " + std::to_string(line.size()) + " bytes, too many for " + std::to_string(options.maxInput) +
                   " tokens; --max-input sets the limit");
+    const size_t tab = options.hasColumn() ? std::min(line.find('\t'), line.size()) : line.size();
+    encode(line.substr(0, tab), job);
+    job.prefix = options.prefixTokens;
+    if (job.source.empty() || !options.hasColumn())
+      return;
+    if (options.search.score && tab == line.size())
+      throw Error("the line has no TAB between an input and an output");
+    if (tab == line.size())
+      return;
+    const char *what = options.search.score ? "output" : "prefix";
+    try {
+      model.target.encode(line.substr(tab + 1), std::numeric_limits<int64_t>::max(), job.prefix);
+    } catch (const Error &error) {
+      throw Error("the " + std::string(what) + ": " + error.what());
+    }
+    const int64_t limit = options.limit(model.table);
+    if (int64_t(job.prefix.size()) > limit)
+      throw Error("the " + std::string(what) + " has " + std::to_string(job.prefix.size()) + " tokens, more than the " + std::to_string(limit) + " of a result");
+    if (options.search.score && model.target.end() >= 0 && int64_t(job.prefix.size()) < limit)
+      job.prefix.push_back(model.target.end());
+  }
+
+  void encode(const std::string &line, Job &job) {
     const Vocabulary &vocabulary = model.source;
     if (vocabulary.start() >= 0)
       job.source.push_back(vocabulary.start());
@@ -204,7 +236,7 @@ private:
         jobs.push_back(&entry.job);
     std::vector<Job *> all = jobs;
     int64_t rows = options.search.sample ? options.search.nbest : options.search.beam;
-    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads), options.threads, options.search.keep});
+    auto batches = makeBatches(model, std::move(jobs), {options.batch, rows, memoryForBatches(options.threads * int64_t(models.size())), options.threads, options.search.keep});
     for (Job *job : all)
       if (!job->error.empty())
         finish(*job);
@@ -219,12 +251,27 @@ private:
         return;
       std::unique_ptr<Search> &search = searches[size_t(worker)];
       if (!search)
-        search = std::make_unique<Search>(model, options.search);
+        search = std::make_unique<Search>(models, searchOptions());
       answer(*search, batches[size_t(piece)]);
       std::lock_guard lock(mutex);
       deliver();
       progress(false);
     });
+  }
+
+  // With --stream a line is the only one of its block and its batch, so that whatever is chosen comes next.
+  SearchOptions searchOptions() {
+    SearchOptions search = options.search;
+    if (options.stream)
+      search.chosen = [this](const Job &, int32_t token) {
+        streamed.push_back(token);
+        const std::string text = model.target.decode(streamed);
+        writer.write(std::string_view(text).substr(std::min(streamedText, text.size())));
+        streamedText = text.size();
+        if (!broken && !writer.flush())
+          broken = true;
+      };
+    return search;
   }
 
   // A batch that fails is tried again in halves, so that only the lines that cannot be processed are lost.
@@ -265,21 +312,9 @@ private:
         job.error = error.what();
       }
     }
-    std::string output;
-    if (job.error.empty())
-      for (const Hypothesis &hypothesis : job.best) {
-        if (options.nbestGiven)
-          output += std::to_string(job.line) + "\t";
-        output += model.target.decode(hypothesis.tokens);
-        if (options.search.scores) {
-          char number[64];
-          std::snprintf(number, sizeof number, "\t%.6f", hypothesis.score);
-          output += number;
-        }
-        output += "\n";
-      }
-    if (output.empty())
-      output = "\n";
+    std::string output = options.stream ? (job.error.empty() ? results.columns(job.best.front()) : "") + "\n" : results.lines(entry.text, job);
+    streamed.clear();
+    streamedText = 0;
     std::lock_guard lock(mutex);
     entry.output = std::move(output);
     entry.done = true;
@@ -330,12 +365,19 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
       profile = std::make_unique<Profile>(table);
       table.profile = profile.get();
     }
-    std::unique_ptr<Model> ready;
+    std::vector<std::unique_ptr<Model>> models;
+    std::vector<const Model *> ensemble;
     {
       Profile::Clock clock(profile.get(), Profile::weights);
-      ready = std::make_unique<Model>(std::move(table), options->weights, programFolder());
+      if (options->weights.empty())
+        options->weights.emplace_back();
+      for (const std::string &weights : options->weights) {
+        models.push_back(std::make_unique<Model>(table, weights, programFolder()));
+        ensemble.push_back(models.back().get());
+      }
     }
-    Shell shell(*ready, *options, name);
+    resolve(*options, *ensemble[0]);
+    Shell shell(ensemble, *options, name);
     code = shell.run(signal);
     if (profile)
       std::fputs(profile->text().c_str(), stderr);
@@ -343,6 +385,9 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
   } catch (const InternalError &error) {
     complain(std::string(error.what()) + " (an internal error; please report it)");
     return 3;
+  } catch (const UsageError &error) {
+    complain(error.what());
+    return 2;
   } catch (const Error &error) {
     complain(error.what());
     return 1;

@@ -13,10 +13,20 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr const char *noNumbers = "the model's scores for this line are not numbers";
+constexpr const char *noToken = "no token may follow: the options forbid every one";
+constexpr const char *noPrefix = "the model gives no probability to the prefix";
+constexpr const char *notComplete = "there is no output with the tokens that --require wants";
+
+int64_t limitOf(const Model &model, const SearchOptions &options) {
+  const int64_t most = model.table.writes.atMost;
+  return options.maxLength > 0 ? std::min(options.maxLength, most) : most;
+}
 
 }  // namespace
 
-Search::Search(const Model &model, const SearchOptions &options) : options(options), model(model), session(model) {
+Search::Search(const std::vector<const Model *> &models, const SearchOptions &options)
+    : options(options), model(*models[0]), limit(limitOf(model, options)), width(options.beam / options.groups), rules(options.rules, model.target.end()),
+      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required), session(models) {
   auto keep = [&](What what, const std::string *name) {
     for (const Argument &argument : model.table.step.arguments)
       if (argument.what == what && (!name || argument.name == *name))
@@ -27,11 +37,16 @@ Search::Search(const Model &model, const SearchOptions &options) : options(optio
       keep(What::Trace, &trace.name);
   if (options.keep.logits)
     keep(What::Logits, nullptr);
+  if (options.keep.attention)
+    attention.emplace(*options.keep.attention);
+  changed.resize(rules.any() ? size_t(2 * session.vocabulary()) : 0);
 }
 
 void Search::run(const std::vector<Job *> &jobs) {
   begin(jobs);
-  if (options.sample || options.beam > 1 || options.lengthPenalty != 0)
+  const Ranking::Options &rank = options.ranking;
+  const bool ranked = rank.lengthPenalty != 0 || rank.coveragePenalty != 0;
+  if (!options.score && (options.sample || options.beam > 1 || ranked))
     expand(jobs);
   else
     greedy(jobs);
@@ -55,15 +70,57 @@ void Search::begin(const std::vector<Job *> &jobs) {
     history.values.clear();
     history.shapes.clear();
   }
+  if (attention)
+    attention->begin();
 }
 
-int32_t Search::grow(int32_t parent, int32_t token, int32_t row) {
-  nodes.push_back({parent, token, row});
+int32_t Search::grow(int32_t parent, int32_t token, int32_t row, double score) {
+  nodes.push_back({parent, token, row, score});
   return int32_t(nodes.size() - 1);
 }
 
+// The token that the job's prefix has at this step, or -1.
+int32_t Search::forced(const Job &job) const {
+  size_t step = size_t(session.stepsDone());
+  return step < job.prefix.size() ? job.prefix[step] : -1;
+}
+
+// Reads a hypothesis' tokens, the start token not among them, into `output`.
+void Search::readOutput(int32_t node) {
+  output.clear();
+  for (; node >= 0; node = nodes[size_t(node)].parent)
+    output.push_back(nodes[size_t(node)].token);
+  std::reverse(output.begin(), output.end());
+}
+
+// The row after the repetition penalty for the hypothesis in `output`: the row itself when there is none.
+const float *Search::penalised(const float *logits) {
+  if (!rules.penalises())
+    return logits;
+  std::copy(logits, logits + session.vocabulary(), changed.begin());
+  rules.penalise(changed.data(), output);
+  return changed.data();
+}
+
+// The penalised row after all other rules.
+const float *Search::allowed(const float *penalised) {
+  if (!rules.any())
+    return penalised;
+  float *row = changed.data() + session.vocabulary();
+  std::copy(penalised, penalised + session.vocabulary(), row);
+  rules.forbid(row, output);
+  return row;
+}
+
+// Why no token could be taken from a row.
+const char *Search::whyNone(const Job &job, const float *logits) const {
+  if (!std::isfinite(logSumExp(logits, session.vocabulary())))
+    return noNumbers;
+  return forced(job) >= 0 ? noPrefix : options.required.empty() ? noToken : notComplete;
+}
+
 void Search::greedy(const std::vector<Job *> &jobs) {
-  const int64_t limit = model.table.writes.atMost, vocabulary = session.vocabulary();
+  const int64_t vocabulary = session.vocabulary();
   const int32_t end = model.target.end();
   children.clear();  // by row; node -1: none yet, -2: this row is done
   for (size_t row = 0; row < jobs.size(); ++row)
@@ -74,7 +131,7 @@ void Search::greedy(const std::vector<Job *> &jobs) {
     if (error)
       job.error = error;
     else {
-      job.best.push_back(hypothesis(live.node, live.score));
+      job.best.push_back(hypothesis(live.node, job));
       keepPath(live.node, job);
     }
     live.node = -2;
@@ -89,16 +146,31 @@ void Search::greedy(const std::vector<Job *> &jobs) {
       Live &live = children[size_t(row)];
       if (live.node == -2)
         continue;
-      int64_t token = argmax(logits, vocabulary);
+      const Job &job = *jobs[size_t(session.sourceOf(row))];
+      int64_t token = forced(job);
       if (token < 0) {
-        close(live, noNumbers);
+        if (rules.any())
+          readOutput(live.node);
+        token = argmax(rules.any() ? allowed(penalised(logits)) : logits, vocabulary);
+      } else if (!options.score && !(logits[token] > -infinity))
+        token = -1;
+      if (token < 0) {
+        close(live, whyNone(job, logits));
         continue;
       }
-      if (options.scores)
-        live.score += double(logits[token]) - logSumExp(logits, vocabulary);
-      live.node = grow(live.node, int32_t(token), int32_t(row));
+      if (options.scores) {
+        double whole = logSumExp(logits, vocabulary);
+        if (options.score && (!std::isfinite(whole) || std::isnan(logits[token]))) {
+          close(live, noNumbers);
+          continue;
+        }
+        live.score += double(logits[token]) - whole;
+      }
+      live.node = grow(live.node, int32_t(token), int32_t(row), live.score);
       tokens[size_t(row)] = int32_t(token);
-      if (token == end || step + 1 == limit)
+      if (options.chosen && token != end)
+        options.chosen(job, int32_t(token));
+      if (token == end || step + 1 == limit || (options.score && size_t(step) + 1 == job.prefix.size()))
         close(live, nullptr);
     }
     if (alive == 0)
@@ -129,139 +201,170 @@ void Search::greedy(const std::vector<Job *> &jobs) {
 
 // Beam search and sampling: both keep several hypotheses a source.
 void Search::expand(const std::vector<Job *> &jobs) {
-  const int64_t limit = model.table.writes.atMost;
-  sources.resize(jobs.size());
-  for (size_t index = 0; index < jobs.size(); ++index) {
-    sources[index].live.assign(1, {0, -1, int32_t(index)});
-    sources[index].finished.clear();
+  const size_t each = size_t(options.groups);
+  groups.resize(jobs.size() * each);
+  for (size_t index = 0; index < groups.size(); ++index) {
+    groups[index].live.assign(1, {0, -1, int32_t(index / each)});
+    groups[index].finished.clear();
+    groups[index].count = 0;
   }
+  const bool diverse = options.groups > 1 && options.diversity != 0;
   for (int64_t step = 0; step < limit; ++step) {
     session.step(tokens.data());
     keepStep();
-    bool last = step + 1 == limit, any = false;
+    bool any = false;
     for (size_t index = 0; index < jobs.size(); ++index) {
-      Source &source = sources[index];
-      if (source.live.empty())
-        continue;
-      if (!(options.sample ? draw(source, *jobs[index], last) : extend(source, last)))
-        jobs[index]->error = noNumbers;
-      any |= !source.live.empty();
+      Job &job = *jobs[index];
+      if (diverse)
+        taken.assign(size_t(session.vocabulary()), 0);
+      for (size_t at = index * each; at < (index + 1) * each; ++at) {
+        Group &group = groups[at];
+        if (group.live.empty())
+          continue;
+        const float *first = row(group.live.front().row);
+        const size_t before = nodes.size();
+        if (!(options.sample ? draw(group, job) : extend(group, job, diverse ? taken.data() : nullptr)) && job.error.empty())
+          job.error = whyNone(job, first);
+        if (diverse)
+          for (size_t node = before; node < nodes.size(); ++node)
+            taken[size_t(nodes[node].token)] += options.diversity;
+        any |= !group.live.empty();
+      }
     }
     if (!any)
       break;
     place();
   }
-  for (size_t index = 0; index < jobs.size(); ++index) {
-    Job &job = *jobs[index];
-    if (!job.error.empty())
-      continue;
-    const auto &finished = sources[index].finished;
-    for (size_t rank = 0; rank < finished.size() && int64_t(rank) < options.nbest; ++rank)
-      job.best.push_back(hypothesis(finished[rank].node, finished[rank].score));
-    if (!finished.empty())
-      keepPath(finished.front().node, job);
+  for (size_t index = 0; index < jobs.size(); ++index)
+    close(*jobs[index], index * each);
+}
+
+// Gathers the results of a job whose first group is groups[first].
+void Search::close(Job &job, size_t first) {
+  std::vector<Finished> finished;
+  for (size_t at = first; at < first + size_t(options.groups); ++at)
+    finished.insert(finished.end(), groups[at].finished.begin(), groups[at].finished.end());
+  if (finished.empty()) {
+    if (job.error.empty())
+      job.error = notComplete;
+    return;
   }
+  job.error.clear();  // of a group that ended without a result, where others have one
+  std::stable_sort(finished.begin(), finished.end(), [](const Finished &a, const Finished &b) { return a.rank > b.rank; });
+  for (const Finished &one : finished) {
+    if (int64_t(job.best.size()) == options.nbest)
+      break;
+    Hypothesis result = hypothesis(one.node, job);
+    auto same = [&](const Hypothesis &other) { return other.tokens == result.tokens && other.ended == result.ended; };
+    if (options.groups == 1 || std::none_of(job.best.begin(), job.best.end(), same))
+      job.best.push_back(std::move(result));
+  }
+  keepPath(finished.front().node, job);
 }
 
-void Search::finish(Source &source, double score, int32_t node, int64_t length) {
-  Finished finished{options.lengthPenalty == 0 ? score : score / std::pow(double(length), options.lengthPenalty), score, node};
-  auto place = std::upper_bound(source.finished.begin(), source.finished.end(), finished,
+void Search::finish(Group &group, const Job &job, double score, int32_t node) {
+  double coverage = 0;
+  if (options.ranking.coveragePenalty != 0) {
+    readPath(node);
+    coverage = attention->coverage(path, int64_t(job.source.size()));
+  }
+  Finished finished{ranking.rank(score, session.stepsDone() + 1, coverage), node};
+  auto place = std::upper_bound(group.finished.begin(), group.finished.end(), finished,
                                 [](const Finished &a, const Finished &b) { return a.rank > b.rank; });
-  source.finished.insert(place, finished);
-  if (int64_t(source.finished.size()) > options.beam)
-    source.finished.pop_back();
+  group.finished.insert(place, finished);
+  if (int64_t(group.finished.size()) > width)
+    group.finished.pop_back();
+  ++group.count;
 }
 
-// One step of beam search for one source. False when no hypothesis has a score that is a number.
-bool Search::extend(Source &source, bool last) {
-  const int64_t vocabulary = session.vocabulary(), beam = options.beam;
-  const int32_t end = model.target.end();
-  const size_t most = size_t(2 * beam);
-  candidates.clear();
-  for (size_t index = 0; index < source.live.size(); ++index) {
-    const Live &live = source.live[index];
-    const float *logits = session.logits() + live.row * vocabulary;
-    double total = live.score - logSumExp(logits, vocabulary);
-    double worst = candidates.size() == most ? candidates.back().score : -infinity;
-    // What is not above `bound` cannot be better than the worst candidate, whatever rounding does.
-    auto boundFor = [&](double worst) { return float(worst - total - 1e-5 * (1 + std::abs(worst - total))); };
-    float bound = boundFor(worst);
-    for (int64_t token = nextAbove(logits, 0, vocabulary, bound); token < vocabulary; token = nextAbove(logits, token + 1, vocabulary, bound)) {
-      double score = total + double(logits[token]);
-      if (!(score > worst))
-        continue;
-      // Hypotheses and tokens come in order, so a candidate goes behind its equals.
-      auto place = std::upper_bound(candidates.begin(), candidates.end(), score, [](double score, const Candidate &other) { return score > other.score; });
-      if (candidates.size() == most) {
-        std::move_backward(place, candidates.end() - 1, candidates.end());
-        *place = {score, int32_t(index), int32_t(token)};
-      } else
-        candidates.insert(place, {score, int32_t(index), int32_t(token)});
-      if (candidates.size() == most)
-        bound = boundFor(worst = candidates.back().score);
+// One step of beam search for one group. False when nothing can follow and nothing has finished.
+bool Search::extend(Group &group, const Job &job, const double *penalty) {
+  const int64_t vocabulary = session.vocabulary();
+  const int32_t end = model.target.end(), token = forced(job);
+  const bool last = session.stepsDone() + 1 == limit;
+  beam.begin();
+  for (size_t index = 0; index < group.live.size(); ++index) {
+    const Live &live = group.live[index];
+    const float *logits = row(live.row);
+    if (rules.any() || !options.required.empty())
+      readOutput(live.node);
+    const float *choice = penalised(logits);
+    double total = live.score - logSumExp(choice, vocabulary);
+    if (token < 0)
+      beam.extend(int32_t(index), allowed(choice), vocabulary, total, penalty, output);
+    else if (double score = total + double(choice[token]); score > -infinity)
+      beam.force(int32_t(index), token, score, output);
+  }
+  const std::vector<Beam::Candidate> &chosen = beam.choose();
+  children.clear();
+  double best = -infinity;
+  for (const Beam::Candidate &candidate : chosen) {
+    const Live &parent = group.live[size_t(candidate.hypothesis)];
+    double score = candidate.score;
+    if (rules.penalises())  // the model's own score is another
+      score = scoreOf(parent.node) - logSumExp(row(parent.row), vocabulary) + double(row(parent.row)[candidate.token]);
+    int32_t node = grow(parent.node, candidate.token, parent.row, score);
+    if (candidate.token == end || (last && beam.isComplete(candidate)))
+      finish(group, job, candidate.score, node);
+    if (candidate.token != end) {
+      children.push_back({candidate.score, node, parent.row});
+      best = std::max(best, candidate.score);
     }
   }
-  if (candidates.empty()) {
-    source.live.clear();
-    return !source.finished.empty();
-  }
-  const int64_t length = session.stepsDone() + 1;
-  children.clear();
-  for (size_t rank = 0; rank < candidates.size() && int64_t(children.size()) < beam; ++rank) {
-    const Candidate &candidate = candidates[rank];
-    const Live &parent = source.live[size_t(candidate.hypothesis)];
-    bool ends = candidate.token == end;
-    if (ends && int64_t(rank) >= beam)
-      continue;
-    int32_t node = grow(parent.node, candidate.token, parent.row);
-    if (ends || last)
-      finish(source, candidate.score, node, length);
-    if (!ends)
-      children.push_back({candidate.score, node, parent.row});
-  }
-  // A live hypothesis only loses score; its rank is best if it ends at the limit.
   bool done = last || children.empty();
-  if (!done && int64_t(source.finished.size()) == beam) {
-    double bound = children.front().score;
-    if (options.lengthPenalty != 0)
-      bound /= std::pow(double(model.table.writes.atMost), options.lengthPenalty);
-    done = bound <= source.finished.back().rank;
-  }
-  source.live.clear();
+  if (int64_t enough = ranking.enough(width); enough > 0 && group.count >= enough)
+    done = true;
+  if (!done && int64_t(group.finished.size()) == width)
+    done = ranking.bound(best, session.stepsDone() + 1) <= group.finished.back().rank;
+  const bool well = !chosen.empty() || !group.finished.empty();
+  group.live.clear();
   if (!done)
-    source.live.assign(children.begin(), children.end());
-  return true;
+    group.live.assign(children.begin(), children.end());
+  return well;
 }
 
 // One step of sampling for one source: the first step draws every sample's first token from the one row there is.
-bool Search::draw(Source &source, const Job &job, bool last) {
+bool Search::draw(Group &group, const Job &job) {
   const int64_t vocabulary = session.vocabulary();
   const int32_t end = model.target.end();
+  const bool last = session.stepsDone() + 1 == limit;
   children.clear();
   bool first = session.stepsDone() == 0;
-  size_t count = first ? size_t(options.nbest) : source.live.size();
+  size_t count = first ? size_t(options.nbest) : group.live.size();
   for (size_t index = 0; index < count; ++index) {
-    const Live &parent = source.live[first ? 0 : index];
+    const Live &parent = group.live[first ? 0 : index];
     uint64_t sample = first ? index : uint64_t(order[size_t(parent.node)]);
-    const float *logits = session.logits() + parent.row * vocabulary;
-    int64_t token = pick(logits, vocabulary, uniform(options.seed, job.line, sample, uint64_t(session.stepsDone())));
+    const float *logits = row(parent.row);
+    int64_t token = forced(job);
     if (token < 0) {
-      source.live.clear();
+      if (!first || index == 0) {
+        if (rules.any())
+          readOutput(parent.node);
+        sampling.prepare(allowed(penalised(logits)), vocabulary);
+      }
+      token = sampling.draw(uniform(options.seed, job.line, sample, uint64_t(session.stepsDone())));
+    } else if (!(logits[token] > -infinity))
+      token = -1;
+    if (token < 0) {
+      group.live.clear();
+      group.finished.clear();
       return false;
     }
     double score = parent.score + double(logits[token]) - logSumExp(logits, vocabulary);
-    int32_t node = grow(parent.node, int32_t(token), parent.row);
+    int32_t node = grow(parent.node, int32_t(token), parent.row, score);
     order.resize(nodes.size());
     order[size_t(node)] = int32_t(sample);
+    if (options.chosen && token != end)
+      options.chosen(job, int32_t(token));
     if (token == end || last) {
-      Finished finished{-double(sample), score, node};
-      auto place = std::upper_bound(source.finished.begin(), source.finished.end(), finished,
+      Finished finished{-double(sample), node};
+      auto place = std::upper_bound(group.finished.begin(), group.finished.end(), finished,
                                     [](const Finished &a, const Finished &b) { return a.rank > b.rank; });
-      source.finished.insert(place, finished);
+      group.finished.insert(place, finished);
     } else
       children.push_back({score, node, parent.row});
   }
-  source.live.assign(children.begin(), children.end());
+  group.live.assign(children.begin(), children.end());
   return true;
 }
 
@@ -274,8 +377,8 @@ void Search::place() {
   pending.clear();
   for (int64_t row = 0; row < rows; ++row)
     from[size_t(row)] = int32_t(row);
-  for (Source &source : sources)
-    for (Live &live : source.live) {
+  for (Group &group : groups)
+    for (Live &live : group.live) {
       ++alive;
       Live *&place = owner[size_t(live.row)];
       if (place)
@@ -325,36 +428,55 @@ void Search::keepStep() {
     history.values.emplace_back(result.data, result.data + count);
     history.shapes.emplace_back(result.shape.begin() + 1, result.shape.end());
   }
+  if (attention)
+    attention->keep(session.result(*options.keep.attention));
 }
 
-Hypothesis Search::hypothesis(int32_t node, double score) const {
+Hypothesis Search::hypothesis(int32_t node, const Job &job) {
   Hypothesis result;
-  result.score = score;
-  for (; node >= 0; node = nodes[size_t(node)].parent)
+  result.score = scoreOf(node);
+  readPath(node);
+  for (; node >= 0; node = nodes[size_t(node)].parent) {
     result.tokens.push_back(nodes[size_t(node)].token);
+    if (options.scores)
+      result.tokenScores.push_back(scoreOf(node) - scoreOf(nodes[size_t(node)].parent));
+  }
   std::reverse(result.tokens.begin(), result.tokens.end());
+  std::reverse(result.tokenScores.begin(), result.tokenScores.end());
   if (!result.tokens.empty() && model.target.end() >= 0 && result.tokens.back() == model.target.end()) {
     result.tokens.pop_back();
     result.ended = true;
   }
+  if (attention) {
+    const int64_t first = model.source.start() >= 0, last = int64_t(job.source.size()) - (model.source.end() >= 0);
+    for (size_t step = 0; step < result.tokens.size(); ++step) {
+      int32_t position = attention->largest(int64_t(step), path[step], first, last);
+      result.alignment.push_back(position < 0 ? -1 : position - int32_t(first));
+    }
+  }
   return result;
 }
 
-void Search::keepPath(int32_t node, Job &job) const {
+// Reads the rows that scored a hypothesis' tokens into `path`.
+void Search::readPath(int32_t node) {
+  path.clear();
+  for (; node >= 0; node = nodes[size_t(node)].parent)
+    path.push_back(nodes[size_t(node)].row);
+  std::reverse(path.begin(), path.end());
+}
+
+void Search::keepPath(int32_t node, Job &job) {
   if (histories.empty())
     return;
-  std::vector<int32_t> rows;
-  for (; node >= 0; node = nodes[size_t(node)].parent)
-    rows.push_back(nodes[size_t(node)].row);
-  std::reverse(rows.begin(), rows.end());
+  readPath(node);
   for (const History &history : histories) {
     StepRows &kept = history.argument->what == What::Logits ? job.logits : job.traces.emplace_back();
-    for (size_t step = 0; step < rows.size(); ++step) {
+    for (size_t step = 0; step < path.size(); ++step) {
       const std::vector<int64_t> &shape = history.shapes[step];
       int64_t count = 1;
       for (int64_t extent : shape)
         count *= extent;
-      auto begin = history.values[step].begin() + rows[step] * count;
+      auto begin = history.values[step].begin() + path[step] * count;
       kept.rows.emplace_back(begin, begin + count);
       kept.shapes.push_back(shape);
     }

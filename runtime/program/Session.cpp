@@ -269,9 +269,9 @@ int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longes
       throw Error("a batch would be too large");
   };
   // The tree of hypotheses, and what is kept of every step.
-  add(product(product(later.b, later.t), 16));
+  add(product(product(later.b, later.t), 32));
   for (const Argument &argument : table.step.arguments)
-    if (keep(argument.what))
+    if (keep(argument))
       add(product(bytesFor(argument, later), later.t));
   for (const Argument &argument : table.encode.arguments)
     if (argument.what == What::Encoded || (argument.what == What::Packed && !model.packed(argument.name)))

@@ -17,8 +17,11 @@ namespace fovea::program {
 // What a search keeps of every step.
 struct Kept {
   bool traces = false, logits = false;
+  const Argument *attention = nullptr;   // a trace over the source, of which one row of weights a step is kept for every hypothesis
 
-  bool operator()(What what) const { return what == What::Trace ? traces : what == What::Logits && logits; }
+  bool operator()(const Argument &argument) const {
+    return argument.what == What::Trace ? traces || &argument == attention : argument.what == What::Logits && logits;
+  }
 };
 
 class Session {

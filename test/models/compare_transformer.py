@@ -1,16 +1,21 @@
 """Compares the program built from examples/models/g2p_transformer with the plain PyTorch reference; exit code 1 if they differ.
 
-    compare_transformer.py PROGRAM [--model DIR] [--words N] [--beam-words N] [--map-words N] [--logit-words N] [--threads N]
+    compare_transformer.py PROGRAM [--model DIR] [--words N] [--beam-words N] [--map-words N] [--logit-words N]
+                           [--search-words N] [--threads N]
 
   greedy    every held-out word (or the first N of a seeded shuffle): the same tokens, and the log-probability within 1e-3
   alone     500 of them among other neighbours and on one thread: the same lines, so no line depends on its neighbours
   beam      N words, beam 4, 4 answers each: the same tokens in the same order; answers whose reference scores lie
             within 1e-4 of each other may change places, and scores are within 1e-3
   maps      N words: every layer's cross-attention (mean over heads) within 1e-4, and the last layer's argmax monotone for 90 %
+  search    N words through options of the search, a plain search (test/search/reference.py) over PyTorch's logits: the same tokens, log-probabilities within 1e-4
+  score     N words with the dictionary's pronunciation: its log-probability and that of each token within 1e-4
+  align     N words: of the last layer's map, mean over heads, the largest weight of each step; weights within 1e-4 of each other may change places
   logits    N words: the logits of every step of the greedy answer within 1e-4, and of the best answer of beam 4
   quality   word and phoneme error rates with and without stress; without stress at most 30 % of the held-out words are wrong
 """
 import argparse
+import json
 import os
 import random
 import sys
@@ -22,6 +27,8 @@ import reference_transformer as reference
 import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "search"))
+import reference as plain  # noqa: E402
 
 
 def held_out(count=0):
@@ -135,6 +142,83 @@ def compare_logits(find, args, model, words):
     find.failed |= not program.compare_logits("logits beam 4", found, wanted)
 
 
+class Word:
+    """PyTorch's model on one word, for plain's searches: tokens are ids, the start token left out."""
+
+    def __init__(self, model, word):
+        self.model, self.known, self.context, self.length = model, {}, model.encode([word]), len(word) + 1
+
+    @torch.no_grad()
+    def step(self, output):
+        """The logits after `output`, and the last layer's map of that step."""
+        if output not in self.known:
+            cache = list(self.step(output[:-1])[2]) if output else [None] * self.model.decoders
+            logits, maps = self.model.step(torch.tensor([output[-1] if output else self.model.start]), len(output), *self.context, cache)
+            self.known[output] = logits[0].numpy(), maps[-1][0].mean(0)[:self.length].numpy(), cache
+        return self.known[output]
+
+    def logits(self, output):
+        return self.step(output)[0]
+
+    def weights(self, output):
+        return [self.step(output[:n])[1] for n in range(len(output))]
+
+
+def compare_search(find, args, model, words):
+    """Options as the command line has them, and what plain calls them."""
+    ids = {phone: n for n, phone in enumerate(model.phonemes)}
+    beams = {
+        "--length-penalty 1 --length-norm gnmt": dict(penalty=1, norm="gnmt"), "--coverage-penalty 0.4": dict(coverage=0.4), "--early-stop": dict(patience=1),
+        "--groups 2 --diversity 0.8": dict(groups=2, diversity=0.8), "--require ER0": dict(required=(ids["ER0"],)), "--prefix K": dict(prefix=(ids["K"],)),
+        "--no-repeat-ngram 1 --repetition-penalty 1.2 --min-length 5": dict(rules=plain.Rules(model.end, repetition=1.2, ngram=1, least=5)),
+    }
+    rules, wrong, off, examples = plain.Rules(model.end), 0, 0.0, []
+    known = [Word(model, word) for word in words]
+
+    def compare(option, results):
+        nonlocal wrong, off
+        said = program.run(args.program, words, "--json", *option.split(), "--threads", args.threads)
+        for word, line, result in zip(words, map(json.loads, said), results):
+            if line["tokens"] != [model.phonemes[token] for token in result.output]:
+                wrong += 1
+                examples.append(f"{word} {option}: `{line['text']}`, PyTorch says `{' '.join(model.phonemes[token] for token in result.output)}`")
+            else:
+                off = max([off, abs(line["score"] - result.score)] + [abs(a - b) for a, b in zip(line["token_scores"], result.gains)])
+
+    for option, keywords in beams.items():
+        compare("--beam 4 " + option, [plain.Beams(word.logits, model.end, model.limit, **{"rules": rules, "beam": 4, "weights": word.weights, **keywords}).run()[0] for word in known])
+    compare("--sample --seed 3 --temperature 1.3 --top-k 20 --top-p 0.9",
+            [plain.sample(word.logits, model.end, model.limit, rules, lambda step, n=n: plain.uniform(3, n, 0, step), (), 1.3, 20, 0.9) for n, word in enumerate(known, 1)])
+    find.report("search", wrong, len(words) * (len(beams) + 1), examples)
+    find.require(off < 1e-4, f"search: log-probabilities differ by {off:.1e} at most")
+
+
+def compare_score(find, args, model, words):
+    test = program.cmudict_split.split("test")
+    outputs = [" ".join(test[word][0]) for word in words]
+    said = [json.loads(line) for line in program.run(args.program, [f"{word}\t{output}" for word, output in zip(words, outputs)], "--score", "--json", "--threads", args.threads)]
+    off = 0.0
+    for word, output, line in zip(words, outputs, said):
+        tokens = tuple(model.phonemes.index(phone) for phone in output.split()) + (model.end,)
+        rows = torch.log_softmax(model.logits_along(word, output.split()).double(), -1)
+        wanted = [float(row[token]) for row, token in zip(rows, tokens)]
+        off = max([off, abs(line["score"] - sum(wanted))] + [abs(a - b) for a, b in zip(line["token_scores"], wanted)])
+    find.report("score, outputs", sum(line["text"] != output for line, output in zip(said, outputs)), len(words), [])
+    find.require(off < 1e-4, f"score: log-probabilities differ by {off:.1e} at most")
+
+
+def compare_align(find, args, model, words):
+    _, maps = reference.alignments(model, words)
+    wrong, examples = 0, []
+    for word, rows, line in zip(words, maps, map(json.loads, program.run(args.program, words, "--json", "--align", "--threads", args.threads))):
+        for step, position in enumerate(line["alignment"]):
+            weights = rows[step][:len(word)]                                                                # </s> left out
+            if weights.max() - weights[position] > 1e-4:
+                wrong += 1
+                examples.append(f"{word}, token {step}: {position}, PyTorch's weights are {weights.tolist()}")
+    find.report("align", wrong, sum(len(rows) for rows in maps), examples)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -143,6 +227,7 @@ def main():
     parser.add_argument("--beam-words", type=int, default=200)
     parser.add_argument("--map-words", type=int, default=200)
     parser.add_argument("--logit-words", type=int, default=300)
+    parser.add_argument("--search-words", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -154,6 +239,10 @@ def main():
         compare_maps(find, args, model, held_out(args.map_words))
     if args.logit_words:
         compare_logits(find, args, model, held_out(args.logit_words))
+    if args.search_words:
+        compare_search(find, args, model, held_out(args.search_words))
+        compare_score(find, args, model, held_out(20 * args.search_words))
+        compare_align(find, args, model, held_out(20 * args.search_words))
     sys.exit(1 if find.failed else 0)
 
 

@@ -49,7 +49,8 @@ int32_t encode(void **args) {
   return 0;
 }
 
-int32_t step(void **args) {
+// One step; `bias` [V] is added to the logits where it is not null.
+int32_t stepWith(void **args, const float *bias, int64_t most) {
   auto &y = tensor<int32_t, 1>(args[0]);
   auto &map = tensor<int32_t, 1>(args[1]);
   auto &len = tensor<int32_t, 1>(args[2]);
@@ -71,7 +72,7 @@ int32_t step(void **args) {
     return 8;
   };
   int64_t rows = y.sizes[0], t = c.sizes[1];
-  if (t != position + 1 || t > longest || map.sizes[0] != rows || c.sizes[0] != rows || d.sizes[2] != t)
+  if (t != position + 1 || t > most || map.sizes[0] != rows || c.sizes[0] != rows || d.sizes[2] != t)
     return wrong("sizes disagree");
   for (int64_t b = 0; b < rows; ++b) {
     int32_t source = map(b);
@@ -102,8 +103,11 @@ int32_t step(void **args) {
         if (e < 2 && gNext(l, b, e) != 100 * l + e + 1000 * steps)
           return wrong("a state is another layer's");
       }
-    for (int64_t v = 0; v < vocabulary; ++v)
+    for (int64_t v = 0; v < out.sizes[1]; ++v) {
       out(b, v) = score(sum(source), hash, t, v);
+      if (bias)
+        out(b, v) += bias[v];
+    }
     for (int64_t i = 0; i < p.sizes[1]; ++i) {
       p(b, i) = i < len(source) ? float((src(source, i) + y(b)) % 5) / 4 : 99;
       heads(b, 0, i) = i == position % len(source) ? 1.0f : 0.0f;
@@ -115,10 +119,24 @@ int32_t step(void **args) {
   return 0;
 }
 
+int32_t step(void **args) { return stepWith(args, nullptr, longest); }
+int32_t stepWide(void **args) { return stepWith(args, tensor<float, 1>(args[16]).aligned, wideLongest); }
+
 const char *lastError() { return sentence; }
 
 constexpr char letters[] = "<unk>\n</s>\na\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\nw\nx\ny\nz\n\xC3\xA9\n";
 constexpr char sounds[] = "<s>\n</s>\nA\nB\nC\nD\nE\n";
+constexpr char wideSounds[] = "<s>\n</s>\n<unk>\nA\nB\nC\nD\nE\nF\nG\nH\nI\n";
+constexpr char biasHeader[] = R"({"bias":{"dtype":"F32","shape":[12],"data_offsets":[0,48]}}      )";
+constexpr size_t headerSize = sizeof biasHeader - 1;
+
+// The weight file inside the wide program: no bias.
+std::string makeWeights() {
+  std::string bytes{char(headerSize), 0, 0, 0, 0, 0, 0, 0};
+  return bytes + biasHeader + std::string(48, '\0');
+}
+
+void replace(std::string &text, const std::string &before, const std::string &after) { text.replace(text.find(before), before.size(), after); }
 
 std::string makeJson() {
   return R"({
@@ -171,12 +189,12 @@ std::vector<int32_t> encodeLetters(const std::string &text) {
   return tokens;
 }
 
-std::vector<float> logits(const std::vector<int32_t> &source, const std::vector<int32_t> &prefix) {
+std::vector<float> logits(const std::vector<int32_t> &source, const std::vector<int32_t> &prefix, int64_t count) {
   int32_t hash = 17;
   for (int32_t token : prefix)
     hash = mix(hash, token);
   std::vector<float> result;
-  for (int64_t token = 0; token < vocabulary; ++token)
+  for (int64_t token = 0; token < count; ++token)
     result.push_back(score(sourceHash(source.data(), int64_t(source.size()), 1), hash, int64_t(prefix.size()), token));
   return result;
 }
@@ -190,6 +208,26 @@ std::string text(const std::vector<int32_t> &tokens) {
 
 const fovea_model &model() {
   static const std::string json = makeJson();
+  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr};
+  return table;
+}
+
+const fovea_model &wide() {
+  static const std::string weights = makeWeights();
+  static const std::string json = [] {
+    std::string text = makeJson();
+    replace(text, R"("name": "toy")", R"("name": "wide")");
+    replace(text, R"("end": "</s>", "at_most": 6)", R"("end": "</s>", "unknown": "<unk>", "at_most": 14)");
+    replace(text, R"("sounds.vocab", "bytes": )" + std::to_string(sizeof sounds - 1),
+            R"("sounds.vocab", "bytes": )" + std::to_string(sizeof wideSounds - 1) + R"(}, {"name": "bias.safetensors", "bytes": )" + std::to_string(weights.size()));
+    replace(text, R"("traces")", R"("weights": "bias.safetensors", "parameters": [{"name": "bias", "type": "f32", "shape": [12]}], "traces")");
+    replace(text, R"(["b", 7])", R"(["b", 12])");
+    replace(text, R"("shape": ["b", "t"]}]}])", R"("shape": ["b", "t"]}, {"what": "parameter", "name": "bias", "type": "f32", "shape": [12]}]}])");
+    return text;
+  }();
+  static constexpr fovea_stage stages[] = {encode, stepWide};
+  static const unsigned char *const files[] = {reinterpret_cast<const unsigned char *>(letters), reinterpret_cast<const unsigned char *>(wideSounds),
+                                               reinterpret_cast<const unsigned char *>(weights.data())};
   static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr};
   return table;
 }

@@ -19,12 +19,17 @@ inline constexpr int64_t longest = 6;      // `at most 6`
 std::vector<int32_t> encodeLetters(const std::string &letters);
 
 // Logits after `prefix`, which begins with the start token.
-std::vector<float> logits(const std::vector<int32_t> &source, const std::vector<int32_t> &prefix);
+std::vector<float> logits(const std::vector<int32_t> &source, const std::vector<int32_t> &prefix, int64_t count = vocabulary);
 
 std::string text(const std::vector<int32_t> &tokens);  // "A C B"
 
 // The table. Stages fail with a sentence for a source that holds `q` (encode) or `x` (step).
 const fovea_model &model();
+
+// The same with 12 tokens (<s> </s> <unk> A ... I), an unknown token of the output, outputs of 14 steps, and one parameter, `bias` f32 [12], which is added to
+// the logits: 0 in the file inside. test/search/run.py knows its formula.
+inline constexpr int64_t wideVocabulary = 12, wideLongest = 14;
+const fovea_model &wide();
 
 }  // namespace toy
 

@@ -1,5 +1,6 @@
 // The program as a user meets it: lines, errors, order, files, exit codes.
 #include "test/program/Execute.h"
+#include "test/program/GruModel.h"
 #include "test/program/ToyModel.h"
 
 #include <gtest/gtest.h>
@@ -123,7 +124,9 @@ TEST(Program, Usage) {
   EXPECT_EQ(help.code, 0);
   for (const char *part : {"reads text by characters (`letters.vocab`, 29 tokens)", "writes text by words (`sounds.vocab`, 7 tokens)", "at most 6 tokens",
                            "--weights", "--beam", "--nbest", "--sample", "--seed", "--scores", "--maps", "--logits", "--threads", "--input", "--output", "--batch",
-                           "--max-input", "--version"})
+                           "--max-input", "--version", "--temperature", "--top-k", "--top-p", "--min-length", "--max-length", "--length-norm", "--coverage-penalty",
+                           "--attention", "--patience", "--early-stop", "--groups", "--diversity", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix",
+                           "--prefix-column", "--require", "--score", "--token-scores", "--align", "--json", "--replace-unknown", "--stream"})
     EXPECT_NE(help.out.find(part), std::string::npos) << part;
   EXPECT_EQ(toyRun({"--version"}, "").out, "toy, compiled by Fovea 0.1.0, table 2\n");
   std::vector<std::vector<std::string>> wrong = {{"--bean"},        {"--beam"},           {"--beam", "0"},          {"--beam", "x"},
@@ -135,6 +138,35 @@ TEST(Program, Usage) {
     EXPECT_EQ(outcome.out, "");
     EXPECT_NE(outcome.err, "");
   }
+}
+
+TEST(Program, WhatAModelDoesNotHave) {
+  auto said = [](const fovea_model &model, const std::vector<std::string> &arguments) {
+    Outcome outcome = execute(model, arguments, "abc\n");
+    EXPECT_EQ(outcome.code, 2) << arguments[0];
+    EXPECT_EQ(outcome.out, "");
+    return outcome.err.substr(0, outcome.err.find('\n'));
+  };
+  for (const std::vector<std::string> arguments : {std::vector<std::string>{"--align"}, {"--coverage-penalty", "1"}})
+    EXPECT_EQ(said(gru::model(), arguments), arguments[0] + ": needs an attention map over the input, and the model traces none (`trace p;` in its text)");
+  EXPECT_EQ(said(toy::model(), {"--replace-unknown"}), "--replace-unknown: the output's vocabulary declares no unknown token");
+  EXPECT_EQ(said(toy::model(), {"--prefix", "A X"}), "toy: error: --prefix: the word `X` is not in the vocabulary");
+}
+
+// Where results are written by characters, a text of tokens has no spaces, and what is replaced stands without them too.
+TEST(Program, TokensThatAreCharacters) {
+  std::string json(toy::wide().json, toy::wide().json_length);
+  json.replace(json.find("\"unit\": \"words\""), 15, "\"unit\": \"characters\"");
+  fovea_model model = toy::wide();
+  model.json = json.data();
+  model.json_length = json.size();
+  auto text = [&](std::vector<std::string> arguments) { return execute(model, arguments, "abcdef\n").out; };
+  std::string words = execute(toy::wide(), {"--suppress", "A B <unk>", "--prefix", "C D"}, "abcdef\n").out;
+  words.erase(std::remove(words.begin(), words.end(), ' '), words.end());
+  EXPECT_EQ(text({"--suppress", "AB", "--suppress", "<unk>", "--prefix", "CD"}), words);
+  std::string replaced = text({"--suppress", "ABCDEFGH", "--replace-unknown", "--beam", "4", "--min-length", "3"});
+  EXPECT_EQ(replaced.find_first_not_of("abcdefI\n"), std::string::npos) << replaced;
+  EXPECT_NE(replaced.find_first_of("abcdef"), std::string::npos) << "some token is unknown: " << replaced;
 }
 
 TEST(Program, Files) {

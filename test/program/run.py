@@ -442,7 +442,9 @@ def main():
                 test(f"weights: {name}", check_lie, program, contents, wanted, answers)
             for first in range(0, options.count, 25):
                 test(f"weights: damage {first} to {first + 24} of seed {options.seed}", check_damages, program, options.seed, range(first, first + 25))
-            for number, arguments in enumerate(([], ["--beam", "3"], ["--nbest", "2", "--scores"], ["--sample", "--seed", "7"], ["--maps"], ["--logits", "--beam", "2"])):
+            for number, arguments in enumerate(([], ["--beam", "3"], ["--nbest", "2", "--scores"], ["--sample", "--seed", "7"], ["--maps"], ["--logits", "--beam", "2"],
+                                                  ["--beam", "4", "--groups", "2", "--diversity", "1", "--coverage-penalty", "0.3", "--align", "--nbest", "3"],
+                                                  ["--sample", "--top-p", "0.8", "--no-repeat-ngram", "2", "--token-scores", "--prefix-column"])):
                 name = f"lines: {' '.join(arguments) or 'greedy'}, seed {options.seed}"
                 test(name, check_lines, program, random.Random(f"{options.seed} lines {number}"), arguments)
             test("outputs and inputs that are closed, full or gone", check_outputs, program, answers)

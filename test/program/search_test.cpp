@@ -133,7 +133,7 @@ TEST(Search, BeamIsTheReference) {
     for (double penalty : {0.0, 0.7}) {
       SearchOptions options;
       options.beam = options.nbest = beam;
-      options.lengthPenalty = penalty;
+      options.ranking.lengthPenalty = penalty;
       options.scores = true;
       Search search(model(), options);
       for (size_t batch : {1u, 7u, 64u}) {

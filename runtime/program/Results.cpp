@@ -1,0 +1,148 @@
+#include "runtime/program/Results.h"
+
+#include "runtime/support/Text.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <locale>
+#include <sstream>
+
+namespace fovea::program {
+
+namespace {
+
+std::string formatted(double score) {
+  char number[64];
+  std::snprintf(number, sizeof number, "%.6f", score);
+  return number;
+}
+
+// How the tokens of an input stood in its text: an unknown one is more than its token.
+std::vector<std::string> pieces(const std::string &text, TextFormat::Unit unit) {
+  std::vector<std::string> result;
+  if (unit == TextFormat::Words) {
+    std::istringstream words(text);
+    words.imbue(std::locale::classic());
+    for (std::string word; words >> word;)
+      result.push_back(word);
+    return result;
+  }
+  for (std::string_view rest = text; !rest.empty();) {
+    size_t length = std::max<size_t>(1, codePointLength(rest));
+    result.emplace_back(rest.substr(0, length));
+    rest.remove_prefix(length);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string Results::text(const std::string &input, const Hypothesis &hypothesis) const {
+  const Vocabulary &target = model.target;
+  if (!options.replaceUnknown || std::count(hypothesis.tokens.begin(), hypothesis.tokens.end(), target.unknown()) == 0)
+    return target.decode(hypothesis.tokens);
+  const std::vector<std::string> source = pieces(input, model.table.reads.unit);
+  std::vector<std::string> parts;
+  std::vector<int32_t> known;
+  auto put = [&] {
+    if (!known.empty())
+      parts.push_back(target.decode(known));
+    known.clear();
+  };
+  for (size_t at = 0; at < hypothesis.tokens.size(); ++at) {
+    const auto position = size_t(hypothesis.alignment[at]);
+    if (hypothesis.tokens[at] != target.unknown() || position >= source.size()) {
+      known.push_back(hypothesis.tokens[at]);
+      continue;
+    }
+    put();
+    parts.push_back(source[position]);
+  }
+  put();
+  std::string text;
+  for (const std::string &part : parts)
+    text += (text.empty() || model.table.writes.unit != TextFormat::Words ? "" : " ") + part;
+  return text;
+}
+
+std::string Results::columns(const Hypothesis &hypothesis) const {
+  std::string text;
+  if (options.scores)
+    text += "\t" + formatted(hypothesis.score);
+  if (options.tokenScores) {
+    text += "\t";
+    for (size_t at = 0; at < hypothesis.tokenScores.size(); ++at)
+      text += (at ? " " : "") + formatted(hypothesis.tokenScores[at]);
+  }
+  if (options.align) {
+    text += "\t";
+    std::string pairs;
+    for (size_t at = 0; at < hypothesis.alignment.size(); ++at)
+      if (hypothesis.alignment[at] >= 0)
+        pairs += (pairs.empty() ? "" : " ") + std::to_string(at) + "-" + std::to_string(hypothesis.alignment[at]);
+    text += pairs;
+  }
+  return text;
+}
+
+std::string Results::json(const std::string &input, const Job &job) const {
+  using nlohmann::ordered_json;
+  auto dump = [](const ordered_json &object) { return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; };
+  ordered_json begin{{"line", job.line}};
+  if (!job.error.empty()) {
+    begin["error"] = job.error;
+    return dump(begin);
+  }
+  if (job.best.empty()) {
+    begin["text"] = "";
+    begin["tokens"] = ordered_json::array();
+    return dump(begin);
+  }
+  // Nine digits are more than a sum of f32 has.
+  auto number = [](double score) { return std::isfinite(score) ? ordered_json(std::round(score * 1e9) / 1e9) : ordered_json(); };
+  std::string text;
+  for (size_t rank = 0; rank < job.best.size(); ++rank) {
+    const Hypothesis &hypothesis = job.best[rank];
+    ordered_json object = begin;
+    if (options.nbestGiven)
+      object["rank"] = rank + 1;
+    object["text"] = this->text(input, hypothesis);
+    object["tokens"] = ordered_json::array();
+    for (int32_t token : hypothesis.tokens)
+      object["tokens"].push_back(model.target.text(token));
+    object["ended"] = hypothesis.ended;
+    object["score"] = number(hypothesis.score);
+    object["token_scores"] = ordered_json::array();
+    for (double score : hypothesis.tokenScores)
+      object["token_scores"].push_back(number(score));
+    if (options.align) {
+      object["alignment"] = ordered_json::array();
+      for (int32_t position : hypothesis.alignment)
+        object["alignment"].push_back(position < 0 ? ordered_json() : ordered_json(position));
+    }
+    text += dump(object);
+  }
+  return text;
+}
+
+std::string Results::lines(const std::string &input, const Job &job) const {
+  if (options.json)
+    return json(input, job);
+  if (!job.error.empty() || job.best.empty())
+    return "\n";
+  std::string output;
+  for (const Hypothesis &hypothesis : job.best) {
+    std::string line = columns(hypothesis);
+    if (options.search.score)
+      line.erase(0, 1);  // no text: the line begins with the score
+    else
+      line.insert(0, text(input, hypothesis));
+    output += (options.nbestGiven ? std::to_string(job.line) + "\t" : "") + line + "\n";
+  }
+  return output;
+}
+
+}  // namespace fovea::program
