@@ -1,5 +1,5 @@
 """Builds both model programs and compares them with their references (compare_gru.py, compare_transformer.py, and compare_int8.py for the programs
-that are quantised): each finding that they print is a test."""
+that are quantised), and the models of published checkpoints with `transformers` (compare_checkpoints.py): each finding that they print is a test."""
 
 import argparse
 import glob
@@ -81,6 +81,10 @@ def main():
                 programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))
                 code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
                 report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
+    if not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints"):
+        fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
+        code, found, text = run("checkpoints", [sys.executable, os.path.join(HERE, "compare_checkpoints.py"), fovea])
+        report("checkpoints: compare_checkpoints.py ends well", code == 0 and found > 0, "" if code == 0 else text)
     return 1 if failed else 0
 
 
