@@ -22,6 +22,14 @@ const char *spelling(Operator op);
 struct Expr;
 struct Statement;
 
+// A constant as written, or as a configuration has it.
+struct Literal {
+  enum Kind : uint8_t { Integer, Real, Boolean, Text } kind{};
+  int64_t integer = 0;  // Integer; Boolean: 0 or 1
+  double real = 0;
+  std::string text;
+};
+
 // One entry of a bracket: `e` or `a: e`.
 struct Subscript {
   std::optional<Name> axis;
@@ -40,7 +48,8 @@ struct Expr {
     Integer,    // integer
     Real,       // real
     Boolean,    // integer: 0 or 1
-    Reference,  // path: x, or encode.h in a model
+    Text,       // path[0], without its quotes
+    Reference,  // path: x, or encode.h and config.d_model in a model
     Extent,     // path[0]: |d|
     Unary,      // op, args[0]
     Binary,     // op, args[0], args[1]
@@ -134,20 +143,21 @@ struct Function {
   Expr *body = nullptr;
 };
 
-// `param w: f32[h,d,m] from "q.weight"[(h d), m];`, `cache k: f32[b,t,h,d];`
+// `param w: f32[h,d,m] from "q.weight" or "query.weight"[(h d), m];`, `cache k: f32[b,t,h,d];`
 struct Weight {
   Name name;
   Type type;
   bool cache = false, hasLayout = false;
-  std::optional<Name> foreign;  // the string
+  std::vector<Name> foreign;  // the strings
   std::vector<std::vector<Name>> layout;
 };
 
-// `layer: encoder_layer(m, f)[6];`
+// `layer: encoder_layer(m, f)[6] from "model.encoder.layers.{n}";`
 struct Instance {
   Name name, block;
   std::vector<Name> axes;
   Expr *count = nullptr;
+  std::optional<Name> foreign;  // the string
 };
 
 struct Member {
@@ -170,6 +180,21 @@ struct Format {
   SourceRange range;
   bool given = false;
   core::TextFormat value;
+  std::optional<Name> start, end, atMost;  // keys of the configuration
+};
+
+// `config "config.json" { scale = 1; act in {"relu", "gelu"}; }`
+struct ConfigKey {
+  Name name;
+  std::optional<Literal> otherwise;  // where the file has none
+  std::optional<Name> other;         // or another key
+  std::vector<Literal> allowed;      // empty: any
+};
+struct ConfigPart {
+  bool given = false;
+  SourceRange range;
+  Name file;                         // the string
+  std::vector<ConfigKey> keys;
 };
 
 // `encode(...) -> (...) {...}`, `step(...) -> ... {...}`
@@ -184,6 +209,7 @@ struct Stage {
 struct Model {
   Name name;
   SourceRange range;
+  ConfigPart config;
   Format reads, writes;
   std::vector<Member> members;
   std::vector<Function *> functions;

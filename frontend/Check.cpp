@@ -1,5 +1,6 @@
 // Loads files and imports, and checks each definition.
 #include "frontend/Check.h"
+#include "frontend/Config.h"
 #include "frontend/Frontend.h"
 #include "frontend/Parser.h"
 
@@ -19,7 +20,7 @@ namespace {
 
 class Checker {
 public:
-  Checker(SourceManager &sources, Diagnostics &diagnostics) : sources(sources), diagnostics(diagnostics) {}
+  Checker(SourceManager &sources, Diagnostics &diagnostics, const CheckOptions &options) : sources(sources), diagnostics(diagnostics), options(options) {}
 
   std::optional<core::Module> run(uint32_t main) {
     FileScope *scope = open(main, canonical(sources.name(main)));
@@ -51,7 +52,9 @@ public:
     }
     for (const ast::Model *m : scope->file->models) {
       if (diagnostics.full()) return std::nullopt;
-      Elaborator encode(sources, diagnostics, *scope), step(sources, diagnostics, *scope);
+      Config config;
+      if (!config.read(m->config, options, sources, diagnostics)) continue;
+      Elaborator encode(sources, diagnostics, *scope, &config), step(sources, diagnostics, *scope, &config);
       core::Model model;
       if (!encode.encode(*m) || !step.step(*m, encode, model)) continue;
       if (!Elaborator::finishModel(encode, step)) continue;
@@ -150,6 +153,7 @@ private:
 
   SourceManager &sources;
   Diagnostics &diagnostics;
+  const CheckOptions &options;
   std::deque<std::unique_ptr<ast::File>> asts;
   std::deque<FileScope> scopes;
   FileScope prelude;
@@ -164,6 +168,7 @@ struct Task {
   uint32_t file;
   SourceManager &sources;
   Diagnostics &diagnostics;
+  const CheckOptions &options;
   std::optional<core::Module> result;
 };
 
@@ -173,7 +178,7 @@ void *runTask(void *argument) {
   auto *task = static_cast<Task *>(argument);
   char here;
   Elaborator::stackEnd = &here - (stackSize - stackReserve);
-  task->result = Checker(task->sources, task->diagnostics).run(task->file);
+  task->result = Checker(task->sources, task->diagnostics, task->options).run(task->file);
   Elaborator::stackEnd = nullptr;
   return nullptr;
 }
@@ -181,8 +186,8 @@ void *runTask(void *argument) {
 }  // namespace
 
 // Elaboration recurses as deeply as definitions use each other, so it gets a stack of its own (address space, not memory).
-std::optional<core::Module> check(uint32_t file, SourceManager &sources, Diagnostics &diagnostics) {
-  Task task{file, sources, diagnostics, std::nullopt};
+std::optional<core::Module> check(uint32_t file, SourceManager &sources, Diagnostics &diagnostics, const CheckOptions &options) {
+  Task task{file, sources, diagnostics, options, std::nullopt};
   pthread_attr_t attributes;
   pthread_t thread;
   pthread_attr_init(&attributes);
@@ -194,20 +199,20 @@ std::optional<core::Module> check(uint32_t file, SourceManager &sources, Diagnos
     // Without it, within what a thread surely has.
     char here;
     Elaborator::stackEnd = &here - (size_t{4} << 20);
-    task.result = Checker(sources, diagnostics).run(file);
+    task.result = Checker(sources, diagnostics, options).run(file);
     Elaborator::stackEnd = nullptr;
   }
   return std::move(task.result);
 }
 
-std::optional<core::Module> check(const std::string &path, SourceManager &sources, Diagnostics &diagnostics) {
+std::optional<core::Module> check(const std::string &path, SourceManager &sources, Diagnostics &diagnostics, const CheckOptions &options) {
   auto file = sources.load(path);
   if (!file) {
     uint32_t empty = sources.add(path, "");
     diagnostics.error(Diag::CannotRead, {empty, 0, 0}, {path});
     return std::nullopt;
   }
-  return check(*file, sources, diagnostics);
+  return check(*file, sources, diagnostics, options);
 }
 
 }  // namespace fovea

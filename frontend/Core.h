@@ -119,7 +119,7 @@ struct Tensor {
   bool sorted = false;              // does not decrease along the last axis (checked on entry)
   Place place;
   // Parameter: how it lies in the weight file. Empty foreign name: `name`, plain layout.
-  std::string foreign;              // tensor name in the file
+  std::vector<std::string> foreign; // tensor name in the file: the first of these that it has
   std::vector<std::vector<IndexId>> layout;  // one group of axes per dimension of the file's tensor: [(h d), m]
   IndexId growing = none;           // Cache, Appended
   TensorId base = none;             // Appended
@@ -193,7 +193,8 @@ struct TextFormat {
   std::string unit;                 // "characters", "words"
   std::string vocabulary;           // file, relative to the model's source
   std::string start, end, unknown;  // tokens; empty when not said
-  int64_t atMost = 0;               // writes: longest output; 0 when not said
+  int64_t atMost = 0;               // longest output, or input; 0 when not said
+  int64_t startId = -1, endId = -1; // tokens that are said by their numbers
 };
 
 // A state of step: where its first value comes from and where its next value goes.

@@ -20,6 +20,7 @@ namespace fovea {
 using core::IndexId;
 using core::NodeId;
 
+class Config;
 struct FileScope;
 struct FunctionEntry {
   const ast::Function *function = nullptr;
@@ -55,6 +56,7 @@ struct Instance {
   const ast::Block *block = nullptr;
   const FileScope *file = nullptr;
   std::string path;                        // "dec.0."
+  std::string foreign;                     // the same in the weight file
   int64_t number = 0;                      // {n} in names of foreign tensors
   const Env *env = nullptr;                // axes, parameters, caches and parts
   std::vector<IndexId> inner, outer;       // block axes: inside, and what they were given
@@ -106,7 +108,9 @@ struct Env {
 
 class Elaborator {
 public:
-  Elaborator(SourceManager &sources, Diagnostics &diagnostics, const FileScope &file) : sources(sources), diagnostics(diagnostics), file(file) {}
+  // `config`: a model's.
+  Elaborator(SourceManager &sources, Diagnostics &diagnostics, const FileScope &file, const Config *config = nullptr)
+      : sources(sources), diagnostics(diagnostics), file(file), config(config) {}
 
   bool kernel(const ast::Kernel &kernel);              // ElaborateKernel.cpp
   // A model's stage; `encode` is the finished encode for step. ElaborateModel.cpp.
@@ -143,6 +147,8 @@ private:
   NodeId number(const ast::Expr *expr, Scope &scope);  // F32 or I32
   NodeId integer(const ast::Expr *expr, Scope &scope, Diag otherwise);
   NodeId condition(const ast::Expr *expr, Scope &scope);
+  const ast::Literal *configured(const ast::Expr *expr, Scope &scope);  // of `config.key`; null for other expressions, and after an error
+  const std::string *text(const ast::Expr *expr, Scope &scope);        // of a text; null for other values
   NodeId reference(const ast::Expr *expr, Scope &scope);
   NodeId reference(const Env *entry, const ast::Name &name, Scope &scope);
   NodeId unary(const ast::Expr *expr, Scope &scope);
@@ -203,7 +209,8 @@ private:
   const Env *lookup(const Scope &scope, Symbol name) const;
   void model(const ast::Model &model, Scope &scope);
   void members(const std::vector<ast::Member> &list, Scope &scope, Instance *owner, unsigned depth);
-  Instance *instantiate(const ast::Instance &part, const std::string &path, Scope &scope, int64_t number, unsigned depth);
+  Instance *instantiate(const ast::Instance &part, const Instance *owner, int64_t index, Scope &scope, unsigned depth);
+  bool formats(const ast::Model &model, core::Model &into);
   void weight(const ast::Weight &weight, Scope &scope, const Instance *owner);
   void stageParameter(Scope &scope, const ast::Parameter &parameter);
   void encoded(const ast::Parameter &parameter, Scope &scope);
@@ -216,6 +223,7 @@ private:
   SourceManager &sources;
   Diagnostics &diagnostics;
   const FileScope &file;
+  const Config *config;
   std::deque<Env> envs;
   std::deque<Mask> maskPool;
   std::deque<Activation> activations;

@@ -1,4 +1,5 @@
 // Expressions: types and operators (rules E1 to E4), and reads (rules E5, E6).
+#include "frontend/Config.h"
 #include "frontend/Elaborate.h"
 #include "frontend/NearMiss.h"
 
@@ -21,6 +22,7 @@ NodeId Elaborator::value(const Expr *expr, Scope &scope) {
   case Expr::Integer: result = b.integer(expr->integer); break;
   case Expr::Real: result = b.real(expr->real); break;
   case Expr::Boolean: result = b.boolean(expr->integer); break;
+  case Expr::Text: error(Diag::TextAsValue, expr->range); break;
   case Expr::Reference: result = reference(expr, scope); break;
   case Expr::Extent:
     if (auto index = findIndex(scope, expr->path[0], true, true)) result = b.extent(*index);
@@ -92,12 +94,35 @@ NodeId Elaborator::condition(const Expr *expr, Scope &scope) {
   return none;
 }
 
+const ast::Literal *Elaborator::configured(const Expr *expr, Scope &scope) {
+  if (!config || expr->kind != Expr::Reference || expr->path.size() != 2 || expr->path[0].text() != "config" || lookup(scope, expr->path[0].symbol)) return nullptr;
+  const ast::Literal *found = config->find(expr->path[1], expr->range, diagnostics);
+  failed |= !found;
+  return found;
+}
+
+const std::string *Elaborator::text(const Expr *expr, Scope &scope) {
+  if (expr->kind == Expr::Text) return expr->path[0].symbol;
+  const ast::Literal *value = configured(expr, scope);
+  return value && value->kind == ast::Literal::Text ? &value->text : nullptr;
+}
+
 NodeId Elaborator::reference(const Expr *expr, Scope &scope) {
   const ast::Name &name = expr->path[0];
   if (expr->path.size() > 1) {
     // encode.h: the same as h, said with its origin.
     if (inModel && name.text() == "encode" && expr->path.size() == 2)
       if (const Env *entry = find(encodeEnv, expr->path[1].symbol)) return reference(entry, expr->path[1], scope);
+    unsigned before = diagnostics.errorCount();
+    if (const ast::Literal *constant = configured(expr, scope)) {
+      switch (constant->kind) {
+      case ast::Literal::Integer: return b.integer(constant->integer);
+      case ast::Literal::Real: return b.real(constant->real);
+      case ast::Literal::Boolean: return b.boolean(constant->integer);
+      case ast::Literal::Text: error(Diag::TextAsValue, expr->range); return none;
+      }
+    }
+    if (diagnostics.errorCount() != before) return none;
     error(Diag::UnknownName, expr->range, {sources.text(expr->range), nearMiss(expr->path.back().text(), {})});
     return none;
   }
@@ -191,6 +216,15 @@ NodeId Elaborator::binary(const Expr *expr, Scope &scope) {
     return x == none || y == none ? none : b.binary(op, x, y);
   }
   bool equality = op == Op::Eq || op == Op::Ne;
+  if (equality) {
+    const std::string *left = text(expr->args[0], scope), *right = text(expr->args[1], scope);
+    if (left && right) return b.boolean((*left == *right) == (op == Op::Eq));
+    if (left || right) {
+      NodeId other = value(expr->args[left ? 1 : 0], scope);
+      if (other != none) error(Diag::MixedTypes, expr->range, {left ? "text" : typeName(other), left ? typeName(other) : "text"});
+      return none;
+    }
+  }
   NodeId x = equality ? value(expr->args[0], scope) : number(expr->args[0], scope);
   NodeId y = equality ? value(expr->args[1], scope) : number(expr->args[1], scope);
   if (x == none || y == none) return none;

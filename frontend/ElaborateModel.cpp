@@ -1,4 +1,5 @@
 // Models: blocks, stages, states, caches and traces (section 7).
+#include "frontend/Config.h"
 #include "frontend/Elaborate.h"
 
 #include <algorithm>
@@ -46,11 +47,10 @@ void Elaborator::members(const std::vector<ast::Member> &list, Scope &scope, Ins
     } else {
       const ast::Instance &part = member.instance;
       if (!claim(scope, part.name, false)) continue;
-      std::string path = (owner ? owner->path : "") + part.name.text() + ".";
       Binding binding;
       binding.declared = part.name.range;
       if (!part.count) {
-        if (Instance *instance = instantiate(part, path, scope, owner ? owner->number : 0, depth)) {
+        if (Instance *instance = instantiate(part, owner, -1, scope, depth)) {
           binding.kind = Binding::Instance;
           binding.instance = instance;
           if (owner) owner->single[part.name.symbol] = instance;
@@ -61,7 +61,7 @@ void Elaborator::members(const std::vector<ast::Member> &list, Scope &scope, Ins
         if (node != none && (!count || *count < 1 || *count > 1000)) error(Diag::InstanceCount, part.count->range);
         if (count && *count >= 1 && *count <= 1000) {
           for (int64_t k = 0; k < *count && !aborted; ++k) {
-            Instance *instance = instantiate(part, path + std::to_string(k) + ".", scope, k, depth);
+            Instance *instance = instantiate(part, owner, k, scope, depth);
             if (!instance) break;
             binding.instances.push_back(instance);
           }
@@ -73,7 +73,16 @@ void Elaborator::members(const std::vector<ast::Member> &list, Scope &scope, Ins
   }
 }
 
-Instance *Elaborator::instantiate(const ast::Instance &part, const std::string &path, Scope &scope, int64_t number, unsigned depth) {
+// A name in the weight file: one with {n} is the whole name, with the number in its place; others continue the path.
+static std::string foreignName(std::string name, const std::string &path, int64_t number) {
+  size_t at = name.find("{n}");
+  if (at == std::string::npos) return path + name;
+  for (; at != std::string::npos; at = name.find("{n}", at)) name.replace(at, 3, std::to_string(number));
+  return name;
+}
+
+// One instance of a part, or number `index` of several; `owner` is the instance that it belongs to, null for the model's own.
+Instance *Elaborator::instantiate(const ast::Instance &part, const Instance *owner, int64_t index, Scope &scope, unsigned depth) {
   if (!stackLeft(part.block.range)) return nullptr;
   auto found = scope.file->blocks.find(part.block.symbol);
   if (found == scope.file->blocks.end()) {
@@ -96,8 +105,15 @@ Instance *Elaborator::instantiate(const ast::Instance &part, const std::string &
   Instance &instance = instances.back();
   instance.block = &block;
   instance.file = found->second.scope;
-  instance.path = path;
-  instance.number = number;
+  const std::string own = part.name.text() + "." + (index < 0 ? "" : std::to_string(index) + ".");
+  instance.path = (owner ? owner->path : "") + own;
+  instance.number = index >= 0 ? index : owner ? owner->number : 0;
+  const std::string around = owner ? owner->foreign : "";
+  instance.foreign = around + own;
+  if (part.foreign) {
+    instance.foreign = foreignName(part.foreign->text(), around, instance.number) + ".";
+    if (index >= 0 && part.foreign->text().find("{n}") == std::string::npos) instance.foreign += std::to_string(index) + ".";
+  }
   for (const ast::Name &name : part.axes) {
     auto outer = axis(scope, name, false);  // a new name: a concat will say how long it is
     if (!outer) return nullptr;
@@ -139,16 +155,9 @@ void Elaborator::weight(const ast::Weight &w, Scope &scope, const Instance *owne
   t.type = w.type.storage;
   t.place = sources.place(w.name.range);
   if (!axes(scope, w.type.axes, t.axes, false)) return poison(scope, w.name.symbol, w.name.range);
-  if (w.foreign) {
-    std::string from = w.foreign->text();
-    size_t at = from.find("{n}");
-    if (at == std::string::npos) {
-      t.foreign = (owner ? owner->path : "") + from;
-    } else {
-      for (; at != std::string::npos; at = from.find("{n}", at)) from.replace(at, 3, std::to_string(owner ? owner->number : 0));
-      t.foreign = from;
-    }
-  }
+  const std::string around = owner ? owner->foreign : "";
+  for (const ast::Name &name : w.foreign) t.foreign.push_back(foreignName(name.text(), around, owner ? owner->number : 0));
+  if (w.foreign.empty() && around + w.name.text() != t.name) t.foreign = {around + w.name.text()};
   std::vector<IndexId> listed;
   for (const auto &group : w.layout) {
     t.layout.emplace_back();
@@ -162,7 +171,7 @@ void Elaborator::weight(const ast::Weight &w, Scope &scope, const Instance *owne
   std::vector<IndexId> own = t.axes;
   std::sort(own.begin(), own.end());
   std::sort(listed.begin(), listed.end());
-  if (w.hasLayout && own != listed) error(Diag::LayoutAxes, w.foreign->range, {w.name.text()});
+  if (w.hasLayout && own != listed) error(Diag::LayoutAxes, w.foreign[0].range, {w.name.text()});
   Binding binding;
   binding.kind = Binding::Tensor;
   binding.declared = w.name.range;
@@ -300,8 +309,7 @@ bool Elaborator::step(const ast::Model &m, Elaborator &encode, core::Model &into
 
   into.name = m.name.text();
   into.place = sources.place(m.name.range);
-  into.reads = m.reads.value;
-  into.writes = m.writes.value;
+  if (!formats(m, into)) return false;
   // Results: those written, the next states, the traces.
   uint32_t init = static_cast<uint32_t>(m.encode.results.size());
   for (const ast::Parameter &p : m.step.parameters) {
@@ -331,6 +339,25 @@ bool Elaborator::step(const ast::Model &m, Elaborator &encode, core::Model &into
   }
   into.caches = caches;
   (void)encode;
+  return true;
+}
+
+// What is read and written, with what the configuration says of it.
+bool Elaborator::formats(const ast::Model &m, core::Model &into) {
+  for (auto [part, format] : {std::pair{&m.reads, &into.reads}, {&m.writes, &into.writes}}) {
+    *format = part->value;
+    for (auto [key, number] : {std::pair{&part->start, &format->startId}, {&part->end, &format->endId}, {&part->atMost, &format->atMost}}) {
+      if (!*key) continue;
+      const ast::Literal *found = config->find(**key, (*key)->range, diagnostics);
+      if (!found) return false;
+      const int64_t least = key == &part->atMost;
+      if (found->kind != ast::Literal::Integer || found->integer < least) {
+        error(Diag::ConfigNumber, (*key)->range, {(*key)->text(), std::to_string(least)});
+        return false;
+      }
+      *number = found->integer;
+    }
+  }
   return true;
 }
 

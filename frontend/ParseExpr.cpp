@@ -214,7 +214,7 @@ Expr *Parser::parseCallArguments(Expr *call) {
   return finish(call);
 }
 
-// primary <- number / 'true' / 'false' / '|' name '|' / name ('.' name)* arguments? / ('f32' / 'i32') arguments
+// primary <- number / 'true' / 'false' / string / '|' name '|' / name ('.' name)* arguments? / ('f32' / 'i32') arguments
 //          / '(' expr (',' expr)* ')' / loop
 Expr *Parser::parsePrimary() {
   Nesting level(*this);
@@ -239,6 +239,11 @@ Expr *Parser::parsePrimary() {
   case TokenKind::KwFalse: {
     Expr *expr = make(Expr::Boolean, take().range);
     expr->integer = token.kind == TokenKind::KwTrue;
+    return finish(expr);
+  }
+  case TokenKind::String: {
+    Expr *expr = make(Expr::Text, take().range);
+    expr->path = {{token.symbol, token.range}};
     return finish(expr);
   }
   case TokenKind::Bar: {

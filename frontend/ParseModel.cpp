@@ -27,7 +27,7 @@ bool Parser::parseBlock() {
   return true;
 }
 
-// model <- 'model' name '{' (reads / writes / member / function / encode / step)* '}'
+// model <- 'model' name '{' (config / reads / writes / member / function / encode / step)* '}'
 bool Parser::parseModel() {
   SourceRange begin = take().range;
   ast::Model model;
@@ -42,7 +42,7 @@ bool Parser::parseModel() {
     case TokenKind::KwEncode: ok = parseStage(model.encode); break;
     case TokenKind::KwStep: ok = parseStage(model.step); break;
     case TokenKind::KwFn: ok = parseFunction(model.functions); break;
-    default: ok = parseMember(model.members, true); break;
+    default: ok = isWord("config") && peek(1).kind == TokenKind::String ? parseConfig(model.config) : parseMember(model.members, true); break;
     }
     if (!ok) {
       file->ok = false;
@@ -82,13 +82,15 @@ bool Parser::parseMember(std::vector<Member> &members, bool caches) {
   return true;
 }
 
-// weight <- name ':' type ('from' string layout?)? ';'
+// weight <- name ':' type ('from' string ('or' string)* layout?)? ';'
 bool Parser::parseWeight(Weight &weight) {
   if (!expectName(weight.name) || !expect(TokenKind::Colon) || !parseType(weight.type, false)) return false;
   if (!weight.cache && accept(TokenKind::KwFrom)) {
-    if (!is(TokenKind::String)) return unexpected("a string"), false;
-    Token token = take();
-    weight.foreign = Name{token.symbol, token.range};
+    do {
+      if (!is(TokenKind::String)) return unexpected("a string"), false;
+      Token token = take();
+      weight.foreign.push_back({token.symbol, token.range});
+    } while (accept(TokenKind::KwOr));
     if (accept(TokenKind::LeftBracket) && !parseLayout(weight)) return false;
   }
   return expect(TokenKind::Semicolon);
@@ -111,15 +113,86 @@ bool Parser::parseLayout(Weight &weight) {
   return expect(TokenKind::RightBracket);
 }
 
-// instance <- name '(' names? ')' ('[' expr ']')? ';'
+// instance <- name '(' names? ')' ('[' expr ']')? ('from' string)? ';'
 bool Parser::parseInstance(Instance &instance) {
   if (!expectName(instance.block) || !expect(TokenKind::LeftParen)) return false;
   if (!accept(TokenKind::RightParen) && !parseNames(instance.axes, TokenKind::RightParen)) return false;
   if (accept(TokenKind::LeftBracket) && (!(instance.count = parseExpr()) || !expect(TokenKind::RightBracket))) return false;
+  if (accept(TokenKind::KwFrom)) {
+    if (!is(TokenKind::String)) return unexpected("a string"), false;
+    Token token = take();
+    instance.foreign = Name{token.symbol, token.range};
+  }
   return expect(TokenKind::Semicolon);
 }
 
-// format <- ('reads' / 'writes') kind ('by' unit)? string? ('start' string / 'end' string / 'unknown' string / 'at' 'most' integer)* ';'
+// config <- 'config' string (';' / '{' (name ('=' (literal / key))? ('in' '{' literal (',' literal)* '}')? ';')* '}')
+bool Parser::parseConfig(ConfigPart &config) {
+  SourceRange begin = take().range;
+  if (config.given) {
+    diagnostics.error(Diag::RepeatedPart, begin, {sources.text(begin)});
+    return false;
+  }
+  config.given = true;
+  config.range = begin;
+  Token token = take();
+  config.file = {token.symbol, token.range};
+  if (!is(TokenKind::LeftBrace)) return expect(TokenKind::Semicolon);
+  take();
+  while (!accept(TokenKind::RightBrace)) {
+    ConfigKey key;
+    if (!expectName(key.name)) return false;
+    for (const ConfigKey &other : config.keys)
+      if (other.name.symbol == key.name.symbol) {
+        diagnostics.error(Diag::RepeatedPart, key.name.range, {key.name.text()});
+        return false;
+      }
+    if (accept(TokenKind::Equal) && !parseConfigKey(key.other) && !parseLiteral(key.otherwise.emplace())) return false;
+    if (accept(TokenKind::KwIn)) {
+      if (!expect(TokenKind::LeftBrace)) return false;
+      do {
+        if (!parseLiteral(key.allowed.emplace_back())) return false;
+      } while (accept(TokenKind::Comma));
+      if (!expectClose(TokenKind::RightBrace)) return false;
+    }
+    if (!expect(TokenKind::Semicolon)) return false;
+    config.keys.push_back(std::move(key));
+  }
+  return true;
+}
+
+// literal <- '-'? number / 'true' / 'false' / string
+bool Parser::parseLiteral(Literal &literal) {
+  bool minus = accept(TokenKind::Minus);
+  const Token token = peek();
+  switch (token.kind) {
+  case TokenKind::Integer:
+    literal.kind = Literal::Integer;
+    literal.integer = minus ? -token.integer : token.integer;
+    if (literal.integer > INT32_MAX) diagnostics.error(Diag::IntegerTooLarge, token.range, {sources.text(token.range)});
+    break;
+  case TokenKind::Real:
+    literal.kind = Literal::Real;
+    literal.real = minus ? -token.real : token.real;
+    break;
+  case TokenKind::KwTrue:
+  case TokenKind::KwFalse:
+    literal.kind = Literal::Boolean;
+    literal.integer = token.kind == TokenKind::KwTrue;
+    break;
+  case TokenKind::String:
+    literal.kind = Literal::Text;
+    literal.text = *token.symbol;
+    break;
+  default: return unexpected("a number, `true`, `false` or a string"), false;
+  }
+  if (minus && token.kind != TokenKind::Integer && token.kind != TokenKind::Real) return unexpected("a number"), false;
+  take();
+  return true;
+}
+
+// format <- ('reads' / 'writes') kind ('by' unit)? string? (('start' / 'end') (string / key) / 'unknown' string / 'at' 'most' (integer / key))* ';'
+// key <- 'config' '.' name
 bool Parser::parseFormat(Format &format) {
   SourceRange begin = take().range;
   if (format.given) {
@@ -137,13 +210,13 @@ bool Parser::parseFormat(Format &format) {
   if (is(TokenKind::String) && !expectString(format.value.vocabulary)) return false;
   while (!is(TokenKind::Semicolon)) {
     if (acceptWord("start")) {
-      if (!expectString(format.value.start)) return false;
+      if (!parseSpecial(format.value.start, format.start)) return false;
     } else if (acceptWord("end")) {
-      if (!expectString(format.value.end)) return false;
+      if (!parseSpecial(format.value.end, format.end)) return false;
     } else if (acceptWord("unknown")) {
       if (!expectString(format.value.unknown)) return false;
     } else if (acceptWord("at")) {
-      if (!expectWord("most") || !expectInteger(format.value.atMost)) return false;
+      if (!expectWord("most") || !(parseConfigKey(format.atMost) || expectInteger(format.value.atMost))) return false;
     } else {
       unexpected("`start`, `end`, `unknown`, `at most` or `;`");
       return false;
@@ -153,6 +226,14 @@ bool Parser::parseFormat(Format &format) {
   format.range = join(begin, previous());
   return true;
 }
+
+bool Parser::parseConfigKey(std::optional<Name> &key) {
+  if (!isWord("config") || peek(1).kind != TokenKind::Dot || peek(2).kind != TokenKind::Name) return false;
+  take(), take();
+  return expectName(key.emplace());
+}
+
+bool Parser::parseSpecial(std::string &token, std::optional<Name> &key) { return parseConfigKey(key) || expectString(token); }
 
 // stage <- ('encode' / 'step') '(' parameters ')' '->' results '{' statement* '}'
 bool Parser::parseStage(Stage &stage) {

@@ -70,7 +70,11 @@ private:
   bool parseWeight(ast::Weight &weight);
   bool parseLayout(ast::Weight &weight);
   bool parseInstance(ast::Instance &instance);
+  bool parseConfig(ast::ConfigPart &config);
+  bool parseLiteral(ast::Literal &literal);
   bool parseFormat(ast::Format &format);
+  bool parseConfigKey(std::optional<ast::Name> &key);   // `config.key`, if it stands here
+  bool parseSpecial(std::string &token, std::optional<ast::Name> &key);
   bool parseStage(ast::Stage &stage);
 
   // Tokens.

@@ -105,14 +105,20 @@ private:
            (setting.block ? "" : setting.key.text() + " = " + (setting.word ? *setting.word : std::to_string(setting.number))));
     close();
   }
+  static std::string foreign(const std::vector<Name> &names) {
+    std::string out;
+    for (const Name &name : names) out += (out.empty() ? " from \"" : " or \"") + name.text() + "\"";
+    return out;
+  }
   void member(const Member &m) {
     if (m.kind == Member::Dims) {
       for (const Dim &d : m.dims) dim(d);
     } else if (m.kind == Member::Parameter) {
       line(std::string(m.weight.cache ? "(cache " : "(param ") + m.weight.name.text() + ": " + type(m.weight.type) +
-           (m.weight.foreign ? " from \"" + m.weight.foreign->text() + "\"" : "") + ")");
+           foreign(m.weight.foreign) + ")");
     } else {
-      line("(part " + m.instance.name.text() + ": " + m.instance.block.text() + "(" + names(m.instance.axes) + ")" + (m.instance.count ? "[]" : "") + ")");
+      line("(part " + m.instance.name.text() + ": " + m.instance.block.text() + "(" + names(m.instance.axes) + ")" + (m.instance.count ? "[]" : "") +
+           (m.instance.foreign ? foreign({*m.instance.foreign}) : "") + ")");
     }
   }
   void stage(const char *name, const Stage &s) {
@@ -148,6 +154,7 @@ private:
     case Expr::Integer: return line(std::to_string(e->integer));
     case Expr::Real: return line(number(e->real) + (number(e->real).find_first_of(".en") == std::string::npos ? ".0" : ""));
     case Expr::Boolean: return line(e->integer ? "true" : "false");
+    case Expr::Text: return line("\"" + e->path[0].text() + "\"");
     case Expr::Extent: return line("|" + e->path[0].text() + "|");
     case Expr::Reference: {
       std::string text;
@@ -212,7 +219,7 @@ public:
     static const char *const roles[] = {"input", "parameter", "encoded", "state", "cache", "appended"};
     for (const core::Tensor &t : f.tensors) {
       out += std::string("  ") + roles[t.role] + " " + t.name + ": " + typeName(t.type) + "[" + list(t.axes) + "]" + (t.sorted ? " sorted" : "");
-      if (!t.foreign.empty()) out += " from \"" + t.foreign + "\"";
+      for (const std::string &name : t.foreign) out += (&name == t.foreign.data() ? " from \"" : " or \"") + name + "\"";
       if (!t.layout.empty()) {
         out += "[";
         for (size_t g = 0; g < t.layout.size(); ++g) out += (g ? ", (" : "(") + list(t.layout[g]) + ")";
@@ -314,7 +321,9 @@ std::string printCore(const core::Module &module) {
   for (const core::Model &m : module.models) {
     out += "model " + m.name + "\n";
     auto format = [](const char *kind, const core::TextFormat &f) {
-      std::string text = std::string("  ") + kind + " " + f.kind + " by " + f.unit + " \"" + f.vocabulary + "\" start \"" + f.start + "\" end \"" + f.end + "\" unknown \"" +
+      auto special = [](const std::string &token, int64_t number) { return number >= 0 ? std::to_string(number) : "\"" + token + "\""; };
+      std::string text = std::string("  ") + kind + " " + f.kind + " by " + f.unit + " \"" + f.vocabulary + "\" start " + special(f.start, f.startId) + " end " +
+                         special(f.end, f.endId) + " unknown \"" +
                          f.unknown + "\" at most " + std::to_string(f.atMost) + "\n";
       return text;
     };

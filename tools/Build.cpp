@@ -1,5 +1,7 @@
 #include "tools/Build.h"
 
+#include "tools/Vocabularies.h"
+
 #include "lowering/Compiler.h"
 #include "lowering/Link.h"
 #include "lowering/host/Object.h"
@@ -15,6 +17,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <sys/stat.h>
 
 namespace fovea {
@@ -40,13 +43,25 @@ static void changeArguments(program::TableStage &stage, const WeightLayouts::Cha
 
 int buildModel(const core::Model &model, const core::Module &module, const std::string &path, const BuildOptions &options) {
   std::string error;
+  int64_t scored = 0;  // tokens
+  for (const core::Result &result : model.step.results)
+    if (result.name == "logits" && result.axes.size() == 2) scored = model.step.indices[result.axes[1]].fixed.value_or(0);
   // Vocabularies travel inside the program.
   program::TableParts parts;
   ModelParts code;
   for (const std::string &name : {model.reads.vocabulary, model.writes.vocabulary}) {
     if (name.empty() || std::any_of(parts.files.begin(), parts.files.end(), [&](const auto &f) { return f.name == name; })) continue;
-    auto content = readFile((fs::path(path).parent_path() / name).string(), error);
+    // A checkpoint's own files go before those beside the model.
+    std::error_code ignored;
+    fs::path beside = fs::path(options.weights).parent_path() / name;
+    const std::string place = !options.weights.empty() && fs::exists(beside, ignored) ? beside.string() : (fs::path(path).parent_path() / name).string();
+    auto content = readFile(place, error);
+    if (content && fs::path(name).extension() == ".json") content = vocabularyFromJson(place, *content, name == model.writes.vocabulary ? scored : 0, error);
     if (!content) return complain(error);
+    const auto count = std::count(content->begin(), content->end(), '\n') + (!content->empty() && content->back() != '\n');
+    for (const core::TextFormat *format : {&model.reads, &model.writes})
+      for (auto [what, id] : {std::pair{"start", format->startId}, {"end", format->endId}})
+        if (format->vocabulary == name && id >= count) return complain(fmt::format("{}: the {} token is number {}, and there are {} tokens", place, what, id, count));
     parts.files.push_back({name, content->size()});
     code.embedded.push_back(std::move(*content));
   }
@@ -66,6 +81,12 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   }
   core::Model described = model;
   described.encode.tensors = staged.parameters;
+  // A parameter that no stage reads need not be among the weights.
+  std::set<std::string> read;
+  for (const Stage &stage : staged.stages)
+    for (const StageSlot &slot : stage.slots)
+      if (slot.what == "parameter") read.insert(slot.name);
+  std::erase_if(described.encode.tensors, [&](const core::Tensor &tensor) { return tensor.role == core::Tensor::Parameter && !read.count(tensor.name); });
   std::string table;
   code.table = [&](const WeightLayouts &layouts, const std::vector<program::Operation> &operations) {
     parts.panels = layouts.panels;

@@ -10,7 +10,7 @@
 namespace fovea {
 
 struct BuildOptions {
-  std::string weights, out, target = "host";
+  std::string weights, config, out, target = "host";
   Timing *timing = nullptr;  // measures, if given
   std::string quantize;      // "int8", or nothing
   Form form = Form::Object;  // another form is text, to `out` or to standard output

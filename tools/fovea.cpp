@@ -38,10 +38,10 @@ int complain(const std::string &message, int status = 1) {
 }
 
 // Checks a file; prints what is wrong with it.
-std::optional<core::Module> checked(const std::string &path, SourceManager &sources, Timing *timing = nullptr) {
+std::optional<core::Module> checked(const std::string &path, SourceManager &sources, Timing *timing = nullptr, const CheckOptions &options = {}) {
   Timing::Phase phase(timing, "frontend");
   Diagnostics diagnostics(sources);
-  std::optional<core::Module> module = check(path, sources, diagnostics);
+  std::optional<core::Module> module = check(path, sources, diagnostics, options);
   if (!module) fputs(diagnostics.str().c_str(), stderr);
   return module;
 }
@@ -126,7 +126,7 @@ int buildCommand(const std::string &file, BuildOptions options, const std::strin
   options.form = forms.at(emit);
   if (options.form == Form::Object && options.out.empty()) return complain("-o is required: the program", 2);
   SourceManager sources;
-  auto module = checked(file, sources, options.timing);
+  auto module = checked(file, sources, options.timing, {options.config, std::filesystem::path(options.weights).parent_path().string()});
   if (!module) return 1;
   if (module->models.size() != 1) return complain(fmt::format("{} has {} models; a program is built from one", file, module->models.size()));
   return buildModel(module->models[0], *module, file, options);
@@ -140,9 +140,9 @@ int tuneCommand(const std::string &file, const std::string &kernel, const TuneOp
   return k ? tuneKernel(*k, module->files, sources, options) : 1;
 }
 
-int explainCommand(const std::string &file, const std::string &kernel, const ExplainOptions &options) {
+int explainCommand(const std::string &file, const std::string &kernel, const std::string &config, const ExplainOptions &options) {
   SourceManager sources;
-  auto module = checked(file, sources);
+  auto module = checked(file, sources, nullptr, {config, ""});
   if (!module) return 1;
   // Extents and values are of one kernel.
   const core::Function *k = nullptr;
@@ -202,6 +202,8 @@ int main(int argc, char **argv) {
   auto *buildApp = app.add_subcommand("build", "Build a model into a program");
   buildApp->add_option("file", file, "the model, MODEL.attn")->required();
   buildApp->add_option("--weights", build.weights, "weights to put beside the program (safetensors)");
+  const std::string configHelp = "the model's configuration (JSON; default: what the model names, beside the weights or else beside the model)";
+  buildApp->add_option("--config", build.config, configHelp);
   buildApp->add_option("-o", build.out, "the program; with --emit, where the text goes (default: standard output)");
   buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
@@ -224,6 +226,7 @@ int main(int argc, char **argv) {
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
   explainApp->add_option("file", file, "the program, F.attn")->required();
   explainApp->add_option("--kernel", kernel, "only this kernel (default: all)");
+  explainApp->add_option("--config", build.config, "a model's configuration (JSON; default: what the model names, beside it)");
   explainApp->add_option("--extent", explained.extents, "an extent: --extent i=4096; then also how many points the masks keep and the loops visit")->allow_extra_args(false);
   explainApp->add_option("--in", explained.in, "tensors by parameter name (safetensors): their extents, and the values that masks read");
   explainApp->add_option("--set", explained.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
@@ -242,7 +245,7 @@ int main(int argc, char **argv) {
                  : *tuneApp  ? tuneCommand(file, kernel, tuned)
                  : *runApp   ? runCommand(file, kernel, run)
                  : *buildApp ? buildCommand(file, build, emit)
-                             : explainCommand(file, kernel, explained);
+                             : explainCommand(file, kernel, build.config, explained);
     progress.reset();
     if (timing && !status) fputs((timePasses == "json" ? timing->json() : timing->text()).c_str(), stderr);
     if (fflush(stdout) || ferror(stdout)) return complain(fmt::format("standard output: {}", std::strerror(errno)));

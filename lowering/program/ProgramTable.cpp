@@ -12,12 +12,14 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-json format(const core::TextFormat &format, bool writes) {
+json format(const core::TextFormat &format) {
   json object{{"kind", format.kind}, {"unit", format.unit}, {"vocabulary", format.vocabulary}};
-  for (auto [key, token] : {std::pair{"start", &format.start}, {"end", &format.end}, {"unknown", &format.unknown}})
-    if (!token->empty())
+  for (auto [key, token, id] : {std::tuple{"start", &format.start, format.startId}, {"end", &format.end, format.endId}, {"unknown", &format.unknown, int64_t(-1)}})
+    if (id >= 0)
+      object[key] = id;
+    else if (!token->empty())
       object[key] = *token;
-  if (writes && format.atMost > 0)
+  if (format.atMost > 0)
     object["at_most"] = format.atMost;
   return object;
 }
@@ -25,7 +27,9 @@ json format(const core::TextFormat &format, bool writes) {
 json parameter(const core::Function &function, const core::Tensor &tensor) {
   auto fail = [&](const char *sentence) { return std::invalid_argument("parameter `" + tensor.name + "` " + sentence); };
   json object{{"name", tensor.name}};
-  if (!tensor.foreign.empty())
+  if (tensor.foreign.size() == 1)
+    object["foreign"] = tensor.foreign[0];
+  else if (!tensor.foreign.empty())
     object["foreign"] = tensor.foreign;
   object["type"] = typeName(tensor.type);
   object["shape"] = json::array();
@@ -83,8 +87,8 @@ const char *typeName(core::Type type) {
 
 std::string programTable(const core::Model &model, const TableParts &parts) {
   json root{{"abi", 2}, {"name", model.name}, {"compiler", parts.compiler}};
-  root["reads"] = format(model.reads, false);
-  root["writes"] = format(model.writes, true);
+  root["reads"] = format(model.reads);
+  root["writes"] = format(model.writes);
   root["files"] = json::array();
   for (const EmbeddedFile &file : parts.files)
     root["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});

@@ -41,7 +41,7 @@ std::vector<std::vector<NodeId>> usersOf(const Function &f) {
 // A copy of weight `t` becomes tensor `place`; those from there on move up.
 void insertCopy(Function &f, TensorId t, TensorId place) {
   Tensor copy = f.tensors[t];
-  if (copy.foreign.empty()) copy.foreign = copy.name;
+  if (copy.foreign.empty()) copy.foreign = {copy.name};
   copy.name += "@product";
   f.tensors.insert(f.tensors.begin() + place, copy);
   auto move = [&](TensorId &id) {

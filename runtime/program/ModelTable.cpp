@@ -63,8 +63,13 @@ TextFormat readFormat(const json &object) {
     wrong("no unit of text is called `" + unit + "`");
   format.unit = unit == "words" ? TextFormat::Words : TextFormat::Characters;
   format.vocabulary = text(object, "vocabulary");
-  format.start = text(object, "start");
-  format.end = text(object, "end");
+  for (auto [key, token, id] : {std::tuple{"start", &format.start, &format.startId}, {"end", &format.end, &format.endId}}) {
+    auto found = object.find(key);
+    if (found != object.end() && found->is_number())
+      *id = found->get<int64_t>();
+    else
+      *token = text(object, key);
+  }
   format.unknown = text(object, "unknown");
   format.atMost = object.value("at_most", int64_t(0));
   return format;
@@ -91,7 +96,12 @@ void readQuantised(const json &object, Parameter &parameter) {
 }
 
 Parameter readParameter(const json &object) {
-  Parameter parameter{text(object, "name"), text(object, "foreign"), typeOf(text(object, "type")), object.at("shape"), {}, 0, 0, {}, true};
+  std::vector<std::string> foreign;
+  if (auto found = object.find("foreign"); found != object.end() && found->is_array())
+    foreign = found->get<std::vector<std::string>>();
+  else if (found != object.end())
+    foreign = {found->get<std::string>()};
+  Parameter parameter{text(object, "name"), foreign, typeOf(text(object, "type")), object.at("shape"), {}, 0, 0, {}, true};
   std::vector<bool> seen(parameter.shape.size());
   if (object.contains("layout"))
     parameter.layout = object["layout"].get<std::vector<std::vector<uint32_t>>>();
@@ -354,7 +364,7 @@ Table readTable(const fovea_model &model) {
     table.startProfile = model.profile;
     for (const json &operation : root.value("operations", json::array()))
       table.operations.push_back({text(operation, "stage"), text(operation, "place"), text(operation, "what")});
-    if (table.writes.start.empty())
+    if (table.writes.start.empty() && table.writes.startId < 0)
       wrong("`writes` has no start token");
     if (table.writes.atMost <= 0)
       table.writes.atMost = 256;

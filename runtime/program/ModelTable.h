@@ -22,12 +22,13 @@ struct TextFormat {
   enum Unit : uint8_t { Characters, Words } unit = Words;
   std::string vocabulary;           // an embedded file
   std::string start, end, unknown;  // tokens; empty when not declared
-  int64_t atMost = 0;               // writes: most steps of one output
+  int64_t atMost = 0;               // writes: most steps of one output; reads: most tokens of one input with start and end, 0: any number
+  int64_t startId = -1, endId = -1; // tokens that are declared by their numbers
 };
 
 struct Parameter {
   std::string name;                          // its path in the model
-  std::string foreign;                       // its name in the weight file; empty: `name`
+  std::vector<std::string> foreign;          // its name in the weight file, the first of these that is there; empty: `name`
   Type type{};
   std::vector<int64_t> shape;
   std::vector<std::vector<uint32_t>> layout; // the axes that make up each dimension of the file's tensor

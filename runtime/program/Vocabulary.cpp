@@ -3,6 +3,8 @@
 #include "runtime/program/Error.h"
 #include "runtime/support/Text.h"
 
+#include <algorithm>
+
 namespace fovea::program {
 
 Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format.unit) {
@@ -30,7 +32,11 @@ Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format
   }
   if (tokens.empty())
     throw fail("it is empty");
-  auto special = [&](const std::string &token, const char *what) {
+  auto special = [&](const std::string &token, int64_t number, const char *what) {
+    if (number >= size())
+      throw fail("the " + std::string(what) + " token is number " + std::to_string(number) + ", and there are " + std::to_string(size()));
+    if (number >= 0)
+      return int32_t(number);
     if (token.empty())
       return int32_t(-1);
     int32_t id = idOf(token);
@@ -38,9 +44,11 @@ Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format
       throw fail("the " + std::string(what) + " token " + quote(token) + " is not in it");
     return id;
   };
-  startId = special(format.start, "start");
-  endId = special(format.end, "end");
-  unknownId = special(format.unknown, "unknown");
+  startId = special(format.start, format.startId, "start");
+  endId = special(format.end, format.endId, "end");
+  unknownId = special(format.unknown, -1, "unknown");
+  if (format.atMost > 0)
+    longest = std::max<int64_t>(0, format.atMost - (startId >= 0) - (endId >= 0));
 }
 
 int32_t Vocabulary::idOf(std::string_view token) const {
@@ -55,7 +63,9 @@ std::string Vocabulary::text(int32_t id) const {
 void Vocabulary::encode(std::string_view line, int64_t most, std::vector<int32_t> &result) const {
   int64_t count = 0;
   auto add = [&](std::string_view token) {
-    if (++count > most)
+    if (++count > longest)
+      throw Error("the line has more than " + std::to_string(longest) + " tokens, the most that this model reads");
+    if (count > most)
       throw Error("the line has more than " + std::to_string(most) + " tokens; --max-input sets the limit");
     int32_t id = idOf(token);
     if (id < 0 || id == startId || id == endId)

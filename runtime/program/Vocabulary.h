@@ -29,7 +29,8 @@ public:
   int32_t unknown() const { return unknownId; }
 
   // Appends the tokens of a line, without start and end, to `ids`. Text never yields the start or end token: written out
-  // they are unknown. Throws Error for invalid UTF-8, for an unknown token where none is declared, and after `most` tokens.
+  // they are unknown. Throws Error for invalid UTF-8, for an unknown token where none is declared, and
+  // after `most` tokens, or what the format allows.
   void encode(std::string_view line, int64_t most, std::vector<int32_t> &ids) const;
 
   // Words joined by a space, characters joined without.
@@ -40,6 +41,7 @@ private:
   std::vector<std::string_view> tokens;
   std::unordered_map<std::string_view, int32_t> ids;
   int32_t startId = -1, endId = -1, unknownId = -1;
+  int64_t longest = INT64_MAX;  // tokens of a line
 
   int32_t idOf(std::string_view token) const;
 };

@@ -88,6 +88,14 @@ Weights::Weights(const File &inside) : name(inside.name) {
     throw Error(error);
 }
 
+// A parameter's name in the file, and those of its quantised parts: the first of those it may have that is there.
+std::string Weights::nameInFile(const Parameter &parameter, const char *part) const {
+  for (const std::string &candidate : parameter.foreign)
+    if (file->find(candidate + part))
+      return candidate + part;
+  return (parameter.foreign.empty() ? parameter.name : parameter.foreign[0]) + part;
+}
+
 // How the tensor is stored, if it is the parameter's. Throws Error, without naming it, if it is not.
 static const Storage &fitting(const Parameter &parameter, const SafeTensor &stored) {
   std::vector<int64_t> wanted;
@@ -111,14 +119,11 @@ static const Storage &fitting(const Parameter &parameter, const SafeTensor &stor
   return *storage;
 }
 
-// A parameter's name in a file, and those of its quantised parts.
-static std::string nameInFile(const Parameter &parameter, const char *part = "") { return (parameter.foreign.empty() ? parameter.name : parameter.foreign) + part; }
-
 const SafeTensor &Weights::stored(const Parameter &parameter) const {
   const std::string wanted = nameInFile(parameter);
   const SafeTensor *stored = file->find(wanted);
   if (!stored)
-    throw Error(name + ": these are weights of another model: there is no tensor `" + wanted + "`");
+    throw Error(name + ": these are weights of another model: there is no tensor `" + wanted + "`" + (parameter.foreign.size() > 1 ? " nor any of its other names" : ""));
   try {
     fitting(parameter, *stored);
   } catch (const Error &error) {

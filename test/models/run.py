@@ -1,8 +1,9 @@
 """Builds the model programs and compares them with their references: each finding that these print is a test.
 
-    compare_network.py           every model whose train.py has a PyTorch Network
+    compare_network.py       every model whose train.py has a PyTorch Network
     compare_gru.py           g2p_gru, with the published package
     compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
+    compare_checkpoints.py   MarianMT, BART and T5, with `transformers`
 """
 
 import argparse
@@ -89,6 +90,11 @@ def main():
                 code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
                 report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
 
+    def compare_checkpoints():
+        fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
+        code, found, text = run("checkpoints", [sys.executable, os.path.join(HERE, "compare_checkpoints.py"), fovea])
+        report("checkpoints: compare_checkpoints.py ends well", code == 0 and found > 0, "" if code == 0 else text)
+
     wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
     references = [("g2p_transformer", "compare_transformer.py", ["{program}"]), ("g2p_gru", "compare_gru.py", ["{program}"] + wheel)]
     references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in sequence_training.models()]
@@ -100,7 +106,10 @@ def main():
     if references:
         run("models", [os.path.join(ROOT, "dev"), "build"] + [model for model, _, _ in references])
     with concurrent.futures.ThreadPoolExecutor(int(options.jobs)) as pool:
-        for done in [pool.submit(compare, *reference) for reference in references]:
+        waiting = [pool.submit(compare, *reference) for reference in references]
+        if not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints"):
+            waiting.append(pool.submit(compare_checkpoints))
+        for done in waiting:
             done.result()
     return 1 if failed else 0
 

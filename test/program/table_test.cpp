@@ -34,12 +34,12 @@ core::Model coreModel() {
   w.name = "layer.w";
   w.type = core::Type::BF16;
   w.axes = {h, d, m};
-  w.foreign = "model.0.weight";
+  w.foreign = {"model.0.weight"};
   w.layout = {{m}, {h, d}};
   core::Tensor input;
   core::Tensor b = w;
   b.name = "b";
-  b.foreign.clear();
+  b.foreign = {"a", "b"};
   b.layout.clear();
   b.axes = {m};
   b.type = core::Type::F32;
@@ -84,7 +84,9 @@ TEST(ProgramTable, WhatIsWrittenIsRead) {
   ASSERT_EQ(table.files.size(), 2u);
   EXPECT_EQ(table.file("out.vocab")->bytes.size(), 4u);
   ASSERT_EQ(table.parameters.size(), 2u);
-  EXPECT_EQ(table.parameters[0].foreign, "model.0.weight");
+  EXPECT_EQ(table.parameters[0].foreign, std::vector<std::string>{"model.0.weight"});
+  EXPECT_EQ(table.parameters[1].foreign, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(table.reads.endId, -1);
   EXPECT_EQ(table.parameters[0].type, program::Type::BF16);
   EXPECT_EQ(table.parameters[0].shape, (std::vector<int64_t>{4, 8, 32}));
   EXPECT_EQ(table.parameters[0].layout, (std::vector<std::vector<uint32_t>>{{2}, {0, 1}}));
@@ -93,6 +95,17 @@ TEST(ProgramTable, WhatIsWrittenIsRead) {
   EXPECT_EQ(table.step.arguments[1].what, What::Packed);
   EXPECT_EQ(table.step.arguments[1].shape[1].text(), "i 1 + 2 /");
   EXPECT_EQ(table.traces[0].grid, (std::vector<int64_t>{14, 14}));
+}
+
+TEST(ProgramTable, TokensByNumber) {
+  core::Model model = coreModel();
+  model.reads.endId = 5, model.reads.atMost = 9, model.writes.startId = 0;
+  Table table = read(programTable(model, parts()));
+  EXPECT_EQ(table.reads.endId, 5);
+  EXPECT_EQ(table.reads.end, "");
+  EXPECT_EQ(table.reads.atMost, 9);
+  EXPECT_EQ(table.writes.startId, 0);
+  EXPECT_EQ(table.writes.end, "</s>");
 }
 
 // `b` of 32 elements cannot be a matrix, `layer.w` is no f32: a third parameter, [32, 7], that encode reads quantised.

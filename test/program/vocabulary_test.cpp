@@ -49,6 +49,17 @@ TEST(Vocabulary, Characters) {
   EXPECT_EQ(v.decode({2, 3, 4}), "a \xC3\xA9");
 }
 
+TEST(Vocabulary, NumbersOfTokens) {
+  TextFormat format{TextFormat::Words, "v", "", "", "<unk>", 4, 1, 2};
+  Vocabulary v({"v", "<unk>\nx\ny\nz\n"}, format);
+  EXPECT_EQ(v.start(), 1);
+  EXPECT_EQ(v.end(), 2);
+  EXPECT_EQ(encode(v, "x z"), (Ids{0, 3}));
+  EXPECT_EQ(errorOf([&] { encode(v, "z z z"); }), "the line has more than 2 tokens, the most that this model reads");
+  format.endId = 4;
+  EXPECT_EQ(fileError("<unk>\nx\ny\nz\n", format), "vocabulary `v`: the end token is number 4, and there are 4");
+}
+
 TEST(Vocabulary, InvalidUtf8) {
   Vocabulary v({"v", "</s>\n<unk>\na\n"}, characters);
   for (const char *text : {"a\xff", "\x80", "\xC3", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF0\x9F\x8E", "\xE2\x82"})

@@ -126,7 +126,7 @@ TEST(Weights, MalformedFiles) {
 
 TEST(Weights, LayoutsAreWhatTheySay) {
   // w[h, d, m] lies in the file as [(m h), d]; every element says where it belongs.
-  Parameter parameter{"w", "", Type::F32, {2, 3, 4}, {{2, 0}, {1}}};
+  Parameter parameter{"w", {}, Type::F32, {2, 3, 4}, {{2, 0}, {1}}};
   std::vector<float> stored;
   for (int m = 0; m < 4; ++m)
     for (int h = 0; h < 2; ++h)
@@ -141,19 +141,35 @@ TEST(Weights, LayoutsAreWhatTheySay) {
   // In order, and so in place.
   parameter.layout = {{0, 1}, {2}};
   EXPECT_EQ(layOut(parameter, {"w", "F32", {6, 4}, stored.data(), stored.size() * 4}, buffer), stored.data());
-  parameter = {"s", "", Type::F32, {}, {}};
+  parameter = {"s", {}, Type::F32, {}, {}};
   EXPECT_EQ(layOut(parameter, {"s", "F32", {}, stored.data(), 4}, buffer), stored.data()) << "a scalar";
+}
+
+TEST(Weights, TheFirstNameThatIsThere) {
+  const float first[] = {1, 2}, second[] = {3, 4};
+  const std::string path = temporaryFolder() + "/w.safetensors";
+  std::string error;
+  ASSERT_TRUE(fovea::writeSafeTensors(path, {{"b", "F32", {2}, first, 8}, {"c", "F32", {2}, second, 8}}, error)) << error;
+  Weights weights(path);
+  EXPECT_EQ(static_cast<const float *>(weights.find({"x", {"a", "b", "c"}, Type::F32, {2}, {{0}}}))[0], 1);
+  EXPECT_EQ(static_cast<const float *>(weights.find({"x", {"c", "b"}, Type::F32, {2}, {{0}}}))[0], 3);
+  try {
+    weights.check({"x", {"a", "d"}, Type::F32, {2}, {{0}}});
+    ADD_FAILURE();
+  } catch (const Error &wrong) {
+    EXPECT_EQ(wrong.what(), path + ": these are weights of another model: there is no tensor `a` nor any of its other names");
+  }
 }
 
 TEST(Weights, QuantisedRows) {
   // w[k, n] lies in the file as [n, k]: K = 5 in groups of 4, N = 3 in panels of 2.
   const float stored[] = {127, -127, 2.5f, 3.5f, -0.5f, 0, 0, 0, 0, 0, 1, -2, NAN, 4, 5};
-  Parameter parameter{"w", "there", Type::F32, {5, 3}, {{1}, {0}}};
+  Parameter parameter{"w", {"there"}, Type::F32, {5, 3}, {{1}, {0}}};
   parameter.quantised.emplace();
   parameter.quantised->summed = {0}, parameter.quantised->kept = {1};
   parameter.quantised->columns = 2, parameter.quantised->group = 4, parameter.quantised->K = 5, parameter.quantised->N = 3;
   parameter.plain = false;
-  Parameter other{"bias", "", Type::F32, {3}, {{0}}};
+  Parameter other{"bias", {}, Type::F32, {3}, {{0}}};
   std::string folder = temporaryFolder(), error;
   ASSERT_TRUE(fovea::writeSafeTensors(folder + "/w.safetensors", {{"there", "F32", {3, 5}, stored, sizeof stored}, {"bias", "F32", {3}, stored, 12}, {"more", "F32", {1}, stored, 4}}, error)) << error;
   Weights exact(folder + "/w.safetensors");

@@ -1,0 +1,142 @@
+#include "frontend/Config.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+namespace fovea {
+
+using ast::Literal;
+
+static std::string written(const Literal &value) {
+  switch (value.kind) {
+  case Literal::Integer: return std::to_string(value.integer);
+  case Literal::Real: return nlohmann::json(value.real).dump();
+  case Literal::Boolean: return value.integer ? "true" : "false";
+  default: break;
+  }
+  constexpr size_t longest = 60;
+  return "\"" + (value.text.size() > longest ? value.text.substr(0, longest) + "..." : value.text) + "\"";
+}
+
+static bool equal(const Literal &a, const Literal &b) {
+  auto number = [](const Literal &v) { return v.kind == Literal::Real ? v.real : static_cast<double>(v.integer); };
+  bool numbers = a.kind <= Literal::Real && b.kind <= Literal::Real;
+  return numbers ? number(a) == number(b) : a.kind == b.kind && a.integer == b.integer && a.text == b.text;
+}
+
+bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, SourceManager &sources, Diagnostics &diagnostics) {
+  if (!part.given) return true;
+  given = true;
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  std::vector<std::string> candidates;
+  if (!options.folder.empty()) candidates.push_back((fs::path(options.folder) / part.file.text()).string());
+  candidates.push_back((fs::path(sources.name(part.range.file)).parent_path() / part.file.text()).string());
+  path = candidates.back();
+  for (const std::string &candidate : candidates)
+    if (fs::exists(candidate, ignored)) {
+      path = candidate;
+      break;
+    }
+  if (!options.config.empty()) path = options.config;
+  broken = true;
+  auto file = sources.load(path);
+  if (!file) {
+    diagnostics.error(Diag::ConfigFile, part.file.range, {path});
+    return false;
+  }
+  if (!parse(*file, sources, diagnostics)) return false;
+  broken = false;
+
+  for (const ast::ConfigKey &key : part.keys) {
+    const auto found = values.find(key.name.text());
+    if (found == values.end() && !unusable.count(key.name.text())) {
+      if (key.otherwise) values.emplace(key.name.text(), *key.otherwise);
+      if (key.other) {
+        const Literal *other = find(*key.other, key.other->range, diagnostics);
+        if (!other) return false;
+        values.emplace(key.name.text(), *other);
+      }
+    }
+    if (key.allowed.empty()) continue;
+    const Literal *value = find(key.name, key.name.range, diagnostics);
+    if (!value) return false;
+    if (std::any_of(key.allowed.begin(), key.allowed.end(), [&](const Literal &allowed) { return equal(*value, allowed); })) continue;
+    std::string list;
+    for (const Literal &allowed : key.allowed) list += (list.empty() ? "" : ", ") + written(allowed);
+    diagnostics.error(Diag::ConfigValue, key.name.range, {key.name.text(), path, written(*value), list});
+    return false;
+  }
+  return true;
+}
+
+bool Config::parse(uint32_t file, SourceManager &sources, Diagnostics &diagnostics) {
+  using json = nlohmann::json;
+  std::string_view text = sources.text(file);
+  auto at = [&](size_t byte) {
+    auto place = static_cast<uint32_t>(std::min(byte ? byte - 1 : 0, text.size()));
+    return SourceRange{file, place, place};
+  };
+  json root;
+  try {
+    // Of what is nested, nothing is kept.
+    root = json::parse(text.begin(), text.end(), [](int depth, json::parse_event_t, json &) { return depth < 2; });
+  } catch (const json::parse_error &wrong) {
+    diagnostics.error(Diag::ConfigSyntax, at(wrong.byte));
+    return false;
+  } catch (const json::exception &) {  // a number beyond f64
+    diagnostics.error(Diag::ConfigSyntax, at(0));
+    return false;
+  }
+  if (!root.is_object()) {
+    diagnostics.error(Diag::ConfigSyntax, at(0));
+    return false;
+  }
+  for (const auto &[key, value] : root.items()) {
+    Literal literal;
+    if (value.is_null()) continue;  // as a key that is missing
+    if (value.is_boolean()) {
+      literal.kind = Literal::Boolean;
+      literal.integer = value.get<bool>();
+    } else if (value.is_string()) {
+      literal.kind = Literal::Text;
+      literal.text = value.get<std::string>();
+    } else if (value.is_number_float()) {
+      literal.kind = Literal::Real;
+      literal.real = value.get<double>();
+      if (std::abs(literal.real) > 3.4028234663852886e38) {
+        unusable[key] = "does not fit f32";
+        continue;
+      }
+    } else if (value.is_number()) {
+      literal.kind = Literal::Integer;
+      if (value.is_number_unsigned() ? value.get<uint64_t>() > INT32_MAX : value.get<int64_t>() < INT32_MIN) {
+        unusable[key] = "does not fit i32";
+        continue;
+      }
+      literal.integer = value.get<int64_t>();
+    } else {
+      unusable[key] = value.is_array() ? "is a list" : "is an object";
+      continue;
+    }
+    values.emplace(key, literal);
+  }
+  return true;
+}
+
+const Literal *Config::find(const ast::Name &key, SourceRange at, Diagnostics &diagnostics) const {
+  auto found = values.find(key.text());
+  if (found != values.end()) return &found->second;
+  if (auto why = unusable.find(key.text()); why != unusable.end())
+    diagnostics.error(Diag::ConfigType, at, {key.text(), path, why->second});
+  else if (!given)
+    diagnostics.error(Diag::NoConfig, at);
+  else if (!broken)
+    diagnostics.error(Diag::ConfigMissing, at, {path, key.text()});
+  return nullptr;
+}
+
+}  // namespace fovea

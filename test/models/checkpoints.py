@@ -1,0 +1,83 @@
+"""Small checkpoints with random weights, as PyPI `transformers` saves them.
+
+    checkpoints.py NAME FOLDER      NAME: marian, marian_two_vocabularies, bart, t5, t5_untied
+"""
+import json
+import os
+import sys
+
+import torch
+import transformers
+
+LIMIT = 30                                            # steps of an output
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+
+def make(name):
+    """The model, ready to generate, with weights of a size that makes the tokens differ."""
+    torch.manual_seed(7)
+    is_t5 = name.startswith("t5")
+    bart = dict(vocab_size=100, d_model=64, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=8, encoder_ffn_dim=128,
+                decoder_ffn_dim=96, max_position_embeddings=220)
+    t5 = dict(vocab_size=100, d_model=64, d_kv=24, num_layers=2, num_decoder_layers=2, num_heads=4, d_ff=96, decoder_start_token_id=0)
+    if name.startswith("marian"):
+        two = dict(share_encoder_decoder_embeddings=False, decoder_vocab_size=90, decoder_layers=1) if name != "marian" else {}
+        pad = 89 if two else 99
+        config = transformers.MarianConfig(**(bart | two), activation_function="swish", scale_embedding=True, pad_token_id=pad, decoder_start_token_id=pad, eos_token_id=0)
+        model = transformers.MarianMTModel(config)
+    elif name == "bart":
+        config = transformers.BartConfig(**bart, activation_function="gelu")
+        model = transformers.BartForConditionalGeneration(config)
+    else:
+        config = transformers.T5Config(**t5) if name == "t5" else transformers.T5Config(**t5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+        model = transformers.T5ForConditionalGeneration(config)
+        if name == "t5_untied":
+            model.config.tie_word_embeddings = False
+            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+    # T5 does not scale its scores, so its queries are small.
+    sized = {"embed": 0.3, "shared": 0.3, "lm_head": 0.3, "relative": 1.0, ".q.": 0.03}
+    weights = 1.2 if is_t5 else 2.0
+    with torch.no_grad():
+        for path, weight in model.named_parameters():
+            if "embed_positions" in path and name.startswith("marian"):
+                continue                              # sinusoids
+            size = next((size for part, size in sized.items() if part in path), 0.1 if weight.dim() == 1 else weights * weight.shape[1] ** -0.5)
+            weight.normal_(1.0 if "norm" in path and path.endswith("weight") else 0.0, size)
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias.normal_(0, 0.5)
+            model.final_logits_bias[0, config.eos_token_id] = 6 if name == "bart" else 3.5
+        else:
+            model.lm_head.weight[config.eos_token_id] *= 3 if name == "t5" else 2
+    generation = model.generation_config
+    generation.forced_eos_token_id = None
+    if name.startswith("marian"):
+        generation.bad_words_ids = [[config.pad_token_id]]
+    if name == "bart":
+        generation.forced_bos_token_id = config.bos_token_id
+    return model.eval()
+
+
+def save(name, folder):
+    """Writes the checkpoint with its vocabulary, and gives the model and the words by number."""
+    model = make(name)
+    model.save_pretrained(folder)
+    config = model.config
+    path = os.path.join(folder, "config.json")
+    with open(path, encoding="utf-8") as file:
+        keys = json.load(file) | {"max_length": LIMIT, "forced_bos_token_id": model.generation_config.forced_bos_token_id}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(keys, file, indent=2)
+    tokens = {f"w{n}": n for n in range(getattr(config, "decoder_vocab_size", None) or config.vocab_size)}
+    special = {"</s>": config.eos_token_id, "<unk>": 3, "<pad>": config.pad_token_id}
+    if name == "bart":
+        special["<s>"] = config.bos_token_id
+    words = {n: token for token, n in (tokens | special).items()}
+    tokens = {token: n for n, token in words.items()}
+    with open(os.path.join(folder, "vocab.json"), "w", encoding="utf-8") as file:
+        json.dump(tokens, file)
+    return model, words
+
+
+if __name__ == "__main__":
+    save(*sys.argv[1:])
