@@ -5,7 +5,7 @@ programs with it; exit code 1 if they differ.
 
   greedy    lines of 1 to 200 words: the tokens that `generate` gives, and the logits of every step within 1e-4; tokens that `generate` rules
             out have logits of -infinity
-  beam      beam 4: the tokens that `generate` gives without length penalty
+  beam      15 of them, beam 4: the tokens that `generate` gives without length penalty
 """
 import os
 import subprocess

@@ -197,7 +197,7 @@ TEST(Weights, HalvesRoundToNearestEven) {
   Buffer half, brain;
   std::vector<int64_t> shape{int64_t(values.size())};
   {
-    auto *bits = static_cast<const uint16_t *>(layOut({"v", "", Type::F16, shape, {{0}}}, {"v", "F32", shape, values.data(), values.size() * 4}, half));
+    auto *bits = static_cast<const uint16_t *>(layOut({"v", {}, Type::F16, shape, {{0}}}, {"v", "F32", shape, values.data(), values.size() * 4}, half));
     for (size_t k = 0; k < values.size(); ++k) {
       auto expected = _Float16(values[k]);
       uint16_t want;
@@ -208,7 +208,7 @@ TEST(Weights, HalvesRoundToNearestEven) {
   float tie = 1.00390625f, above = 1.01171875f;  // halfway between two bf16 numbers
   values = {tie, above, 3.4e38f, -INFINITY};
   shape = {4};
-  auto *bits = static_cast<const uint16_t *>(layOut({"v", "", Type::BF16, shape, {{0}}}, {"v", "F32", shape, values.data(), 16}, brain));
+  auto *bits = static_cast<const uint16_t *>(layOut({"v", {}, Type::BF16, shape, {{0}}}, {"v", "F32", shape, values.data(), 16}, brain));
   EXPECT_EQ(bits[0], 0x3F80);
   EXPECT_EQ(bits[1], 0x3F82);
   EXPECT_EQ(bits[2], 0x7F80);
