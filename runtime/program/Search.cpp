@@ -26,17 +26,7 @@ int64_t limitOf(const Model &model, const SearchOptions &options) {
 
 Search::Search(const std::vector<const Model *> &models, const SearchOptions &options)
     : options(options), model(*models[0]), limit(limitOf(model, options)), width(options.beam / options.groups), rules(options.rules, model.target.end()),
-      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required), session(models) {
-  auto keep = [&](What what, const std::string *name) {
-    for (const Argument &argument : model.table.step.arguments)
-      if (argument.what == what && (!name || argument.name == *name))
-        histories.push_back({&argument, {}, {}});
-  };
-  if (options.keep.traces)
-    for (const Trace &trace : model.table.traces)
-      keep(What::Trace, &trace.name);
-  if (options.keep.logits)
-    keep(What::Logits, nullptr);
+      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required), session(models), history(model.table, options.keep) {
   if (options.keep.attention)
     attention.emplace(*options.keep.attention);
   changed.resize(rules.any() ? size_t(2 * session.vocabulary()) : 0);
@@ -66,10 +56,7 @@ void Search::begin(const std::vector<Job *> &jobs) {
   nodes.clear();
   tokens.assign(size_t(most), model.target.start());
   from.reserve(size_t(most));
-  for (History &history : histories) {
-    history.values.clear();
-    history.shapes.clear();
-  }
+  history.begin();
   if (attention)
     attention->begin();
 }
@@ -368,66 +355,22 @@ bool Search::draw(Group &group, const Job &job) {
   return true;
 }
 
-// Gives every live hypothesis a row. `row` holds its parent's: the first child stays there, the others take rows that nobody
-// goes on from.
+// Gives every live hypothesis a row, and every row its next token.
 void Search::place() {
-  int64_t rows = session.rows(), alive = 0;
-  from.resize(size_t(rows));
-  owner.assign(size_t(rows), nullptr);
-  pending.clear();
-  for (int64_t row = 0; row < rows; ++row)
-    from[size_t(row)] = int32_t(row);
+  liveRows.clear();
   for (Group &group : groups)
-    for (Live &live : group.live) {
-      ++alive;
-      Live *&place = owner[size_t(live.row)];
-      if (place)
-        pending.push_back(&live);
-      else
-        place = &live;
-    }
-  size_t hole = 0;
-  for (Live *live : pending) {
-    while (hole < owner.size() && owner[hole])
-      ++hole;
-    if (hole == owner.size()) {
-      owner.push_back(nullptr);
-      from.push_back(0);
-    }
-    owner[hole] = live;
-    from[hole] = live->row;
-    live->row = int32_t(hole);
-  }
-  // Rows without an owner are carried along until moving the others together pays.
-  if (alive * 4 < int64_t(owner.size()) * 3) {
-    size_t tail = owner.size();
-    for (size_t row = 0; int64_t(row) < alive; ++row) {
-      if (owner[row])
-        continue;
-      do
-        --tail;
-      while (!owner[tail]);
-      owner[row] = owner[tail];
-      owner[row]->row = int32_t(row);
-      from[row] = from[tail];
-    }
-    owner.resize(size_t(alive));
-    from.resize(size_t(alive));
-  }
-  for (size_t row = 0; row < owner.size(); ++row)
-    tokens[row] = owner[row] ? nodes[size_t(owner[row]->node)].token : model.target.start();
-  session.arrange(from);
+    for (Live &live : group.live)
+      liveRows.push_back(&live.row);
+  const std::vector<int32_t> &arranged = rows.place(liveRows, session.rows());
+  std::fill_n(tokens.begin(), arranged.size(), model.target.start());
+  for (const Group &group : groups)
+    for (const Live &live : group.live)
+      tokens[size_t(live.row)] = nodes[size_t(live.node)].token;
+  session.arrange(arranged);
 }
 
 void Search::keepStep() {
-  for (History &history : histories) {
-    Session::Result result = session.result(*history.argument);
-    int64_t count = 1;
-    for (int64_t extent : result.shape)
-      count *= extent;
-    history.values.emplace_back(result.data, result.data + count);
-    history.shapes.emplace_back(result.shape.begin() + 1, result.shape.end());
-  }
+  history.keep(session);
   if (attention)
     attention->keep(session.result(*options.keep.attention));
 }
@@ -466,21 +409,8 @@ void Search::readPath(int32_t node) {
 }
 
 void Search::keepPath(int32_t node, Job &job) {
-  if (histories.empty())
-    return;
   readPath(node);
-  for (const History &history : histories) {
-    StepRows &kept = history.argument->what == What::Logits ? job.logits : job.traces.emplace_back();
-    for (size_t step = 0; step < path.size(); ++step) {
-      const std::vector<int64_t> &shape = history.shapes[step];
-      int64_t count = 1;
-      for (int64_t extent : shape)
-        count *= extent;
-      auto begin = history.values[step].begin() + path[step] * count;
-      kept.rows.emplace_back(begin, begin + count);
-      kept.shapes.push_back(shape);
-    }
-  }
+  history.read(path, job.traces, job.logits);
 }
 
 }  // namespace fovea::program

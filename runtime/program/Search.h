@@ -5,7 +5,9 @@
 #include "runtime/program/Attention.h"
 #include "runtime/program/Beam.h"
 #include "runtime/program/Ensemble.h"
+#include "runtime/program/History.h"
 #include "runtime/program/Ranking.h"
+#include "runtime/program/Rows.h"
 #include "runtime/program/Sampling.h"
 #include "runtime/program/TokenRules.h"
 
@@ -44,12 +46,6 @@ struct Hypothesis {
   double score = 0;                   // log-probability
   std::vector<double> tokenScores;    // of each token, the end token included
   std::vector<int32_t> alignment;     // with Kept::attention: for each of `tokens` the position in the source, start and end not counted; -1: none
-};
-
-// What is kept of the best hypothesis: one row a step.
-struct StepRows {
-  std::vector<std::vector<float>> rows;
-  std::vector<std::vector<int64_t>> shapes;  // of each row; only an axis `t` changes from step to step
 };
 
 // One source line and what becomes of it.
@@ -104,23 +100,18 @@ private:
   Beam beam;
   std::optional<Attention> attention;
   Ensemble session;
+  History history;
+  Rows rows;
   std::vector<Node> nodes;
   std::vector<int32_t> tokens, from;
   std::vector<const std::vector<int32_t> *> inputs;
   std::vector<Group> groups;          // [sources, groups]
   std::vector<Live> children;
-  std::vector<Live *> owner, pending;
+  std::vector<int32_t *> liveRows;
   std::vector<int32_t> order;         // by node: which sample it belongs to
   std::vector<int32_t> output, path;  // of one hypothesis: its tokens and the rows that scored them
   std::vector<float> changed;         // a row of logits after the rules
   std::vector<double> taken;          // by token: what diversity takes off
-  // A result of step, of every step and all rows.
-  struct History {
-    const Argument *argument;
-    std::vector<std::vector<float>> values;     // [step]
-    std::vector<std::vector<int64_t>> shapes;   // [step], of a row
-  };
-  std::vector<History> histories;               // the traces in the table's order, then the logits
 
   void begin(const std::vector<Job *> &jobs);
   void greedy(const std::vector<Job *> &jobs);

@@ -203,6 +203,12 @@ def check_lie(program, contents, wanted, answers):
         check(errors[0].startswith("tiny: error: ") and "changed.safetensors: " in errors[0] and re.search(wanted, errors[0]), f"{errors[0]} (wanted: {wanted})")
 
 
+# Ways to search with logits and maps that may be anything; at most two results a line.
+SEARCHES = [(), ("--beam", 3), ("--nbest", 2), ("--sample",), ("--sample", "--temperature", 0.5, "--top-k", 5, "--top-p", 0.5), ("--beam", 4, "--groups", 2, "--diversity", 1),
+            ("--beam", 3, "--coverage-penalty", 1, "--align"), ("--repetition-penalty", 2, "--no-repeat-ngram", 2, "--token-scores"), ("--beam", 3, "--require", "K"),
+            ("--stream",), ("--json", "--align")]
+
+
 def check_damage(program, draw):
     """A damaged file is refused with one message, or taken, and then every line has an answer or a message."""
     contents = bytearray(program.weights)
@@ -230,7 +236,7 @@ def check_damage(program, draw):
         for _ in range(draw.choice([1, 10, 1000])):
             at = 8 + size + 4 * draw.randrange((len(contents) - 8 - size) // 4)
             contents[at:at + 4] = struct.pack("<I", draw.choice([0x7FC00000, 0xFF800000, 0x7F800000, 0x7F7FFFFF, 0xFF7FFFFF, 1, draw.getrandbits(32)]))
-    code, out, errors = program.with_weights(bytes(contents), *draw.choice([(), ("--beam", 3), ("--nbest", 2), ("--sample",)]))
+    code, out, errors = program.with_weights(bytes(contents), *draw.choice(SEARCHES))
     check(code in (0, 1), f"exit code {code}, {errors}")
     if code == 1 and len(errors) == 1 and errors[0].startswith("tiny: error: "):
         check(out == b"", f"{errors}, and yet {out!r}")

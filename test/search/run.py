@@ -208,6 +208,7 @@ CASES = {
     "S14 required tokens and as many hypotheses": {"require": "A B C", "beam": 4, "nbest": 2},
     "S14 required tokens and a length": {"require": "A B", "beam": 6, "nbest": 6, "length-penalty": 1, "max-length": 5},
     "S14 required tokens that fill the limit": {"require": "A B C", "beam": 4, "max-length": 3},
+    "S14 required tokens that the rules do not let come": {"require": "D D", "beam": 4, "no-repeat-ngram": 1},
     "S14 required tokens and rules": {"require": "A B", "beam": 6, "no-repeat-ngram": 1, "repetition-penalty": 1.3, "prefix": "B C"},
 }
 
