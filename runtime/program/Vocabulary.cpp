@@ -7,7 +7,7 @@
 
 namespace fovea::program {
 
-Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format.unit) {
+Vocabulary::Vocabulary(const File &file, const TextFormat &format, bool reads) : unit(format.unit) {
   auto fail = [&](const std::string &sentence) { return Error("vocabulary `" + file.name + "`: " + sentence); };
   std::string_view rest = file.bytes;
   while (!rest.empty()) {
@@ -47,7 +47,7 @@ Vocabulary::Vocabulary(const File &file, const TextFormat &format) : unit(format
   startId = special(format.start, format.startId, "start");
   endId = special(format.end, format.endId, "end");
   unknownId = special(format.unknown, -1, "unknown");
-  if (format.atMost > 0)
+  if (reads && format.atMost > 0)
     longest = std::max<int64_t>(0, format.atMost - (startId >= 0) - (endId >= 0));
 }
 

@@ -18,7 +18,8 @@ class Vocabulary {
 public:
   // Throws Error, naming the file and the line, for an empty file, an empty or repeated line, or one that is not UTF-8;
   // and when a token that `format` declares is missing. The file's bytes must outlive the vocabulary.
-  Vocabulary(const File &file, const TextFormat &format);
+  // `reads`: lines are inputs, for which `format` may have a limit; that of outputs is the search's.
+  Vocabulary(const File &file, const TextFormat &format, bool reads = true);
 
   int64_t size() const { return int64_t(tokens.size()); }
   // The token's text; for an id beyond the vocabulary its number in angle brackets.
