@@ -1,0 +1,40 @@
+"""Spelling to pronunciation with simpler simple recurrent units in the decoder (Kim et al., From Research to Production and Back:
+Ludicrously Fast Neural Machine Translation, 2019).
+
+    python examples/models/g2p_ssru/train.py --out build/train/g2p_ssru
+"""
+import os
+import sys
+
+import torch
+import torch.nn as nn
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import prenorm  # noqa: E402
+
+
+class Unit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.forget = nn.LayerNorm(prenorm.M), nn.Linear(prenorm.M, prenorm.M)
+        self.update = nn.Linear(prenorm.M, prenorm.M, bias=False)
+
+
+class Network(prenorm.Stateful):
+    def make_past(self):
+        return Unit()
+
+    def look_back(self, past, x):
+        y = past.norm(x)
+        gate, new = torch.sigmoid(past.forget(y)), past.update(y)
+        kept, rows = torch.zeros_like(x[:, 0]), []
+        for t in range(x.shape[1]):
+            kept = gate[:, t] * kept + (1 - gate[:, t]) * new[:, t]
+            rows.append(kept)
+        return x + self.drop(torch.relu(torch.stack(rows, 1)))
+
+
+TASK = prenorm.g2p.TASK
+
+if __name__ == "__main__":
+    prenorm.g2p.main(Network, __doc__)
