@@ -1,5 +1,5 @@
-"""Transformers that normalise before each part (Xiong et al. 2020), in PyTorch: what g2p_relative, g2p_alibi, g2p_rotary, g2p_aan and
-g2p_ssru train. bias(), turn() and make_past() are what a model chooses."""
+"""Transformers that normalise before each part (Xiong et al. 2020), in PyTorch: what g2p_relative and g2p_ssru train. bias(),
+turn() and make_past() are what a model chooses."""
 import math
 import os
 import sys

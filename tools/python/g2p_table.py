@@ -37,9 +37,6 @@ PAPERS = {
     "g2p_conv": "Gehring et al. 2017: gated convolutions",
     "g2p_transformer": "Vaswani et al. 2017: Transformer, post-norm",
     "g2p_relative": "Raffel et al. 2020: pre-norm, relative buckets",
-    "g2p_rotary": "Su et al. 2021: pre-norm, rotary",
-    "g2p_alibi": "Press et al. 2022: pre-norm, ALiBi",
-    "g2p_aan": "Zhang et al. 2018: average attention in the decoder",
     "g2p_ssru": "Kim et al. 2019: SSRU in the decoder",
 }
 
