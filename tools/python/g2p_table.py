@@ -3,7 +3,7 @@
     g2p_table.py [--docs] [--beam 4] [NAME ...]
 
 The programs are build/programs/NAME (./dev build NAME makes one). Any pronunciation of a word that CMUdict has counts as right. Words per
-second are those of greedy search with two threads, from start to end of the program, the best of three runs. --docs also writes the
+second are those of greedy search with two threads, from start to end of the program, the better of two runs. --docs also writes the
 table into docs/models.md, and each model's row and the picture alignment.png into its folder, where README.md has a place for them.
 """
 import argparse
@@ -68,7 +68,7 @@ def answer(program, words, *arguments):
 
 def row(name, words, truth, beam):
     program = os.path.join(ROOT, "build", "programs", name)
-    runs = [answer(program, words) for _ in range(3)]
+    runs = [answer(program, words) for _ in range(2)]
     greedy = data.score(dict(zip(words, runs[0][0])), truth)
     wide = data.score(dict(zip(words, answer(program, words, "--beam", str(beam))[0])), truth)
     errors = " | ".join(f"{rates[key][unit]:.2f} %" for rates, key, unit in (

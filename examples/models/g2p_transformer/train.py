@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "..", "tools", "python"))
 import cmudict_split as data  # noqa: E402
+from sequence_training import batches, pad  # noqa: E402
 
 WIDTH, HEADS, INNER, ENCODERS, DECODERS = 128, 4, 512, 4, 3
 SMOOTHING, GUIDED, BACKWARD = 0.1, 0.5, 0.5
@@ -132,26 +133,6 @@ class Transformer(nn.Module):
             if (out == END).any(1).all():
                 break
         return out[:, 1:], p
-
-
-def pad(rows):
-    out = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    for i, row in enumerate(rows):
-        out[i, :len(row)] = torch.tensor(row)
-    return out
-
-
-def batches(pairs, size, generator):
-    """An endless shuffled stream of (source [b,i], target [b,t] with <s> and </s>), words of like length together."""
-    while True:
-        order = list(range(len(pairs)))
-        generator.shuffle(order)
-        for first in range(0, len(order), size * 50):
-            pool = sorted(order[first:first + size * 50], key=lambda n: (len(pairs[n][0]), len(pairs[n][1])))
-            chunks = [pool[i:i + size] for i in range(0, len(pool), size)]
-            generator.shuffle(chunks)
-            for chunk in chunks:
-                yield pad([pairs[n][0] for n in chunk]), pad([pairs[n][1] for n in chunk])
 
 
 def losses(model, source, target):
@@ -265,7 +246,7 @@ def main():
             group["lr"] = rate
         if threads:
             threads.choose(step)
-        source, target = next(stream)
+        source, _, target = next(stream)
         hidden = torch.rand(source.shape, generator=unknown) < 0.002        # a few letters unknown, so that <unk> means something
         source = torch.where(hidden & (source > END_SOURCE), UNK, source)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
