@@ -48,12 +48,12 @@ int main(int argc, char **argv) {
     std::cerr << "fovea-leaf: " << error << "\n";
     return 1;
   }
-  if (withoutAvx512 && std::strstr(findTarget(spec->target)->halide, "-avx512")) spec->target = "x86-64-v3";
   Reporter reporter;
   Halide::set_custom_compile_time_error_reporter(&reporter);
   try {
     const TargetInfo &info = *findTarget(spec->target);
-    const Halide::Target target(std::string(info.halide) + "-no_runtime-no_bounds_query-no_asserts");
+    const bool avx512 = std::strstr(info.halide, "-avx512");   // tiles and layouts stay those of the target
+    const Halide::Target target(std::string(avx512 && withoutAvx512 ? findTarget("x86-64-v3")->halide : info.halide) + "-no_runtime-no_bounds_query-no_asserts");
     Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : spec->attend.split ? buildWeigh(*spec, info) : buildAttendStep(*spec, info);
     Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
     withPlainSignature(module, *spec, built).compile({{forms.at(emit), out}});
