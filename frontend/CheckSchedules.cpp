@@ -39,7 +39,7 @@ const Version versions[] = {
 #include "frontend/schedule.def"
 };
 const std::string_view targets[] = {"cpu",
-#define LEAF_TARGET(name, halide, lanes, rows, columns, needs) name,
+#define LEAF_TARGET(name, halide, lanes, rows, columns, dots, needs) name,
 #include "lowering/halide/Targets.def"
 };
 

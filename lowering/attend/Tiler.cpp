@@ -19,6 +19,7 @@ AttendTiler::AttendTiler(attn::AttendOp op, ModuleOp module)
   lanes = leaf::findTarget(target)->lanes;
   StringRef layout = cast<StringAttr>(schedule.get("key_layout")).getValue();
   keyRows = layout == "rows", tiles = layout == "pairs";
+  dots = layout == "packed" && leaf::findTarget(target)->dots && element(op.getQuery()).isBF16() && element(op.getKey()).isBF16() && !op.getWeights();
 }
 
 LogicalResult AttendTiler::run() {
@@ -74,7 +75,8 @@ LogicalResult AttendTiler::run() {
   if (tiles) {
     packKeyPairs(), packValuePairs();
   } else {
-    if (!keyRows) packKeys();
+    if (dots) packKeyPairs();
+    else if (!keyRows) packKeys();
     packValues();
   }
 
@@ -117,7 +119,8 @@ leaf::LeafSpec AttendTiler::leafSpec() {
   spec.attend.split = tiles;
   if (tiles) return spec;
   spec.attend.query = storage(element(op.getQuery()));
-  spec.attend.key = keyRows ? storage(element(op.getKey())) : leaf::Type::F32;
+  spec.attend.key = keyRows || dots ? storage(element(op.getKey())) : leaf::Type::F32;
+  spec.attend.keyPairs = dots;
   spec.attend.value = storage(element(op.getValue()));
   return spec;
 }

@@ -97,7 +97,7 @@ class AttendTiler {
   // Values whose rows fill whole panels are read where they lie; others are copied to rows of whole panels, zero beyond.
   void packValues();
 
-  // ---- packing for tile registers: a pair of bf16 is an i32
+  // ---- packing for tile registers, and for dot products of pairs: a pair of bf16 is an i32
 
   // `count` elements along an axis from `at` on, 0 from the `present`-th on.
   Value lineOf(Value buffer, SmallVector<Value> at, unsigned axis, Value present, int64_t count);
@@ -208,6 +208,7 @@ class AttendTiler {
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
   unsigned groupDimension = 0;
   bool keyRows = false, tiles = false;  // tiles: products are computed in AMX's tile registers
+  bool dots = false;                    // packed keys are pairs of bf16, for dot products of pairs
 };
 
 // Whether every element of a buffer, at run time, is the sum of its parts in tile registers: finite, and of f32 0 or from 2^-100 to 2^126 in size.

@@ -16,26 +16,33 @@ using namespace Halide;
 
 namespace fovea::leaf {
 
-// dot(k, i) = sum over 0 <= n < head of term(n), where keys lie as rows: vectors along the head, a few keys at a time.
-// For few queries, where reading the keys is the cost and packing them would double it.
-static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &term, Expr head, int queries, int keys, int V) {
+// dot(k, i) = sum over 0 <= n < head of term(n, k, i), where keys lie as rows: vectors along the head, a few keys at a time. `paired`: pairs of bf16 are
+// multiplied at once. For few queries, where reading the keys is the cost and packing them would double it.
+static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &term, Expr head, bool paired, int queries, int keys, int V) {
   Var l("dot_lane"), ko("dot_ko"), kr("dot_kr"), io("dot_io"), ir("dot_ir");
   int rows = 6;
   while (queries % rows != 0) rows--;
-  const int columns = rows <= 3 && keys % 8 == 0 ? 8 : 4;
-  RDom body(0, head / V, "dot_body"), rest(0, head % V, "dot_rest");
+  const int columns = rows <= 3 && keys % 8 == 0 ? 8 : 4, each = paired ? 2 * V : V;
+  RDom rest(0, head % each, "dot_rest");
   Func lanes("dot_lanes");
-  lanes(l, k, i) = 0.f;
-  lanes(l, k, i) += term(body * V + l);
-  dot(k, i) = foldLanes(lanes, V, {k, i}, dot, kr, [](Expr x, Expr y) { return x + y; })(k, i);
-  dot(k, i) += term(head / V * V + rest);
+  lanes(l, i, k) = 0.f;
+  // Key after key: memory is fast only for what is read line after line.
+  if (paired)
+    accumulatePairs(lanes, {l, i, k}, 2, head / each, [&](Expr n, Expr element) { return term(n * each + 2 * l + element); }, V);
+  else
+    accumulate(lanes, {l, i, k}, 2, head / each, [&](Expr n) { return term(n * each + l); }, V);
+  for (int n = 0; n < lanes.num_update_definitions(); n++) lanes.update(n).unroll(k);
+  dot(k, i) = foldLanes(lanes, V, {i, k}, dot, kr, [](Expr x, Expr y) { return x + y; })(i, k);
+  dot(k, i) += term(head / each * each + rest);
   dot.compute_root().bound_storage(k, keys).bound_storage(i, queries);
   // Rounded up: reads beyond the last key or row are clamped, where a tile shifted inwards would begin before the first.
   dot.split(k, ko, kr, columns, TailStrategy::RoundUp).split(i, io, ir, rows, TailStrategy::RoundUp).reorder(kr, ir, io, ko).unroll(kr).unroll(ir);
   dot.update().reorder(rest, k, i);
   lanes.compute_at(dot, io).bound_extent(l, V).bound_extent(k, columns).bound_extent(i, rows).vectorize(l, V).unroll(k).unroll(i);
-  lanes.update().reorder(l, k, i, body).vectorize(l, V).unroll(k).unroll(i);
 }
+
+// How many keys' values are read before the next panel of their columns.
+constexpr int rowsTogether = 16;
 
 Expr maskedScore(const AttendStep &step, const Point &point, Expr keys) {
   Expr s = evaluate(step.score, point);
@@ -72,7 +79,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   Expr qStride = integer("q_stride", args), vStride = integer("v_stride", args), width = panels * a.panel;
   ImageParam q = matrix("q", a.query, qStride, args);
   // Keys: rows, or panels [keys / lanes][head][lanes]. Values: rows at any stride, panels of columns at any distance.
-  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(V), args);
+  ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(a.keyPairs ? 2 * V : V), args);
   ImageParam v = matrix("v", a.value, vStride, args);
   Expr vPanelStride = integer("v_panel_stride", args);
   ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
@@ -101,7 +108,16 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
 
   Expr row = a.partial ? min(i, rows - 1) : Expr(i);
   if (a.keyRows) {
-    dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, BQ, BK, V);
+    const bool paired = target.dots && a.query == Type::BF16 && a.key == Type::BF16;
+    dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, paired, BQ, BK, V);
+  } else if (a.keyPairs) {
+    const Expr lines = (head + 2 * V - 1) / (2 * V) * V, last = head % 2;
+    auto product = [&](Expr n, Expr element) { return asFloat(q(2 * n + element, row)) * asFloat(key(2 * (k % V) + element, k / V * lines + n)); };
+    dot(k, i) = 0.f;
+    accumulatePairs(dot, {k, i}, 2, head / 2, product, V);
+    RDom odd(0, last, "dot_odd");
+    dot(k, i) += product(head / 2 + odd, 0);
+    dot.update(dot.num_update_definitions() - 1).reorder(k, i, odd).vectorize(k, V).unroll(k).unroll(i);
   } else {
     dot(k, i) = 0.f;
     accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % V, k / V * head + n)); }, V);
@@ -117,9 +133,20 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   partialSum(l, i) += weight(rk * V + l, i);
   Func rowSum = foldLanes(partialSum, V, {i}, sum, i, [](Expr x, Expr y) { return x + y; });
   const Expr gatheredRow = g * MQ + r;
-  gathered(d, r, g) = a.pointwise ? acc0(d, gatheredRow) : acc0(d, gatheredRow) * shrink(gatheredRow);
-  auto gather = [&](Expr n) { return weight(n, g * MQ + r) * asFloat(v(d / a.panel * vPanelStride + d % a.panel, n)); };
-  if (a.partial) {
+  auto before = [&](Expr d, Expr i) { return a.pointwise ? acc0(d, i) : acc0(d, i) * shrink(i); };
+  auto weigh = [&](Expr n, Expr i) { return weight(n, i) * asFloat(v(d / a.panel * vPanelStride + d % a.panel, n)); };
+  auto gather = [&](Expr n) { return weigh(n, gatheredRow); };
+  // Values that are read once come from memory, which is fast only for what reads line after line: a few keys' whole rows at a time.
+  const int chunk = a.keyRows && !a.partial && BK % rowsTogether == 0 ? rowsTogether : 0;
+  Var c("c");
+  RDom rc(0, chunk ? BK / chunk : 1, "rc");
+  if (chunk)
+    gathered(d, r, c) = 0.f;
+  else
+    gathered(d, r, g) = before(d, gatheredRow);
+  if (chunk) {
+    accumulate(gathered, {d, r, c}, 2, chunk, [&](Expr n) { return weigh(c * chunk + n, r); }, V);
+  } else if (a.partial) {
     auto some = [&](int n) { return a.pointwise ? select(weight(k, g * MQ + n) != 0.f, 1.f, 0.f) : weight(k, g * MQ + n); };
     Expr any = some(0);
     for (int n = 1; n < MQ; n++) any = max(any, some(n));
@@ -130,7 +157,12 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   } else {
     accumulate(gathered, {d, r, g}, 2, BK, gather, V);
   }
-  acc(d, i) = gathered(d, i % MQ, i / MQ);
+  if (chunk) {
+    acc(d, i) = before(d, i);
+    acc(d, i) += gathered(d, i, rc);
+  } else {
+    acc(d, i) = gathered(d, i % MQ, i / MQ);
+  }
   if (a.pointwise) {
     sum(i) = sum0(i) + rowSum(i);
   } else {
@@ -167,7 +199,18 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   alongLanes(partialSum, sum);
   if (a.partial) used.compute_root().bound_storage(k, BK).bound_storage(g, BQ / MQ).vectorize(k, V, TailStrategy::RoundUp);
   acc.split(i, io, ir, MQ).split(d, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V).unroll(xr).unroll(ir);
-  gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
+  if (chunk) {
+    // Where two panels are side by side, so that a row of values is read at once, half the rows keep as many accumulators.
+    Var cio("chunk_io"), cir("chunk_ir"), cxo("chunk_xo"), cxr("chunk_xr");
+    auto inTiles = [&](Stage update, int rowsEach, int columnsEach) {
+      update.split(i, cio, cir, rowsEach).split(d, cxo, cxr, columnsEach).reorder(cxr, cir, cio, cxo, rc).vectorize(cxr, V).unroll(cxr).unroll(cir);
+    };
+    if (MQ % 2 == 0) inTiles(acc.update().specialize(panels % 2 == 0), MQ / 2, 2 * NK);
+    inTiles(acc.update(), MQ, NK);
+    gathered.compute_at(acc, cio).vectorize(d, V).unroll(d).unroll(r);
+  } else {
+    gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
+  }
 
   acc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
   built.outputs = {acc, sum};

@@ -86,6 +86,9 @@ Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arg
 // multiplications (measured on Sapphire Rapids: 72 % of peak with one step, 90 % with four), and one by one at the end.
 // `vars` are f's, innermost first; the first is vectorised, the first `unrolled` unrolled.
 void accumulate(Halide::Func f, const std::vector<Halide::Var> &vars, int unrolled, Halide::Expr count, const std::function<Halide::Expr(Halide::Expr)> &term, int lanes);
+// The same of term(k, 0) + term(k, 1), products of numbers of bf16: one instruction where the target has it (vdpbf16ps).
+void accumulatePairs(Halide::Func f, const std::vector<Halide::Var> &vars, int unrolled, Halide::Expr count,
+                     const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &term, int lanes);
 
 // The fold over 0 <= l < lanes of f(l, vars...), as halvings of one vector, computed at loop `level` of `at`. (Halide's own
 // reduction of a vector by max takes 45 instructions for NaN's sake.) The result is a Func of vars.

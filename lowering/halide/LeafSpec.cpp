@@ -161,7 +161,7 @@ Json contentJson(const LeafSpec &s) {
     j["query"] = name(a.query);
     j["key"] = name(a.key);
     j["value"] = name(a.value);
-    j["key_layout"] = a.keyRows ? "rows" : "packed";
+    j["key_layout"] = a.keyRows ? "rows" : a.keyPairs ? "pairs" : "packed";
     j["partial"] = a.partial;
     j["pointwise"] = a.pointwise;
     j["split"] = a.split;
@@ -208,8 +208,8 @@ LeafSpec specFrom(std::string_view text) {
     a.key = r.type("key");
     a.value = r.type("value");
     std::string layout = r.text("key_layout");
-    if (layout != "packed" && layout != "rows") throw Wrong{"`key_layout` is \"packed\" or \"rows\", not \"" + layout + "\""};
-    a.keyRows = layout == "rows";
+    if (layout != "packed" && layout != "rows" && layout != "pairs") throw Wrong{"`key_layout` is \"packed\", \"rows\" or \"pairs\", not \"" + layout + "\""};
+    a.keyRows = layout == "rows", a.keyPairs = layout == "pairs";
     a.partial = r.boolean("partial");
     a.pointwise = r.boolean("pointwise");
     a.split = r.boolean("split");
@@ -345,6 +345,7 @@ void checkThrow(const LeafSpec &s) {
     typed("score", a.score, Type::F32);
     if (a.keep) typed("keep", *a.keep, Type::Bool);
     if (a.split && (a.pointwise || a.keyRows)) throw Wrong{"`split` does not go with `pointwise` or with keys in rows"};
+    if (a.keyPairs && (a.query != Type::BF16 || a.key != Type::BF16)) throw Wrong{"keys in pairs, and their queries, are bf16"};
     if (a.keep && !a.partial) throw Wrong{"`keep` needs `partial`"};
   }
 }
@@ -482,7 +483,7 @@ std::string contentHash(const LeafSpec &s) {
 
 const std::vector<TargetInfo> &targets() {
   static const std::vector<TargetInfo> table = {
-#define LEAF_TARGET(name, halide, lanes, rows, columns, needs) {name, halide, lanes, rows, columns, needs},
+#define LEAF_TARGET(name, halide, lanes, rows, columns, dots, needs) {name, halide, lanes, rows, columns, dots, needs},
 #include "lowering/halide/Targets.def"
   };
   return table;

@@ -58,6 +58,7 @@ struct AttendStep {
   int panel = 64;                   // columns of the micro-tile over keys and over value columns: a multiple of the target's lanes
   Type query = Type::F32, key = Type::F32, value = Type::F32;  // as stored: F32, F16 or BF16
   bool keyRows = false;             // keys lie as [keys, head] with a row stride (decoding), not packed in panels as [keys / lanes, head, lanes]
+  bool keyPairs = false;            // packed in panels of pairs of bf16, as [keys / lanes, head / 2 rounded up to whole lanes, lanes, 2]: for dot products of pairs
   bool partial = false;             // fewer rows or keys at run time, `keep`; else every point of the tile is visited
   bool pointwise = false;           // scores are weights as they are; there is no maximum
   bool split = false;               // both products are computed elsewhere: dot products come in, weights go out in two parts of bf16 (Weigh.cpp)
@@ -111,6 +112,7 @@ std::string contentHash(const LeafSpec &spec);
 struct TargetInfo {
   const char *name, *halide;
   int lanes, rows, columns;         // f32 lanes of a vector; micro-tile
+  bool dots;                        // the sum of two products of bf16 takes as long as one product of f32
   const char *needs;
 };
 const TargetInfo *findTarget(std::string_view name);

@@ -31,24 +31,37 @@ Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments) 
   return p;
 }
 
-void accumulate(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr)> &term, int lanes) {
+static void addInSteps(Func f, const std::vector<Var> &vars, int unrolled, Expr count, bool paired, const std::function<Expr(Expr, Expr)> &term, int lanes) {
   const int steps = 4;
   const std::vector<Expr> at(vars.begin(), vars.end());
-  auto schedule = [&](Stage update, const RDom &r) {
+  auto add = [&](const std::string &name, const std::vector<Expr> &extents, const std::function<Expr(const RDom &, int)> &number) {
+    Region region;
+    if (paired) region.push_back({0, 2});
+    for (const Expr &extent : extents) region.push_back({0, extent});
+    RDom r(region, f.name() + name);
+    f(at) += term(number(r, paired), paired ? Expr(r[0]) : Expr(0));
+    Stage update = f.update(f.num_update_definitions() - 1);
     std::vector<VarOrRVar> order(vars.begin(), vars.begin() + unrolled);
-    for (int n = 0; n < r.dimensions(); n++) order.push_back(r[n]);
+    for (int n = paired; n < r.dimensions(); n++) order.push_back(r[n]);
     order.insert(order.end(), vars.begin() + unrolled, vars.end());
-    update.reorder(order).vectorize(vars[0], lanes);
+    if (paired) order.insert(order.begin(), r[0]);
+    update.reorder(order);
+    if (paired) update.atomic().vectorize(r[0]);
+    update.vectorize(vars[0], lanes);
     for (int n = 0; n < unrolled; n++) update.unroll(vars[n]);
-    if (r.dimensions() > 1) update.unroll(r[0]);
+    if (extents.size() > 1) update.unroll(r[paired]);
   };
-  RDom body({{0, steps}, {0, count / steps}}, f.name() + "_body");
-  f(at) += term(body[1] * steps + body[0]);
-  schedule(f.update(0), body);
+  add("_body", {steps, count / steps}, [&](const RDom &r, int first) { return r[first + 1] * steps + r[first]; });
   if (is_const_zero(simplify(count % steps))) return;
-  RDom rest(0, count % steps, f.name() + "_rest");
-  f(at) += term(count / steps * steps + rest);
-  schedule(f.update(1), rest);
+  add("_rest", {count % steps}, [&](const RDom &r, int first) { return count / steps * steps + r[first]; });
+}
+
+void accumulate(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr)> &term, int lanes) {
+  addInSteps(f, vars, unrolled, count, false, [&](const Expr &n, const Expr &) { return term(n); }, lanes);
+}
+
+void accumulatePairs(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr, Expr)> &term, int lanes) {
+  addInSteps(f, vars, unrolled, count, true, term, lanes);
 }
 
 Func foldLanes(Func f, int lanes, const std::vector<Var> &vars, Func at, Var level, Expr (*combine)(Expr, Expr)) {

@@ -149,9 +149,13 @@ void runAttend(AttendCase c) {
   for (int step = 0; step < c.steps; step++) {
     const int j0 = step * BK, keys = std::min(BK, total - j0);
     // Packed keys: whatever lies beyond is garbage that must not matter in a partial leaf.
-    Tensor packed(size_t(c.head) * BK, a.key, random);
+    const int lines = (c.head + 2 * lanes - 1) / (2 * lanes) * lanes;  // of a panel of pairs
+    Tensor packed(size_t(a.keyPairs ? 2 * lines : c.head) * BK, a.key, random);
     for (int d = 0; d < c.head; d++)
-      for (int j = 0; j < BK; j++) packed.put((size_t(j / lanes) * c.head + d) * lanes + j % lanes, j < keys ? float(k.at(size_t(j0 + j) * kStride + d)) : nan);
+      for (int j = 0; j < BK; j++) {
+        const size_t place = a.keyPairs ? ((size_t(j / lanes) * lines + d / 2) * lanes + j % lanes) * 2 + d % 2 : (size_t(j / lanes) * c.head + d) * lanes + j % lanes;
+        packed.put(place, j < keys ? float(k.at(size_t(j0 + j) * kStride + d)) : nan);
+      }
     // Split: the products are ours. What is not there is no number.
     std::vector<float> tile(size_t(BQ) * BK, nan);
     for (int i = 0; i < rows; i++) std::copy_n(&dots[size_t(i) * total + j0], keys, &tile[size_t(i) * BK]);
@@ -241,6 +245,18 @@ TEST_P(EveryTarget, AttendFull) {
   for (int head : {64, 7, 0}) {
     AttendCase c{attendSpec(GetParam().name, 48, 64, panel())};
     c.head = head, c.panels = 2, c.steps = 3, c.score = scaled;
+    runAttend(c);
+  }
+}
+
+TEST_P(EveryTarget, AttendPairs) {
+  for (int head : {64, 128, 40, 7, 1, 0}) {
+    AttendCase c{attendSpec(GetParam().name, 48, 64, panel())};
+    c.spec.attend.query = c.spec.attend.key = Type::BF16, c.spec.attend.keyPairs = true;
+    c.head = head, c.panels = 2, c.steps = 2, c.score = scaled;
+    runAttend(c);
+    c.spec.attend.partial = true;
+    c.rows = 29, c.keys = 33;
     runAttend(c);
   }
 }
@@ -390,16 +406,29 @@ TEST_F(Host, AttendKeyRows) {
   for (int queries : {1, 2, 4, 6, 8, 48})
     for (Type type : {Type::F32, Type::BF16, Type::F16})
       for (int head : {64, 80, 37, 1}) {
-        if (type != Type::F32 && head != 64 && head != 37) continue;
+        if (type == Type::F16 && head != 64 && head != 37) continue;
         AttendCase c{attendSpec(host(), queries, queries == 48 ? 256 : 64, hostPanel())};  // the last one's scratch is not on the stack
         c.spec.attend.key = c.spec.attend.value = type;
+        if (type == Type::BF16) c.spec.attend.query = type;  // pairs are multiplied
         c.spec.attend.keyRows = true;
         c.head = head, c.steps = 2, c.score = scaled;
-        runAttend(c);
+        for (int panels : {1, 2, 3}) {  // two side by side are a tile of their own
+          c.panels = panels;
+          runAttend(c);
+        }
         c.spec.attend.partial = true;
         c.rows = (queries + 1) / 2, c.keys = 29;
         runAttend(c);
       }
+}
+
+TEST_F(Host, AttendKeyRowsOfOtherKeys) {  // not as many as are read together; queries of another type
+  const int lanes = findTarget(host())->lanes;
+  AttendCase c{attendSpec(host(), 4, 3 * lanes, lanes)};
+  c.spec.attend.key = c.spec.attend.value = Type::BF16;
+  c.spec.attend.keyRows = true;
+  c.panels = 2, c.steps = 2, c.score = scaled;
+  runAttend(c);
 }
 
 TEST_F(Host, AttendStorageTypes) {
