@@ -53,6 +53,10 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
         first.setScheduleAttr(other);
         return first;
       };
+      auto atMost = [&](int64_t most) -> Value {
+        Value rows = memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), row));
+        return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, arith::ConstantIndexOp::create(b, loc, most));
+      };
       if (row < 0) {  // one query
         auto first = version();
         op.erase();
@@ -70,16 +74,24 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
         scf::YieldOp::create(outside, loc, Value(arith::ConstantOp::create(outside, loc, outside.getBoolAttr(false))));
         fits = may.getResult(0);
       } else {
-        Value rows = memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), row));
-        Value most = arith::ConstantIndexOp::create(b, loc, cast<IntegerAttr>(other.get("rows")).getInt());
-        fits = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, most);
+        fits = atMost(mostRows(other));
       }
       auto choose = scf::IfOp::create(b, loc, fits, /*withElse=*/true);
-      b.setInsertionPointToStart(choose.thenBlock());
-      attn::AttendOp first = version();
       b.setInsertionPointToStart(choose.elseBlock());
       auto second = cast<attn::AttendOp>(b.clone(*op));
       second.setScheduleAttr(b.getDictionaryAttr(rest));
+      b.setInsertionPointToStart(choose.thenBlock());
+      if (auto unpacked = other.getAs<IntegerAttr>("unpacked"); unpacked && unpacked.getInt() < mostRows(other)) {
+        auto chooseAgain = scf::IfOp::create(b, loc, atMost(unpacked.getInt()), /*withElse=*/true);
+        b.setInsertionPointToStart(chooseAgain.elseBlock());
+        attn::AttendOp several = version();
+        NamedAttrList packed(other);
+        packed.set("key_layout", b.getStringAttr("tile"));
+        several.setScheduleAttr(packed.getDictionary(b.getContext()));
+        if (failed(tile(several))) return failure();
+        b.setInsertionPointToStart(chooseAgain.thenBlock());
+      }
+      attn::AttendOp first = version();
       op.erase();
       return failed(tile(first)) ? failure() : tile(second);
     }

@@ -8,39 +8,74 @@ namespace fovea {
 void AttendTiler::packKeys() {
   Value k = op.getKey();
   keyAxes = otherAxes(1, {key, contracted});
-  int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
   Value keyPanels = arith::AddIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, extents[key], constant64(lanes)), constant64(panel / lanes - 1));
-  auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, lanes}, b.getF32Type());
-  packedKeys = memref::AllocOp::create(b, loc, type, ValueRange{product(k, keyAxes), keyPanels, extents[contracted]});
+  packedKeys = emptyPanels(product(k, keyAxes), keyPanels);
   overBlocks(k, keyAxes, keyPanels, [&](SmallVector<Value> at, Value whole, Value number) {
-    Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0), all = constant64(lanes);
-    Value first = arith::MulIOp::create(b, loc, number, all);
-    Value present = arith::MaxSIOp::create(b, loc, none, arith::MinSIOp::create(b, loc, all, arith::SubIOp::create(b, loc, extents[key], first)));
-    Value squares = none;  // what is transposed in squares of lanes x lanes
-    if (liesInRows(k, depthAxis)) {
-      Value complete = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, all);
-      Value most = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, extents[contracted], all), all);
-      squares = arith::SelectOp::create(b, loc, complete, most, none);
-      loop(none, squares, all, [&](Value depth) {
-        SmallVector<Value> lines;
-        at[depthAxis] = depth;
-        for (int64_t j = 0; j < lanes; j++) {
-          at[keyAxis] = arith::AddIOp::create(b, loc, first, constant64(j));
-          lines.push_back(widened(vector::LoadOp::create(b, loc, VectorType::get(lanes, element(k)), k, at)));
-        }
-        transpose(lines);
-        for (int64_t d = 0; d < lanes; d++)
-          vector::StoreOp::create(b, loc, lines[d], packedKeys, ValueRange{whole, number, arith::AddIOp::create(b, loc, depth, constant64(d)), none});
-      });
-    }
-    loop(squares, extents[contracted], constant64(1), [&](Value depth) {
+    packPanel(at, arith::MulIOp::create(b, loc, number, constant64(lanes)), whole, number);
+  });
+}
+
+Value AttendTiler::emptyPanels(Value others, Value count) {
+  auto type = MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, ShapedType::kDynamic, lanes}, b.getF32Type());
+  return memref::AllocOp::create(b, loc, type, ValueRange{others, count, extents[contracted]});
+}
+
+void AttendTiler::packPanel(SmallVector<Value> at, Value first, Value whole, Value number) {
+  Value k = op.getKey();
+  int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
+  Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)), none = constant64(0), all = constant64(lanes);
+  Value present = arith::MaxSIOp::create(b, loc, none, arith::MinSIOp::create(b, loc, all, arith::SubIOp::create(b, loc, extents[key], first)));
+  Value squares = none;  // what is transposed in squares of lanes x lanes
+  if (liesInRows(k, depthAxis)) {
+    Value complete = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, present, all);
+    Value most = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, extents[contracted], all), all);
+    squares = arith::SelectOp::create(b, loc, complete, most, none);
+    loop(none, squares, all, [&](Value depth) {
+      SmallVector<Value> lines;
       at[depthAxis] = depth;
-      loop(present, [&](Value j) {
-        at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
-        memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, number, depth, j});
-      });
-      loop(present, all, constant64(1), [&](Value j) { memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, number, depth, j}); });
+      for (int64_t j = 0; j < lanes; j++) {
+        at[keyAxis] = arith::AddIOp::create(b, loc, first, constant64(j));
+        lines.push_back(widened(vector::LoadOp::create(b, loc, VectorType::get(lanes, element(k)), k, at)));
+      }
+      transpose(lines);
+      for (int64_t d = 0; d < lanes; d++)
+        vector::StoreOp::create(b, loc, lines[d], packedKeys, ValueRange{whole, number, arith::AddIOp::create(b, loc, depth, constant64(d)), none});
     });
+  }
+  loop(squares, extents[contracted], constant64(1), [&](Value depth) {
+    at[depthAxis] = depth;
+    loop(present, [&](Value j) {
+      at[keyAxis] = arith::AddIOp::create(b, loc, first, j);
+      memref::StoreOp::create(b, loc, widened(memref::LoadOp::create(b, loc, k, at)), packedKeys, ValueRange{whole, number, depth, j});
+    });
+    loop(present, all, constant64(1), [&](Value j) { memref::StoreOp::create(b, loc, zero, packedKeys, ValueRange{whole, number, depth, j}); });
+  });
+}
+
+void AttendTiler::fetchRows(Value buffer, SmallVector<Value> at, unsigned keyAxis, unsigned lineAxis, Value first, Value end) {
+  if (!liesInRows(buffer, lineAxis)) return;
+  Value line = constant64(64 / ((element(buffer).getIntOrFloatBitWidth() + 7) / 8)), last = arith::MinSIOp::create(b, loc, arith::AddIOp::create(b, loc, first, constant64(lanes)), end);
+  loop(first, last, constant64(1), [&](Value row) {
+    at[keyAxis] = row;
+    loop(constant64(0), sizeOf(buffer, lineAxis), line, [&](Value place) {
+      at[lineAxis] = place;
+      memref::PrefetchOp::create(b, loc, buffer, at, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    });
+  });
+}
+
+void AttendTiler::packTile(Value firstKey, Value present) {
+  positions[key] = positions[contracted] = positions[value] = constant64(0);
+  SmallVector<Value> at = placeOf(1), valueAt = placeOf(2);
+  positions[key] = positions[contracted] = positions[value] = {};
+  loop(arith::CeilDivSIOp::create(b, loc, present, constant64(lanes)), [&](Value number) {
+    Value first = arith::AddIOp::create(b, loc, firstKey, arith::MulIOp::create(b, loc, number, constant64(lanes)));
+    Value next = arith::AddIOp::create(b, loc, first, constant64(lanes));
+    // Transposing and the leaf read lines far apart, which memory is slow at: line after line, they are asked for before.
+    fetchRows(op.getKey(), at, axisOf(1, key), axisOf(1, contracted), next, extents[key]);
+    fetchRows(op.getValue(), valueAt, axisOf(2, key), axisOf(2, value), first, extents[key]);
+    if (dots) packPairPanel(at, first, constant64(0), number);
+    else packPanel(at, first, constant64(0), number);
   });
 }
 

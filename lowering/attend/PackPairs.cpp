@@ -44,29 +44,36 @@ Value AttendTiler::asPairs(Value line) { return vector::BitCastOp::create(b, loc
 void AttendTiler::packKeyPairs() {
   Value k = op.getKey();
   keyAxes = otherAxes(1, {key, contracted});
-  int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
-  int64_t parts = tileParts(element(k));
   Value blocks = arith::CeilDivSIOp::create(b, loc, extents[key], constant64(lanes));
-  Value keyPanels = arith::AddIOp::create(b, loc, blocks, constant64(panel / lanes - 1)), depths = pairs();
-  constexpr int64_t any = ShapedType::kDynamic;
-  packedKeys = memref::AllocOp::create(b, loc, MemRefType::get({any, any, parts, any, lanes}, b.getI32Type()), ValueRange{product(k, keyAxes), keyPanels, depths});
+  packedKeys = emptyPairPanels(product(k, keyAxes), arith::AddIOp::create(b, loc, blocks, constant64(panel / lanes - 1)));
   overBlocks(k, keyAxes, blocks, [&](SmallVector<Value> at, Value whole, Value number) {
-    Value none = constant64(0), all = constant64(lanes), two = constant64(2), first = arith::MulIOp::create(b, loc, number, all);
-    loop(none, depths, all, [&](Value pair) {
-      Value depth = arith::MulIOp::create(b, loc, pair, two), left = arith::SubIOp::create(b, loc, extents[contracted], depth);
-      SmallVector<SmallVector<Value>> squares(parts);  // of pairs, to be transposed
-      for (int64_t j = 0; j < lanes; j++) {
-        Value position = arith::AddIOp::create(b, loc, first, constant64(j)), there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, position, extents[key]);
-        at[keyAxis] = arith::SelectOp::create(b, loc, there, position, none), at[depthAxis] = depth;
-        for (auto [square, part] : llvm::zip(squares, partsOf(lineOf(k, at, depthAxis, arith::SelectOp::create(b, loc, there, left, none), 2 * lanes))))
-          square.push_back(asPairs(part));
-      }
-      for (auto [n, square] : llvm::enumerate(squares)) {
-        transpose(square);
-        for (int64_t d = 0; d < lanes; d++)
-          vector::StoreOp::create(b, loc, square[d], packedKeys, ValueRange{whole, number, constant64(n), arith::AddIOp::create(b, loc, pair, constant64(d)), none});
-      }
-    });
+    packPairPanel(at, arith::MulIOp::create(b, loc, number, constant64(lanes)), whole, number);
+  });
+}
+
+Value AttendTiler::emptyPairPanels(Value others, Value count) {
+  constexpr int64_t any = ShapedType::kDynamic;
+  return memref::AllocOp::create(b, loc, MemRefType::get({any, any, tileParts(element(op.getKey())), any, lanes}, b.getI32Type()), ValueRange{others, count, pairs()});
+}
+
+void AttendTiler::packPairPanel(SmallVector<Value> at, Value first, Value whole, Value number) {
+  Value k = op.getKey();
+  int keyAxis = axisOf(1, key), depthAxis = axisOf(1, contracted);
+  Value none = constant64(0), all = constant64(lanes), two = constant64(2);
+  loop(none, sizeOf(packedKeys, 3), all, [&](Value pair) {
+    Value depth = arith::MulIOp::create(b, loc, pair, two), left = arith::SubIOp::create(b, loc, extents[contracted], depth);
+    SmallVector<SmallVector<Value>> squares(tileParts(element(k)));  // of pairs, to be transposed
+    for (int64_t j = 0; j < lanes; j++) {
+      Value position = arith::AddIOp::create(b, loc, first, constant64(j)), there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, position, extents[key]);
+      at[keyAxis] = arith::SelectOp::create(b, loc, there, position, none), at[depthAxis] = depth;
+      for (auto [square, part] : llvm::zip(squares, partsOf(lineOf(k, at, depthAxis, arith::SelectOp::create(b, loc, there, left, none), 2 * lanes))))
+        square.push_back(asPairs(part));
+    }
+    for (auto [n, square] : llvm::enumerate(squares)) {
+      transpose(square);
+      for (int64_t d = 0; d < lanes; d++)
+        vector::StoreOp::create(b, loc, square[d], packedKeys, ValueRange{whole, number, constant64(n), arith::AddIOp::create(b, loc, pair, constant64(d)), none});
+    }
   });
 }
 

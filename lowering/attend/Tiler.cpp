@@ -18,8 +18,8 @@ AttendTiler::AttendTiler(attn::AttendOp op, ModuleOp module)
   target = cast<StringAttr>(schedule.get("target")).getValue().str();
   lanes = leaf::findTarget(target)->lanes;
   StringRef layout = cast<StringAttr>(schedule.get("key_layout")).getValue();
-  keyRows = layout == "rows", tiles = layout == "pairs";
-  dots = layout == "packed" && leaf::findTarget(target)->dots && element(op.getQuery()).isBF16() && element(op.getKey()).isBF16() && !op.getWeights();
+  keyRows = layout == "rows", tiles = layout == "pairs", byTile = layout == "tile";
+  dots = !keyRows && !tiles && leaf::findTarget(target)->dots && element(op.getQuery()).isBF16() && element(op.getKey()).isBF16() && !op.getWeights();
 }
 
 LogicalResult AttendTiler::run() {
@@ -75,8 +75,8 @@ LogicalResult AttendTiler::run() {
   if (tiles) {
     packKeyPairs(), packValuePairs();
   } else {
-    if (dots) packKeyPairs();
-    else if (!keyRows) packKeys();
+    if (dots && !byTile) packKeyPairs();
+    else if (!keyRows && !byTile) packKeys();
     packValues();
   }
 
@@ -275,14 +275,15 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
   }
   // The first tile begins with the first key, or with the packed panel that it is in: less is visited than if tiles began at multiples of their size.
   Value begin = keysSeen.low;
-  if (!keyRows) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(unit())), constant64(unit()));
+  if (!keyRows && !byTile) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(unit())), constant64(unit()));
+  if (byTile) packedKeys = dots ? emptyPairPanels(constant64(1), constant64(keys / lanes)) : emptyPanels(constant64(1), constant64(keys / lanes));
   auto overKeys = scf::ForOp::create(b, loc, begin, keysSeen.high, block);
   b.setInsertionPoint(overKeys);
   Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
            s = metadata(sum), a = metadata(acc);
   Value rowZero = constant64(0);
   Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
-  Value keyNumber = keyRows ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
+  Value keyNumber = keyRows || byTile ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
   // Scalars of the score and mask, once where they do not change.
   auto hoistScalars = [&] {
     for (LeafExpression *inputs : {&fullInputs, &partialInputs})
@@ -310,7 +311,8 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
       tile.key = addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}});
     } else {
       SmallVector<Value> place(pk.sizes.size(), rowZero);
-      place[0] = keyNumber, place[1] = arith::DivUIOp::create(b, loc, firstKey, constant64(lanes));
+      if (byTile) packTile(firstKey, present);
+      else place[0] = keyNumber, place[1] = arith::DivUIOp::create(b, loc, firstKey, constant64(lanes));
       tile.key = address(pk, place);
     }
     tile.keyStride = keyRows ? pk.strides[axisOf(1, key)] : rowZero;

@@ -92,6 +92,13 @@ class AttendTiler {
 
   // [others, panels, contracted, lanes] of f32, zero beyond the last key: so far as a tile that begins at any panel may read.
   void packKeys();
+  Value emptyPanels(Value others, Value count);
+  // One panel of packedKeys, [whole, number], from key `first` on. `at`: where the keys' other axes stand.
+  void packPanel(SmallVector<Value> at, Value first, Value whole, Value number);
+  // Asks for the lines of `lanes` rows of keys or values.
+  void fetchRows(Value buffer, SmallVector<Value> at, unsigned keyAxis, unsigned lineAxis, Value first, Value end);
+  // The keys of one tile: packedKeys holds no more.
+  void packTile(Value firstKey, Value present);
   // n vectors of n elements, n a power of two: to interleave the first half's with the second's, log2(n) times, is to transpose.
   void transpose(SmallVector<Value> &lines);
   // Values whose rows fill whole panels are read where they lie; others are copied to rows of whole panels, zero beyond.
@@ -111,6 +118,8 @@ class AttendTiler {
   Value pairs();
   // [others, panels, parts, pairs, lanes], zero beyond the last feature; beyond the last key, so far as a tile that begins at any panel may read, anything.
   void packKeyPairs();
+  Value emptyPairPanels(Value others, Value count);
+  void packPairPanel(SmallVector<Value> at, Value first, Value whole, Value number);
   bool liesInRows(Value buffer, int axis);
   // [others, panels of columns, parts, pairs of keys, lanes]: keys `lanes` apart in a group of twice as many make a pair, as in rows of weights
   // (halide/Weigh.cpp); zero beyond the last column, and beyond the last key.
@@ -208,6 +217,7 @@ class AttendTiler {
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
   unsigned groupDimension = 0;
   bool keyRows = false, tiles = false;  // tiles: products are computed in AMX's tile registers
+  bool byTile = false;                  // keys are packed tile by tile, where one is visited
   bool dots = false;                    // packed keys are pairs of bf16, for dot products of pairs
 };
 

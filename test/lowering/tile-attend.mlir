@@ -131,3 +131,33 @@ func.func @grouped(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: memref<?x?x
   }
   return
 }
+
+// From three queries on, the keys of a tile are packed where it is visited, in panels of eight.
+#several = {key_layout = "packed", keys = 128 : i64, panel = 16 : i64, queries = 48 : i64, target = "x86-64-v3",
+            grouped = {key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 3 : i64, rows = 8 : i64, unpacked = 2 : i64, target = "x86-64-v3"}}
+// CHECK-LABEL: func.func @grouped_and_packed
+// CHECK: %[[FEW:.*]] = arith.cmpi sle, %{{.*}}, %c8
+// CHECK: scf.if %[[FEW]]
+// CHECK: %[[UNPACKED:.*]] = arith.cmpi sle, %{{.*}}, %c2
+// CHECK: scf.if %[[UNPACKED]]
+// CHECK-NOT: x8xf32>
+// CHECK: memref.alloc({{.*}}) : memref<1x16x?x8xf32>
+// CHECK: scf.for
+// CHECK: memref.prefetch %arg1
+// CHECK: memref.prefetch %arg2
+// CHECK: vector.shuffle
+func.func @grouped_and_packed(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: memref<?x?x?xf32>, %o: memref<?x?x?xf32>) {
+  attn.attend ins(%q, %k, %v : memref<?x?x?xf32>, memref<?x?x?xf32>, memref<?x?x?xf32>) outs(%o : memref<?x?x?xf32>)
+      attributes {indexing_maps = [affine_map<(h, i, j, d, e) -> (h, i, d)>, affine_map<(h, i, j, d, e) -> (h floordiv 3, j, d)>,
+                                   affine_map<(h, i, j, d, e) -> (h floordiv 3, j, e)>, affine_map<(h, i, j, d, e) -> (h, i, e)>],
+                  roles = ["batch", "row", "key", "contracted", "value"], schedule = #several} {
+  ^bb0(%dot: f32):
+    %h = attn.index 0
+    %j = attn.index 2
+    %h32 = arith.index_cast %h : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %keep = arith.cmpi sge, %j32, %h32 : i32
+    attn.yield %dot, %keep : f32
+  }
+  return
+}
