@@ -4,6 +4,7 @@
 #include "lowering/RuntimeCall.h"
 #include "lowering/Slice.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
@@ -86,24 +87,63 @@ LogicalResult AttendTiler::run() {
     if (cast<StringAttr>(role).getValue() == "batch" && int64_t(d) != inner) batch.push_back(d);
   Value total = rowBlocks;
   for (unsigned d : batch) total = arith::MulIOp::create(b, loc, total, extents[d]);
-  auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{total}, ValueRange{constant64(1)});
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(parallel.getBody());
-  Value rest = parallel.getInductionVars()[0];
-  // Long rows first would balance causal masks; the runtime hands out small pieces, which is enough.
-  Value rowBlock = arith::RemUIOp::create(b, loc, rest, rowBlocks);
-  rest = arith::DivUIOp::create(b, loc, rest, rowBlocks);
-  for (unsigned k = batch.size(); k-- > 0;) {
-    positions[batch[k]] = arith::RemUIOp::create(b, loc, rest, extents[batch[k]]);
-    rest = arith::DivUIOp::create(b, loc, rest, extents[batch[k]]);
+  auto inParallel = [&](Value count, llvm::function_ref<void(Value)> build) {
+    auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant64(0)}, ValueRange{count}, ValueRange{constant64(1)});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(parallel.getBody());
+    hoisted.clear();
+    build(parallel.getInductionVars()[0]);
+  };
+  // Takes up the positions of a block: its first row, and how many it has.
+  auto enter = [&](Value rest) -> std::pair<Value, Value> {
+    // Long rows first would balance causal masks; the runtime hands out small pieces, which is enough.
+    Value rowBlock = arith::RemUIOp::create(b, loc, rest, rowBlocks);
+    rest = arith::DivUIOp::create(b, loc, rest, rowBlocks);
+    for (unsigned k = batch.size(); k-- > 0;) {
+      positions[batch[k]] = arith::RemUIOp::create(b, loc, rest, extents[batch[k]]);
+      rest = arith::DivUIOp::create(b, loc, rest, extents[batch[k]]);
+    }
+    if (group) {  // the last group may have fewer heads
+      Value before = arith::MulIOp::create(b, loc, positions[groupDimension], constant64(group[1]));
+      extents[row] = arith::MinSIOp::create(b, loc, constant64(group[1]), arith::SubIOp::create(b, loc, heads, before));
+    }
+    Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
+    return {firstRow, row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)))};
+  };
+  auto visit = [&](Value firstRow, Value rows, const State &state, const Part &part) {
+    return visitKeys(full, fullInputs, partial, partialInputs, yield.getKeep(), firstRow, rows, state, part);
+  };
+  // Not in a model's stage, where a line's result must not depend on the size of its batch.
+  bool divisible = (keyRows || byTile) && !op.getWeights() && !counting && !op->getParentOfType<func::FuncOp>()->hasAttr("attn.exact_rows");
+  Value whole = constant64(1), parts = divisible ? partsOfKeys(total) : whole;
+  if (parts == whole) {
+    inParallel(total, [&](Value n) {
+      auto [firstRow, rows] = enter(n);
+      State state = emptyState({});
+      Visited keysSeen = visit(firstRow, rows, state, {});
+      results(firstRow, rows, state);
+      if (op.getWeights()) weights(firstRow, rows, state.maximum, state.sum, keysSeen);
+    });
+    return success();
   }
-  if (group) {  // the last group may have fewer heads
-    Value before = arith::MulIOp::create(b, loc, positions[groupDimension], constant64(group[1]));
-    extents[row] = arith::MinSIOp::create(b, loc, constant64(group[1]), arith::SubIOp::create(b, loc, heads, before));
-  }
-  Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
-  Value rows = row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)));
-  rowBlockBody(full, fullInputs, partial, partialInputs, yield.getKeep(), firstRow, rows);
+  State states = emptyState({total, parts});
+  Value undivided = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, parts, whole);
+  inParallel(arith::MulIOp::create(b, loc, total, parts), [&](Value n) {
+    Value number = arith::RemUIOp::create(b, loc, n, parts), blockNumber = arith::DivUIOp::create(b, loc, n, parts);
+    auto [firstRow, rows] = enter(blockNumber);
+    State state = stateAt(states, {blockNumber, number});
+    visit(firstRow, rows, state, {number, parts});
+    auto alone = scf::IfOp::create(b, loc, undivided);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(alone.thenBlock());
+    results(firstRow, rows, state);
+  });
+  inParallel(arith::SelectOp::create(b, loc, undivided, constant64(0), total), [&](Value n) {
+    auto [firstRow, rows] = enter(n);
+    State first = stateAt(states, {n, constant64(0)});
+    loop(whole, parts, whole, [&](Value number) { merge(first, stateAt(states, {n, number}), rows); });
+    results(firstRow, rows, first);
+  });
   return success();
 }
 
@@ -242,14 +282,64 @@ Value AttendTiler::outside(Value v) {
   return hoisted[v] = b.clone(*def, mapping)->getResult(0);
 }
 
-void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
-                  Value rows) {
+AttendTiler::State AttendTiler::emptyState(ArrayRef<Value> outer) {
+  SmallVector<int64_t> shape(outer.size() + 1, ShapedType::kDynamic);
+  SmallVector<Value> sizes(outer);
+  shape.push_back(queries), sizes.push_back(inner < 0 ? constant64(1) : extents[inner]);
+  auto ofRows = MemRefType::get(shape, b.getF32Type());
+  Value maximum = memref::AllocOp::create(b, loc, ofRows, sizes), sum = memref::AllocOp::create(b, loc, ofRows, sizes);
+  shape.push_back(ShapedType::kDynamic), sizes.push_back(paddedWidth());
+  return {maximum, sum, memref::AllocOp::create(b, loc, MemRefType::get(shape, b.getF32Type()), sizes)};
+}
+
+AttendTiler::State AttendTiler::stateAt(const State &states, ArrayRef<Value> at) {
+  auto part = [&](Value buffer) -> Value {
+    auto type = cast<MemRefType>(buffer.getType());
+    SmallVector<OpFoldResult> offsets(at.begin(), at.end()), sizes(at.size(), b.getIndexAttr(1)), strides(type.getRank(), b.getIndexAttr(1));
+    for (int64_t axis = at.size(); axis < type.getRank(); axis++) {
+      offsets.push_back(b.getIndexAttr(0));
+      sizes.push_back(type.isDynamicDim(axis) ? OpFoldResult(sizeOf(buffer, axis)) : b.getIndexAttr(type.getDimSize(axis)));
+    }
+    auto reduced = cast<MemRefType>(memref::SubViewOp::inferRankReducedResultType(type.getShape().drop_front(at.size()), type, offsets, sizes, strides));
+    return memref::SubViewOp::create(b, loc, reduced, buffer, offsets, sizes, strides);
+  };
+  return {part(states.maximum), part(states.sum), part(states.acc)};
+}
+
+Value AttendTiler::partsOfKeys(Value total) {
+  Value wanted = arith::CeilDivUIOp::create(b, loc, constant64(blocksWanted), arith::MaxUIOp::create(b, loc, total, constant64(1)));
+  return arith::MaxUIOp::create(b, loc, constant64(1), arith::MinUIOp::create(b, loc, wanted, arith::DivUIOp::create(b, loc, extents[key], constant64(fewestKeys))));
+}
+
+void AttendTiler::merge(const State &into, const State &other, Value rows) {
+  auto f32 = [&](Value buffer, ValueRange at) -> Value { return memref::LoadOp::create(b, loc, buffer, at); };
+  overInner([&](Value n) {
+    loop(rows, [&](Value i) {
+      Value sum = f32(into.sum, {n, i}), otherSum = f32(other.sum, {n, i}), scale, otherScale;
+      if (!op.getPointwise()) {
+        Value top = f32(into.maximum, {n, i}), otherTop = f32(other.maximum, {n, i}), most = arith::MaximumFOp::create(b, loc, top, otherTop);
+        auto weigh = [&](Value maximum) -> Value { return math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, maximum, most)); };
+        scale = weigh(top), otherScale = weigh(otherTop);
+        sum = arith::MulFOp::create(b, loc, sum, scale), otherSum = arith::MulFOp::create(b, loc, otherSum, otherScale);
+        memref::StoreOp::create(b, loc, most, into.maximum, ValueRange{n, i});
+      }
+      memref::StoreOp::create(b, loc, arith::AddFOp::create(b, loc, sum, otherSum), into.sum, ValueRange{n, i});
+      auto line = VectorType::get(lanes, b.getF32Type());
+      auto scaled = [&](Value v, Value by) -> Value { return by ? Value(arith::MulFOp::create(b, loc, v, vector::BroadcastOp::create(b, loc, line, by))) : v; };
+      loop(constant64(0), paddedWidth(), constant64(lanes), [&](Value e) {
+        Value own = scaled(vector::LoadOp::create(b, loc, line, into.acc, ValueRange{n, i, e}), scale);
+        Value others = scaled(vector::LoadOp::create(b, loc, line, other.acc, ValueRange{n, i, e}), otherScale);
+        vector::StoreOp::create(b, loc, arith::AddFOp::create(b, loc, own, others), into.acc, ValueRange{n, i, e});
+      });
+    });
+  });
+}
+
+AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep,
+                                            Value firstRow, Value rows, const State &state, const Part &part) {
   Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-  Value width = arith::MulIOp::create(b, loc, panels, constant64(panel)), inners = inner < 0 ? constant64(1) : extents[inner];
-  constexpr int64_t any = ShapedType::kDynamic;
-  Value maximum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
-  Value sum = memref::AllocOp::create(b, loc, MemRefType::get({any, queries}, b.getF32Type()), ValueRange{inners});
-  Value acc = memref::AllocOp::create(b, loc, MemRefType::get({any, queries, any}, b.getF32Type()), ValueRange{inners, width});
+  Value width = paddedWidth(), inners = inner < 0 ? constant64(1) : extents[inner];
+  auto [maximum, sum, acc] = state;
   Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum)), zeros = arith::ConstantOp::create(b, loc, b.getZeroAttr(VectorType::get(lanes, b.getF32Type())));
   overInner([&](Value n) {
     loop(constant64(queries), [&](Value i) {
@@ -257,8 +347,10 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
       memref::StoreOp::create(b, loc, zeroF, sum, ValueRange{n, i});
       loop(constant64(0), width, constant64(lanes), [&](Value e) { vector::StoreOp::create(b, loc, zeros, acc, ValueRange{n, i, e}); });
     });
+    // Of several parts, the first has the sinks.
+    Value sunk = !part.number ? rows : Value(arith::SelectOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, part.number, constant64(0)), rows, constant64(0)));
     if (!op.getSinks().empty())
-      loop(rows, [&](Value i) {
+      loop(sunk, [&](Value i) {
         if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
         auto [top, total] = sinksAtRow(lowest);
         memref::StoreOp::create(b, loc, top, maximum, ValueRange{n, i});
@@ -276,8 +368,15 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
   // The first tile begins with the first key, or with the packed panel that it is in: less is visited than if tiles began at multiples of their size.
   Value begin = keysSeen.low;
   if (!keyRows && !byTile) begin = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, begin, constant64(unit())), constant64(unit()));
+  Value end = keysSeen.high;
+  if (part.number) {  // whole tiles
+    Value visitedTiles = arith::CeilDivSIOp::create(b, loc, arith::MaxSIOp::create(b, loc, arith::SubIOp::create(b, loc, end, begin), constant64(0)), block);
+    Value each = arith::MulIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, visitedTiles, part.count), block);
+    begin = arith::AddIOp::create(b, loc, begin, arith::MulIOp::create(b, loc, part.number, each));
+    end = arith::MinSIOp::create(b, loc, end, arith::AddIOp::create(b, loc, begin, each));
+  }
   if (byTile) packedKeys = dots ? emptyPairPanels(constant64(1), constant64(keys / lanes)) : emptyPanels(constant64(1), constant64(keys / lanes));
-  auto overKeys = scf::ForOp::create(b, loc, begin, keysSeen.high, block);
+  auto overKeys = scf::ForOp::create(b, loc, begin, end, block);
   b.setInsertionPoint(overKeys);
   Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
            s = metadata(sum), a = metadata(acc);
@@ -305,7 +404,7 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(overKeys.getBody());
     Value firstKey = overKeys.getInductionVar();
-    Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, keysSeen.high, firstKey));
+    Value present = arith::MinSIOp::create(b, loc, block, arith::SubIOp::create(b, loc, end, firstKey));
     tile.firstKey = firstKey, tile.keys = present;
     if (keyRows) {
       tile.key = addressOf(1, pk, {{key, firstKey}, {contracted, rowZero}});
@@ -345,8 +444,12 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
     });
   }
 
-  // The results: acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row. Pointwise: acc, sum.
   b.setInsertionPointAfter(overKeys);
+  return keysSeen;
+}
+
+void AttendTiler::results(Value firstRow, Value rows, const State &state) {
+  auto [maximum, sum, acc] = state;
   overInner([&](Value n) {
     loop(rows, [&](Value i) {
       Value total = memref::LoadOp::create(b, loc, sum, ValueRange{n, i});
@@ -366,7 +469,6 @@ void AttendTiler::rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullI
       if (row >= 0) positions[row] = {};
     });
   });
-  if (op.getWeights()) weights(firstRow, rows, maximum, sum, keysSeen);
 }
 
 void AttendTiler::aggregateRow(Value acc, SmallVector<Value> at, Value none, Value scale) {

@@ -164,8 +164,30 @@ class AttendTiler {
     hoisted = before;
   }
 
-  void rowBlockBody(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow,
-                    Value rows);
+  // What is known of a block's rows when some of their keys have been visited: maxima and sums [inner, queries], accumulators [inner, queries, width].
+  struct State {
+    Value maximum, sum, acc;
+  };
+  // Which of several parts of the keys, and how many there are; null: all keys.
+  struct Part {
+    Value number, count;
+  };
+
+  // Room for states, [outer..., ...]; and one of them.
+  State emptyState(ArrayRef<Value> outer);
+  State stateAt(const State &states, ArrayRef<Value> at);
+  // In how many parts the keys of a block are visited side by side where there are few blocks. It depends on extents alone, never on the threads, so results
+  // are the same on any number of them.
+  Value partsOfKeys(Value total);
+  static constexpr int64_t blocksWanted = 32, fewestKeys = 1024;
+  // Adds to a state what another part of the keys gave.
+  void merge(const State &into, const State &other, Value rows);
+  // Fills a state: the rows' beginning, then all tiles of the part.
+  Visited visitKeys(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep, Value firstRow, Value rows,
+                    const State &state, const Part &part);
+  // acc / sum, 0 for an empty row; maximum + log(sum), -inf for an empty row. Pointwise: acc, sum.
+  void results(Value firstRow, Value rows, const State &state);
+  Value paddedWidth() { return arith::MulIOp::create(b, loc, panels, constant64(panel)); }
   // The aggregate of the row at the current positions: its accumulator times `scale`, or 0 where it has visited nothing. Pointwise: the accumulator.
   void aggregateRow(Value acc, SmallVector<Value> at, Value none, Value scale);
   // The weights of a row block, when its maxima and sums are known: exp2(score * log2 e - maximum) / sum, once more over the packed keys;

@@ -107,15 +107,26 @@ func.func @few_or_many(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?x
 // CHECK: %[[QUERIES:.*]] = memref.dim %arg0, %c1
 // CHECK: %[[FEW:.*]] = arith.cmpi sle, %[[QUERIES]], %c8
 // CHECK: scf.if %[[FEW]]
+// Of thousands of keys, parts are visited side by side, each with a state of its own; then these are put together.
 // CHECK: arith.ceildivsi %{{.*}}, %c3
+// CHECK: %[[WANTED:.*]] = arith.ceildivui %c32
+// CHECK: %[[MOST:.*]] = arith.divui %{{.*}}, %c1024
+// CHECK: arith.minui %[[WANTED]], %[[MOST]]
+// CHECK: %[[STATES:.*]] = memref.alloc(%{{.*}}) : memref<?x?x?x3xf32>
 // CHECK: scf.parallel
-// CHECK: memref.alloc(%{{.*}}) : memref<?x3xf32>
+// CHECK: memref.subview %[[STATES]]
 // CHECK: scf.for
 // CHECK: scf.for
 // CHECK: scf.if
 // CHECK: call @fovea_leaf_
 // CHECK: } else {
 // CHECK: call @fovea_leaf_
+// CHECK: scf.parallel
+// CHECK: %[[FIRST:.*]] = memref.subview %[[STATES]]
+// CHECK: %[[OTHER:.*]] = memref.subview %[[STATES]]
+// CHECK: memref.load %[[FIRST]]
+// CHECK: memref.load %[[OTHER]]
+// CHECK: math.exp2
 func.func @grouped(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: memref<?x?x?xf32>, %o: memref<?x?x?xf32>) {
   attn.attend ins(%q, %k, %v : memref<?x?x?xf32>, memref<?x?x?xf32>, memref<?x?x?xf32>) outs(%o : memref<?x?x?xf32>)
       attributes {indexing_maps = [affine_map<(h, i, j, d, e) -> (h, i, d)>, affine_map<(h, i, j, d, e) -> (h floordiv 3, j, d)>,

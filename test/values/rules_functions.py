@@ -278,6 +278,31 @@ def F4_grouped_queries(q, k, v, slope, sink, bias, far, scale, past):
     return dict(o=softmax(s, -1, kept) @ v, l=logsumexp(s, -1, kept), c=(sunk @ v).swapaxes(1, 2), p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v)
 
 
+# Thousands of keys and few blocks of rows: parts of the keys are visited side by side, and their states put together. Only the first part has the sink;
+# a part may be empty for a row, or for all.
+@case("""
+kernel f4(q: f32[b,h,i,d], k: f32[b,g,j,d], v: f32[b,g,j,e], sink: f32[h], bias: f32[h,j], len: i32[b])
+  -> o: f32[b,h,i,e], l: f32[b,h,i], c: f32[b,h,i,e], p: f32[b,h,i,e]
+where h = 3*g {
+  mask j < len;
+  score s = sum[d](q * k[g: h / 3]) + bias;
+  o = sum[j](softmax[j](s) * v[g: h / 3]);
+  l = logsumexp[j](s);
+  let m = max(max[j](s), sink);
+  c = sum[j](exp(s - m) / (sum[j](exp(s - m)) + exp(sink - m)) * v[g: h / 3]);
+  p = sum[j](sigmoid(s) * v[g: h / 3]) / 100;
+}
+""", *[dict(q=R.f32(3, 3, i, 20), k=R.f32(3, 1, j, 20), v=R.f32(3, 1, j, 70), sink=R.f32(3), bias=R.f32(3, j), len=i32([j, j // 2 + 7, 0])) for i, j in ((1, 4100), (2, 9001), (9, 2300))])
+def F4_parts_of_the_keys(q, k, v, sink, bias, len):
+    k, v = np.repeat(k, 3, 1), np.repeat(v, 3, 1)
+    kept = np.arange(k.shape[2]) < len[:, None, None, None]
+    s = q @ k.swapaxes(2, 3) + bias[:, None]
+    top = np.maximum(np.where(kept, s, -np.inf).max(-1, keepdims=True), sink[:, None, None])
+    z = np.where(kept, np.exp(s - top), 0)
+    return dict(o=softmax(s, -1, kept) @ v, l=logsumexp(s, -1, kept), c=z @ v / (z.sum(-1, keepdims=True) + np.exp(sink[:, None, None] - top)),
+                p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v / 100)
+
+
 def sparse_rows(s, kept):
     p = np.zeros_like(s)
     for b in range(len(s)):
