@@ -1,5 +1,5 @@
-"""Transformers that normalise before each part (Xiong et al. 2020), in PyTorch: what g2p_relative and g2p_ssru train. bias(),
-turn() and make_past() are what a model chooses."""
+"""Transformers that normalise before each part (Xiong et al. 2020), in PyTorch: what g2p_relative, g2p_alibi, g2p_rotary, g2p_aan, g2p_ssru and
+dates_transformer train. The sizes, bias(), turn() and make_past() are what a model chooses."""
 import math
 import os
 import sys
@@ -9,33 +9,29 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "python"))
-import g2p_training as g2p  # noqa: E402
-
-M, INNER, HEADS, D = 128, 256, 4, 32
+import sequence_training as training  # noqa: E402
 
 
-def sinusoid(length):
-    """[length, M]: sines in the first half, cosines in the second, wavelengths from 2 pi to 10000 * 2 pi."""
-    angle = torch.arange(length)[:, None] * torch.exp(torch.arange(M // 2) * (-math.log(10000.0) / (M // 2)))
+def sinusoid(length, m):
+    """[length, m]: sines in the first half, cosines in the second, wavelengths from 2 pi to 10000 * 2 pi."""
+    angle = torch.arange(length)[:, None] * torch.exp(torch.arange(m // 2) * (-math.log(10000.0) / (m // 2)))
     return torch.cat([angle.sin(), angle.cos()], 1)
 
 
 class Attention(nn.Module):
-    scale = D ** -0.5
-
-    def __init__(self, turn=None):
+    def __init__(self, m, heads, turn=None):
         super().__init__()
         for name in "qkvo":
-            linear = nn.Linear(M, M, bias=False)
+            linear = nn.Linear(m, m, bias=False)
             nn.init.xavier_uniform_(linear.weight)
             setattr(self, name, linear)
-        self.norm, self.turn = nn.LayerNorm(M), turn
+        self.norm, self.heads, self.turn, self.scale = nn.LayerNorm(m), heads, turn, (m // heads) ** -0.5
 
     def forward(self, x, source, bias, drop):
         """x [b,t,m] -> x and what it attends to, weights [b,h,t,i]; source None: x itself. bias is added to the scores."""
         z = self.norm(x)
         source = z if source is None else source
-        heads = lambda y: y.unflatten(-1, (HEADS, D)).transpose(1, 2)
+        heads = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         q, k, v = heads(self.q(z)), heads(self.k(source)), heads(self.v(source))
         if self.turn:
             q, k = self.turn(q), self.turn(k)
@@ -44,40 +40,45 @@ class Attention(nn.Module):
 
 
 class Inner(nn.Module):
-    def __init__(self):
+    def __init__(self, m, inner):
         super().__init__()
-        self.norm, self.up, self.down = nn.LayerNorm(M), nn.Linear(M, INNER), nn.Linear(INNER, M)
+        self.norm, self.up, self.down = nn.LayerNorm(m), nn.Linear(m, inner), nn.Linear(inner, m)
 
     def forward(self, x, drop):
         return x + drop(self.down(torch.relu(self.up(self.norm(x)))))
 
 
-class EncoderLayer(nn.Module):
-    def __init__(self, turn):
-        super().__init__()
-        self.attention, self.inner = Attention(turn), Inner()
+class Layer(nn.Module):
+    """The named parts, in this order, and a feed-forward layer."""
 
-
-class DecoderLayer(nn.Module):
-    def __init__(self, past):
+    def __init__(self, m, inner, **parts):
         super().__init__()
-        self.past, self.cross, self.inner = past, Attention(), Inner()
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.inner = Inner(m, inner)
 
 
 class Prenorm(nn.Module):
-    """Three encoder layers, two decoder layers; output embeddings are input embeddings."""
+    """Output embeddings are input embeddings."""
+    m, inner, heads = 128, 256, 4
+    encoders, decoders = 3, 2          # layers
     places = False                     # sinusoids in the input
-    turn = None                        # what positions do to queries and keys
+    turn = None                        # what positions do to queries and keys [b,h,t,d] of self-attention
 
-    def __init__(self):
+    def __init__(self, task):
         super().__init__()
-        self.src, self.tgt = nn.Embedding(g2p.LETTERS, M), nn.Embedding(g2p.PHONES, M)
+        m = self.m
+        self.src, self.tgt = nn.Embedding(len(task.source), m), nn.Embedding(len(task.target), m)
         for table in (self.src, self.tgt):
-            nn.init.normal_(table.weight, std=M ** -0.5)
-        self.enc = nn.ModuleList(EncoderLayer(self.turn) for _ in range(3))
-        self.enc_norm, self.dec_norm = nn.LayerNorm(M), nn.LayerNorm(M)
-        self.add_decoder([DecoderLayer(self.make_past()) for _ in range(2)])
+            nn.init.normal_(table.weight, std=m ** -0.5)
+        self.enc = nn.ModuleList(Layer(m, self.inner, attention=self.attention()) for _ in range(self.encoders))
+        self.enc_norm, self.dec_norm = nn.LayerNorm(m), nn.LayerNorm(m)
+        self.add_decoder([Layer(m, self.inner, past=self.make_past(), cross=Attention(m, self.heads)) for _ in range(self.decoders)])
         self.drop = nn.Dropout(0.1)
+
+    def attention(self):
+        """Of positions among themselves."""
+        return Attention(self.m, self.heads, self.turn)
 
     def add_decoder(self, layers):
         """Under the names that model.attn has; layers() has them, with their names."""
@@ -87,7 +88,7 @@ class Prenorm(nn.Module):
         return [(f"dec.{n}", layer) for n, layer in enumerate(self.dec)]
 
     def make_past(self):
-        return Attention(self.turn)
+        return self.attention()
 
     def bias(self, length, decoder):
         """What distance adds to the scores [h or 1, length, length] of one stack."""
@@ -99,11 +100,11 @@ class Prenorm(nn.Module):
         return past(x, None, self.bias(x.shape[1], True) + causal, self.drop)[0]
 
     def embed(self, table, tokens):
-        x = table(tokens) * math.sqrt(M)
-        return self.drop(x + sinusoid(tokens.shape[1]) if self.places else x)
+        x = table(tokens) * math.sqrt(self.m)
+        return self.drop(x + sinusoid(tokens.shape[1], self.m) if self.places else x)
 
     def encode(self, source, lengths):
-        hide = torch.zeros(source.shape).masked_fill(~g2p.valid(source, lengths), -torch.inf)[:, None, None]
+        hide = torch.zeros(source.shape).masked_fill(~training.valid(source, lengths), -torch.inf)[:, None, None]
         x = self.embed(self.src, source)
         for layer in self.enc:
             x = layer.inner(layer.attention(x, None, self.bias(x.shape[1], False) + hide, self.drop)[0], self.drop)
@@ -134,7 +135,8 @@ class Stateful(Prenorm):
     places = True
 
     def add_decoder(self, layers):
-        self.dec1, self.dec2 = layers
+        for n, layer in enumerate(layers, 1):
+            setattr(self, f"dec{n}", layer)
 
     def layers(self):
-        return [("dec1", self.dec1), ("dec2", self.dec2)]
+        return [(f"dec{n}", getattr(self, f"dec{n}")) for n in range(1, self.decoders + 1)]

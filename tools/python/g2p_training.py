@@ -7,9 +7,6 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cmudict_split as data  # noqa: E402
 import sequence_training as training  # noqa: E402
-from sequence_training import BidirectionalGRU, Decoder, backwards, pad, valid  # noqa: E402,F401
-
-LETTERS, PHONES = len(data.GRAPHEMES), len(data.PHONEMES)
 
 
 def pairs():
@@ -30,8 +27,3 @@ def score(answers):
 
 
 TASK = training.Task(data.GRAPHEMES, data.PHONEMES, 40, pairs, held_out, score, lambda: sorted(data.split("valid")))
-
-
-def main(make, description, **settings):
-    """The command line of a train.py."""
-    training.main(make, TASK, description, **settings)

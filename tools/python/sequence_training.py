@@ -1,6 +1,6 @@
 """Trains the small encoder-decoders of examples/models, and answers with them as their programs do.
 
-A Network is a torch.nn.Module that says what its model.attn says, so that training, tests and the program share no code but PyTorch's:
+A Network(task) is a torch.nn.Module that says what its model.attn says, so that training, tests and the program share no code but PyTorch's:
 
     encode(source [b,i], lengths [b])        -> memory, a dict of tensors with first axis b
     start(memory)                            -> state, a dict of tensors with first axis b
@@ -163,7 +163,7 @@ def load(name, weights=None):
     spec = importlib.util.spec_from_file_location(f"{name}_train", os.path.join(folder, "train.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return load_weights(module.Network(), weights or os.path.join(folder, "weights.safetensors")), module.TASK
+    return load_weights(module.Network(module.TASK), weights or os.path.join(folder, "weights.safetensors")), module.TASK
 
 
 def main(make, task, description, epochs=4, rate=2e-3, size=128):
@@ -182,7 +182,7 @@ def main(make, task, description, epochs=4, rate=2e-3, size=128):
     torch.set_num_threads(args.threads)
     known = {token: n for n, token in enumerate(task.target)}
     pairs = [(task.read(x), [task.start] + [known[token] for token in y] + [task.end]) for x, y in task.pairs()]
-    network = make()
+    network = make(task)
     steps = max(1, round(args.epochs * len(pairs) / args.batch))
     optimizer = torch.optim.Adam(network.parameters(), lr=args.rate, betas=(0.9, 0.98), fused=True)
     print(f"{sum(p.numel() for p in network.parameters())} parameters, {len(pairs)} pairs, {steps} steps", flush=True)

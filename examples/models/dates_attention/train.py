@@ -11,8 +11,8 @@ from dates import TASK  # noqa: E402
 
 
 class Network(reader_writer.Net):
-    def __init__(self):
-        super().__init__(reader_writer.Attending(TASK, 32, 64))
+    def __init__(self, task):
+        super().__init__(reader_writer.Attending(task, 32, 64))
 
 
 if __name__ == "__main__":

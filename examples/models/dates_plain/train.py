@@ -11,8 +11,8 @@ from dates import TASK  # noqa: E402
 
 
 class Network(reader_writer.Net):
-    def __init__(self):
-        super().__init__(reader_writer.Plain(TASK, 32, 128))
+    def __init__(self, task):
+        super().__init__(reader_writer.Plain(task, 32, 128))
 
 
 if __name__ == "__main__":

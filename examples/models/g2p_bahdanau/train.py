@@ -10,27 +10,28 @@ import torch
 import torch.nn as nn
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "tools", "python"))
-import g2p_training as g2p  # noqa: E402
+import sequence_training as training  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 E, M, A, O = 64, 128, 128, 64          # embedding, state, alignment, maxout
 
 
-class Network(g2p.Decoder):
-    def __init__(self):
+class Network(training.Decoder):
+    def __init__(self, task):
         super().__init__()
-        self.src, self.tgt = nn.Embedding(g2p.LETTERS, E), nn.Embedding(g2p.PHONES, E)
-        self.enc = g2p.BidirectionalGRU(E, M)
+        self.src, self.tgt = nn.Embedding(len(task.source), E), nn.Embedding(len(task.target), E)
+        self.enc = training.BidirectionalGRU(E, M)
         self.init = nn.Linear(M, M)
         self.query, self.keys = nn.Linear(M, A, bias=False), nn.Linear(2 * M, A, bias=False)
         self.v = nn.Parameter(torch.randn(A) * A ** -0.5)
         self.cell = nn.GRU(E + 2 * M, M, batch_first=True)
         self.readout = nn.Linear(M + E + 2 * M, 2 * O)
-        self.out = nn.Linear(O, g2p.PHONES, bias=False)
+        self.out = nn.Linear(O, len(task.target), bias=False)
         self.drop = nn.Dropout(0.1)
 
     def encode(self, source, lengths):
         ann = self.enc(self.drop(self.src(source)), lengths)
-        hide = torch.zeros(source.shape).masked_fill(~g2p.valid(source, lengths), -torch.inf)
+        hide = torch.zeros(source.shape).masked_fill(~training.valid(source, lengths), -torch.inf)
         return {"ann": ann, "keys": self.keys(ann), "hide": hide, "first": ann[:, 0, M:]}
 
     def start(self, memory):
@@ -45,7 +46,5 @@ class Network(g2p.Decoder):
         return self.out(torch.maximum(u[:, ::2], u[:, 1::2])), {"h": h}, {"p": p}
 
 
-TASK = g2p.TASK
-
 if __name__ == "__main__":
-    g2p.main(Network, __doc__, epochs=8)
+    training.main(Network, TASK, __doc__, epochs=8)

@@ -10,27 +10,28 @@ import torch
 import torch.nn as nn
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "tools", "python"))
-import g2p_training as g2p  # noqa: E402
+import sequence_training as training  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 E, M, A = 64, 128, 128                 # embedding, state, alignment
 
 
-class Network(g2p.Decoder):
-    def __init__(self):
+class Network(training.Decoder):
+    def __init__(self, task):
         super().__init__()
-        self.src, self.tgt = nn.Embedding(g2p.LETTERS, E), nn.Embedding(g2p.PHONES, E)
-        self.enc = g2p.BidirectionalGRU(E, M)
+        self.src, self.tgt = nn.Embedding(len(task.source), E), nn.Embedding(len(task.target), E)
+        self.enc = training.BidirectionalGRU(E, M)
         self.init = nn.Linear(2 * M, M)
         self.cell1, self.cell2 = nn.GRU(E, M, batch_first=True), nn.GRU(2 * M, M, batch_first=True)
         self.query, self.keys = nn.Linear(M, A, bias=False), nn.Linear(2 * M, A)
         self.v = nn.Parameter(torch.randn(A) * A ** -0.5)
         self.from_state, self.from_token, self.from_context = nn.Linear(M, E), nn.Linear(E, E, bias=False), nn.Linear(2 * M, E, bias=False)
-        self.out = nn.Linear(E, g2p.PHONES)
+        self.out = nn.Linear(E, len(task.target))
         self.drop = nn.Dropout(0.1)
 
     def encode(self, source, lengths):
         ann = self.enc(self.drop(self.src(source)), lengths)
-        inside = g2p.valid(source, lengths)
+        inside = training.valid(source, lengths)
         mean = (ann * inside[..., None]).sum(1) / lengths[:, None]
         hide = torch.zeros(source.shape).masked_fill(~inside, -torch.inf)
         return {"ann": ann, "keys": self.keys(ann), "hide": hide, "mean": mean}
@@ -48,7 +49,5 @@ class Network(g2p.Decoder):
         return self.out(self.drop(o)), {"h": h}, {"p": p}
 
 
-TASK = g2p.TASK
-
 if __name__ == "__main__":
-    g2p.main(Network, __doc__)
+    training.main(Network, TASK, __doc__)

@@ -1,84 +1,18 @@
-"""Gehring et al., Convolutional Sequence to Sequence Learning (2017), on letters and phonemes: gated convolutions read and write, and
-each layer of the decoder attends.
+"""Spelling to pronunciation by gated convolutions with attention in every layer of the decoder (Gehring et al. 2017).
 
     python examples/models/g2p_conv/train.py --out build/train/g2p_conv
 """
 import os
 import sys
 
-import torch
-import torch.nn as nn
-import torch.nn.functional as F
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "tools", "python"))
-import g2p_training as g2p  # noqa: E402
-
-E, M, PLACES, HALF = 96, 128, 64, 0.5 ** 0.5
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import convolution  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 
-def places(table, length):
-    """The first rows of the table [PLACES, E], zeros after them."""
-    return F.pad(table.weight, (0, 0, 0, max(0, length - PLACES)))[:length]
+class Network(convolution.Convolutional):
+    pass
 
-
-class Attending(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv, self.ask, self.take = nn.Conv1d(M, 2 * M, 3), nn.Linear(M, E), nn.Linear(E, M)
-
-    def forward(self, x, y, memory):
-        """x [b,t,m] of all steps so far, y [b,t,e] -> [b,t,m] and weights [b,t,i]"""
-        h = F.glu(self.conv(F.pad(x.transpose(1, 2), (2, 0))), 1).transpose(1, 2)
-        p = torch.softmax((self.ask(h) + y) * HALF @ memory["keys"].transpose(1, 2) + memory["hide"][:, None], 2)
-        z = self.take(p @ memory["values"] * memory["lengths"].float().sqrt()[:, None, None])
-        return ((h + z) * HALF + x) * HALF, p
-
-
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.src, self.tgt = nn.Embedding(g2p.LETTERS, E), nn.Embedding(g2p.PHONES, E)
-        self.src_place, self.tgt_place = nn.Embedding(PLACES, E), nn.Embedding(PLACES, E)
-        for table in (self.src, self.tgt, self.src_place, self.tgt_place):
-            nn.init.normal_(table.weight, std=0.1)
-        self.read_in, self.read_out = nn.Linear(E, M), nn.Linear(M, E)
-        self.write_in, self.write_out = nn.Linear(E, M), nn.Linear(M, E)
-        self.enc = nn.ModuleList(nn.Conv1d(M, 2 * M, 3, padding=1) for _ in range(4))
-        self.dec = nn.ModuleList(Attending() for _ in range(3))
-        self.out = nn.Linear(E, g2p.PHONES)
-        self.drop = nn.Dropout(0.1)
-
-    def encode(self, source, lengths):
-        inside = g2p.valid(source, lengths)
-        letter = self.drop(self.src(source) + places(self.src_place, source.shape[1]))
-        x = self.read_in(letter).transpose(1, 2)
-        for conv in self.enc:
-            x = (F.glu(conv(self.drop(x * inside[:, None])), 1) + x) * HALF
-        keys = self.read_out(x.transpose(1, 2))
-        hide = torch.zeros(source.shape).masked_fill(~inside, -torch.inf)
-        return {"keys": keys, "values": (keys + letter) * HALF, "hide": hide, "lengths": lengths}
-
-    def decode(self, memory, target):
-        """target [b,t] -> logits [b,t,W] and the weights of each layer [b,t,i]"""
-        y = self.drop(self.tgt(target) + places(self.tgt_place, target.shape[1]))
-        x, maps = self.write_in(y), {}
-        for n, layer in enumerate(self.dec):
-            x, maps[f"dec.{n}.p"] = layer(self.drop(x), y, memory)
-        return self.out(self.drop(self.write_out(x))), maps
-
-    def teacher(self, memory, target):
-        return self.decode(memory, target)[0]
-
-    def start(self, memory):
-        return {"said": torch.zeros(len(memory["lengths"]), 0, dtype=torch.long)}
-
-    def step(self, y, t, state, memory):
-        said = torch.cat([state["said"], y[:, None]], 1)
-        logits, maps = self.decode(memory, said)
-        return logits[:, -1], {"said": said}, {name: p[:, -1] for name, p in maps.items()}
-
-
-TASK = g2p.TASK
 
 if __name__ == "__main__":
-    g2p.main(Network, __doc__)
+    convolution.training.main(Network, TASK, __doc__)

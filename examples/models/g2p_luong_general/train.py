@@ -7,13 +7,12 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import luong  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 
 class Network(luong.General):
     pass
 
 
-TASK = luong.g2p.TASK
-
 if __name__ == "__main__":
-    luong.g2p.main(Network, __doc__)
+    luong.training.main(Network, TASK, __doc__)

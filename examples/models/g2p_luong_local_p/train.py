@@ -6,29 +6,14 @@ a place that the state predicts, weighted by a Gaussian that is not renormalised
 import os
 import sys
 
-import torch
-import torch.nn as nn
-
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import luong  # noqa: E402
-
-A = 64                                 # of the prediction
-
-
-class Network(luong.General):
-    def __init__(self):
-        super().__init__()
-        self.guess = nn.Linear(luong.M, A, bias=False)
-        self.v = nn.Parameter(torch.randn(A) * A ** -0.5)
-
-    def weights(self, h, t, memory):
-        i = torch.arange(memory["ann"].shape[1])
-        off = i - (memory["lengths"] - 1)[:, None] * torch.sigmoid(torch.tanh(self.guess(h)) @ self.v)[:, None]
-        p = torch.softmax((self.score(h, t, memory) + memory["hide"]).masked_fill(off.abs() > 4, -torch.inf), 1)
-        return p * torch.exp(-off * off / 8)
+from g2p_training import TASK  # noqa: E402
 
 
-TASK = luong.g2p.TASK
+class Network(luong.LocalP):
+    pass
+
 
 if __name__ == "__main__":
-    luong.g2p.main(Network, __doc__)
+    luong.training.main(Network, TASK, __doc__)

@@ -10,20 +10,19 @@ import torch.nn.functional as F
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import luong  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 PLACES = 64                            # source positions that have a score; later ones score 0
 
 
 class Network(luong.Luong):
-    def __init__(self):
-        super().__init__()
-        self.place = nn.Linear(luong.M, PLACES, bias=False)
+    def __init__(self, task):
+        super().__init__(task)
+        self.place = nn.Linear(self.m, PLACES, bias=False)
 
     def score(self, h, t, memory):
         return F.pad(self.place(h), (0, max(0, memory["ann"].shape[1] - PLACES)))[:, :memory["ann"].shape[1]]
 
 
-TASK = luong.g2p.TASK
-
 if __name__ == "__main__":
-    luong.g2p.main(Network, __doc__)
+    luong.training.main(Network, TASK, __doc__)

@@ -11,6 +11,7 @@ import torch.nn as nn
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import prenorm  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 
 BUCKETS, FARTHEST = 16, 32
@@ -31,16 +32,16 @@ def bucket(distance, both_ways):
 
 
 class Network(prenorm.Prenorm):
-    def __init__(self):
-        super().__init__()
-        self.enc_near, self.dec_near = (nn.Embedding(BUCKETS, prenorm.HEADS) for _ in range(2))
+    def __init__(self, task):
+        super().__init__(task)
+        self.enc_near, self.dec_near = (nn.Embedding(BUCKETS, self.heads) for _ in range(2))
         for module in self.modules():
             if isinstance(module, prenorm.Attention):
                 module.scale = 1.0
         for layer in [x.attention for x in self.enc] + [x.past for x in self.dec] + [x.cross for x in self.dec]:
-            nn.init.normal_(layer.q.weight, std=(prenorm.M * prenorm.D) ** -0.5)
+            nn.init.normal_(layer.q.weight, std=(self.m * self.m // self.heads) ** -0.5)
         for layer in self.dec:
-            layer.cross.scale = prenorm.D ** -0.5
+            layer.cross.scale = (self.m // self.heads) ** -0.5
 
     def bias(self, length, decoder):
         i = torch.arange(length)
@@ -48,7 +49,5 @@ class Network(prenorm.Prenorm):
         return table(bucket(i - i[:, None], not decoder)).permute(2, 0, 1)
 
 
-TASK = prenorm.g2p.TASK
-
 if __name__ == "__main__":
-    prenorm.g2p.main(Network, __doc__)
+    prenorm.training.main(Network, TASK, __doc__)

@@ -1,51 +1,19 @@
-"""Sutskever, Vinyals and Le, Sequence to Sequence Learning with Neural Networks (2014), on letters and phonemes: a stacked LSTM reads the
-word backwards, another begins with its last states and writes. No attention.
+"""Spelling to pronunciation without attention: a stacked LSTM reads the word backwards, another begins with its last states and writes
+(Sutskever, Vinyals and Le 2014).
 
     python examples/models/g2p_seq2seq/train.py --out build/train/g2p_seq2seq
 """
 import os
 import sys
 
-import torch
-import torch.nn as nn
-from torch.nn.utils.rnn import pack_padded_sequence
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "tools", "python"))
-import g2p_training as g2p  # noqa: E402
-
-E, M = 64, 192                         # embedding, state
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import stacked  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 
-class Network(g2p.Decoder):
-    def __init__(self):
-        super().__init__()
-        self.src, self.tgt = nn.Embedding(g2p.LETTERS, E), nn.Embedding(g2p.PHONES, E)
-        self.enc1, self.enc2 = nn.LSTM(E, M, batch_first=True), nn.LSTM(M, M, batch_first=True)
-        self.dec1, self.dec2 = nn.LSTM(E, M, batch_first=True), nn.LSTM(M, M, batch_first=True)
-        self.out = nn.Linear(M, g2p.PHONES)
-        self.drop = nn.Dropout(0.1)
+class Network(stacked.Stacked):
+    pass
 
-    def encode(self, source, lengths):
-        x = pack_padded_sequence(self.src(g2p.backwards(source, lengths)), lengths, batch_first=True, enforce_sorted=False)
-        between, (h1, c1) = self.enc1(x)
-        _, (h2, c2) = self.enc2(between)
-        return {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0]}
-
-    def start(self, memory):
-        return memory
-
-    def step(self, y, t, state, memory):
-        a, (h1, c1) = self.dec1(self.tgt(y)[:, None], (state["h1"][None].contiguous(), state["c1"][None].contiguous()))
-        b, (h2, c2) = self.dec2(self.drop(a), (state["h2"][None].contiguous(), state["c2"][None].contiguous()))
-        return self.out(self.drop(b[:, 0])), {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0]}, {}
-
-    def teacher(self, memory, target):
-        a, _ = self.dec1(self.tgt(target), (memory["h1"][None].contiguous(), memory["c1"][None].contiguous()))
-        b, _ = self.dec2(self.drop(a), (memory["h2"][None].contiguous(), memory["c2"][None].contiguous()))
-        return self.out(self.drop(b))
-
-
-TASK = g2p.TASK
 
 if __name__ == "__main__":
-    g2p.main(Network, __doc__)
+    stacked.training.main(Network, TASK, __doc__)

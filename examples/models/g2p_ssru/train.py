@@ -11,18 +11,19 @@ import torch.nn as nn
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import prenorm  # noqa: E402
+from g2p_training import TASK  # noqa: E402
 
 
 class Unit(nn.Module):
-    def __init__(self):
+    def __init__(self, m):
         super().__init__()
-        self.norm, self.forget = nn.LayerNorm(prenorm.M), nn.Linear(prenorm.M, prenorm.M)
-        self.update = nn.Linear(prenorm.M, prenorm.M, bias=False)
+        self.norm, self.forget = nn.LayerNorm(m), nn.Linear(m, m)
+        self.update = nn.Linear(m, m, bias=False)
 
 
 class Network(prenorm.Stateful):
     def make_past(self):
-        return Unit()
+        return Unit(self.m)
 
     def look_back(self, past, x):
         y = past.norm(x)
@@ -34,7 +35,5 @@ class Network(prenorm.Stateful):
         return x + self.drop(torch.relu(torch.stack(rows, 1)))
 
 
-TASK = prenorm.g2p.TASK
-
 if __name__ == "__main__":
-    prenorm.g2p.main(Network, __doc__)
+    prenorm.training.main(Network, TASK, __doc__)

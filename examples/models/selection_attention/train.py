@@ -11,8 +11,8 @@ from selection import TASK  # noqa: E402
 
 
 class Network(reader_writer.Net):
-    def __init__(self):
-        super().__init__(reader_writer.Attending(TASK, 32, 96))
+    def __init__(self, task):
+        super().__init__(reader_writer.Attending(task, 32, 96))
 
 
 if __name__ == "__main__":
