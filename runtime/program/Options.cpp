@@ -28,18 +28,20 @@ int64_t defaultThreads() {
 }
 
 std::string describe(const Table &table, const TextFormat &format) {
+  if (!format.pieces.empty())
+    return std::string(format.unit == TextFormat::BytePairs ? "text by byte pairs" : "text by SentencePiece") + " (`" + format.pieces + "`" + (format.vocabulary.empty() ? "" : " in `" + format.vocabulary + "`") + ")";
   std::string text = format.unit == TextFormat::Words ? "text by words" : "text by characters";
-  if (const File *file = table.file(format.vocabulary)) {
-    auto lines = std::count(file->bytes.begin(), file->bytes.end(), '\n') + (!file->bytes.empty() && file->bytes.back() != '\n');
-    text += " (`" + format.vocabulary + "`, " + std::to_string(lines) + " tokens)";
-  }
+  if (const File *file = table.file(format.vocabulary))
+    text += " (`" + format.vocabulary + "`, " + std::to_string(std::count(file->bytes.begin(), file->bytes.end(), '\n') + (!file->bytes.empty() && file->bytes.back() != '\n')) + " tokens)";
   return text;
 }
 
 std::string description(const Table &table) {
   std::string text = table.name + ": reads " + describe(table, table.reads) + ", one input a line;\nwrites " + describe(table, table.writes) +
                      ", one result a line, in order, of at most " + std::to_string(table.writes.atMost) + " tokens.\n";
-  if (table.reads.unknown.empty())
+  if (table.reads.unknown.empty() && !table.reads.pieces.empty() && table.reads.vocabulary.empty())
+    text += "What no piece stands for becomes the unknown token of the pieces.";
+  else if (table.reads.unknown.empty())
     text += "A line with a token outside the vocabulary is an error.";
   else
     text += "A token outside the vocabulary becomes `" + table.reads.unknown + "`.";
@@ -202,6 +204,8 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.option_defaults()->group("Tokens");
   addRules(app, table, options);
   app.option_defaults()->group("Results");
+  if (!table.reads.pieces.empty() || !table.writes.pieces.empty())
+    app.add_flag("--tokens", options.tokens, "lines and results are tokens with spaces between, not text");
   app.add_flag("--scores", options.scores, "add a TAB and the log-probability to each result");
   app.add_flag("--token-scores", options.tokenScores, "add a TAB and the log-probability of each token, the end token included");
   app.add_flag("--align", options.align, "add a TAB and pairs OUTPUT-INPUT of positions: where the model looked for each token");

@@ -19,6 +19,7 @@ struct Options {
   std::string prefix, attention;
   bool prefixColumn = false;                 // a line is an input, a TAB and what its output begins with
   bool scores = false, tokenScores = false, align = false, json = false;   // what is written of a result
+  bool tokens = false;                       // lines are tokens of the vocabulary, not text
   bool stream = false;                       // tokens are written as they are chosen
   bool replaceUnknown = false;               // an unknown token becomes what stands in the input where the model looked
 

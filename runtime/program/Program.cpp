@@ -265,13 +265,19 @@ private:
     if (options.stream)
       search.chosen = [this](const Job &, int32_t token) {
         streamed.push_back(token);
-        const std::string text = model.target.decode(streamed);
-        writer.write(std::string_view(text).substr(std::min(streamedText, text.size())));
-        streamedText = text.size();
+        writer.write(restOfText(true));
         if (!broken && !writer.flush())
           broken = true;
       };
     return search;
+  }
+
+  // What of the streamed tokens' text was not written yet.
+  std::string restOfText(bool more) {
+    std::string text = model.target.decode(streamed, {}, more);
+    const size_t before = std::min(streamedText, text.size());
+    streamedText = text.size();
+    return text.substr(before);
   }
 
   // A batch that fails is tried again in halves, so that only the lines that cannot be processed are lost.
@@ -312,7 +318,7 @@ private:
         job.error = error.what();
       }
     }
-    std::string output = options.stream ? (job.error.empty() ? results.columns(job.best.front()) : "") + "\n" : results.lines(entry.text, job);
+    std::string output = options.stream ? restOfText(false) + (job.error.empty() ? results.columns(job.best.front()) : "") + "\n" : results.lines(entry.text, job);
     streamed.clear();
     streamedText = 0;
     std::lock_guard lock(mutex);
@@ -357,6 +363,7 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
     std::optional<Options> options = readOptions(table, argc, argv, code);
     if (!options)
       return code;
+    table.reads.asTokens = table.writes.asTokens = options->tokens;
     installSignals();
     if (table.setThreads)
       table.setThreads(int32_t(options->threads));
