@@ -101,6 +101,7 @@ void addRules(CLI::App &app, const Table &table, Options &options) {
   auto *prefix = app.add_option("--prefix", options.prefix, "what every result begins with")->type_name("TEXT");
   app.add_flag("--prefix-column", options.prefixColumn, "lines are `input TAB text`: what the result of each begins with")->excludes(prefix);
   app.add_option("--require", options.require, "tokens that every result has; needs a beam wider than their number")->type_name("TOKENS")->allow_extra_args(false);
+  app.add_option("--require-phrase", options.phrases, "tokens that every result has in a row; may be given several times")->type_name("TOKENS")->allow_extra_args(false);
 }
 
 // What is wrong with options that are right one by one; throws.
@@ -110,7 +111,7 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   auto fail = [](const char *option, const std::string &sentence) { throw CLI::ValidationError(option, sentence); };
   if (search.sample && beam > 1)
     fail("--sample", "draws instead of searching; it does not go with --beam");
-  for (const char *option : {"--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--require"})
+  for (const char *option : {"--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--require", "--require-phrase"})
     if (search.sample && given(option))
       fail("--sample", std::string("draws instead of searching; it does not go with ") + option);
   if (beam > 0 && search.nbest > beam)
@@ -118,8 +119,9 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   search.beam = search.sample ? 1 : beam > 0 ? beam : search.nbest;
   if (search.beam % search.groups != 0)
     fail("--groups", "must divide --beam (" + std::to_string(search.beam) + ")");
-  if (search.groups > 1 && given("--require"))
-    fail("--require", "does not go with --groups");
+  for (const char *option : {"--require", "--require-phrase"})
+    if (search.groups > 1 && given(option))
+      fail(option, "does not go with --groups");
   if (earlyStop)
     search.ranking.patience = 1;
   if (int64_t enough = Ranking(search.ranking, 1).enough(search.beam / search.groups) * search.groups; enough > 0 && search.nbest > enough)
@@ -127,7 +129,7 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   if (search.maxLength > 0 && search.rules.minLength > search.maxLength)
     fail("--min-length", "cannot exceed --max-length (" + std::to_string(search.maxLength) + ")");
   for (const char *option : {"--beam", "--nbest", "--sample", "--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--min-length",
-                             "--max-length", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix", "--prefix-column", "--require", "--replace-unknown"})
+                             "--max-length", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix", "--prefix-column", "--require", "--require-phrase", "--replace-unknown"})
     if (search.score && given(option))
       fail("--score", std::string("takes outputs as they are; it does not go with ") + option);
   for (const char *option : {"--scores", "--token-scores"})
@@ -253,20 +255,31 @@ void resolve(Options &options, const Model &model) {
   for (const std::string &text : options.suppress)
     for (int32_t token : tokensOf(target, "--suppress", text))
       search.rules.suppressed.push_back(token);
-  for (const std::string &text : options.require)
-    for (int32_t token : tokensOf(target, "--require", text)) {
+  auto required = [&](const char *option, const std::string &text) {
+    std::vector<int32_t> tokens = tokensOf(target, option, text);
+    for (int32_t token : tokens) {
       if (token == target.end() || token == target.start())
-        throw UsageError("--require: `" + target.text(token) + "` is no token of a result");
+        throw UsageError(std::string(option) + ": `" + target.text(token) + "` is no token of a result");
       if (std::count(search.rules.suppressed.begin(), search.rules.suppressed.end(), token) > 0)
-        throw UsageError("--require: `" + target.text(token) + "` is suppressed");
-      search.required.push_back(token);
+        throw UsageError(std::string(option) + ": `" + target.text(token) + "` is suppressed");
     }
+    return tokens;
+  };
+  for (const std::string &text : options.require)
+    for (int32_t token : required("--require", text))
+      search.required.push_back(token);
   std::sort(search.required.begin(), search.required.end());
-  const std::string wanted = std::to_string(search.required.size());
-  if (!search.required.empty() && int64_t(search.required.size()) >= search.beam)
-    throw UsageError("--require: " + wanted + " tokens need a --beam of at least " + std::to_string(search.required.size() + 1));
-  if (int64_t(search.required.size()) > limit)
-    throw UsageError("--require: a result has at most " + std::to_string(limit) + " tokens, and " + wanted + " are required");
+  auto count = int64_t(search.required.size());
+  for (const std::string &text : options.phrases)
+    if (auto phrase = required("--require-phrase", text); std::count(search.phrases.begin(), search.phrases.end(), phrase) == 0) {
+      count += int64_t(phrase.size());
+      search.phrases.push_back(std::move(phrase));
+    }
+  const std::string option = search.phrases.empty() ? "--require: " : "--require-phrase: ", wanted = std::to_string(count);
+  if (count > 0 && count >= search.beam)
+    throw UsageError(option + wanted + " tokens need a --beam of at least " + std::to_string(count + 1));
+  if (count > limit)
+    throw UsageError(option + "a result has at most " + std::to_string(limit) + " tokens, and " + wanted + " are required");
   if (!options.prefix.empty()) {
     try {
       target.encode(options.prefix, std::numeric_limits<int64_t>::max(), options.prefixTokens);

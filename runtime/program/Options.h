@@ -15,7 +15,7 @@ struct Options {
   SearchOptions search;
   std::vector<std::string> weights;                  // files; several: an ensemble
   std::string maps, logits, input, output;  // empty: not given
-  std::vector<std::string> suppress, require;        // texts of tokens
+  std::vector<std::string> suppress, require, phrases;  // texts of tokens
   std::string prefix, attention;
   bool prefixColumn = false;                 // a line is an input, a TAB and what its output begins with
   bool scores = false, tokenScores = false, align = false, json = false;   // what is written of a result
