@@ -32,16 +32,12 @@ bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, Sour
   given = true;
   namespace fs = std::filesystem;
   std::error_code ignored;
-  std::vector<std::string> candidates;
-  if (!options.folder.empty()) candidates.push_back((fs::path(options.folder) / part.file.text()).string());
-  candidates.push_back((fs::path(sources.name(part.range.file)).parent_path() / part.file.text()).string());
-  path = candidates.back();
-  for (const std::string &candidate : candidates)
-    if (fs::exists(candidate, ignored)) {
-      path = candidate;
-      break;
-    }
-  if (!options.config.empty()) path = options.config;
+  auto placeOf = [&](const ast::Name &name) {
+    const std::string beside = options.folder.empty() ? "" : (fs::path(options.folder) / name.text()).string();
+    if (!beside.empty() && fs::exists(beside, ignored)) return beside;
+    return (fs::path(sources.name(part.range.file)).parent_path() / name.text()).string();
+  };
+  path = options.config.empty() ? placeOf(part.file) : options.config;
   broken = true;
   auto file = sources.load(path);
   if (!file) {
@@ -49,6 +45,13 @@ bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, Sour
     return false;
   }
   if (!parse(*file, sources, diagnostics)) return false;
+  for (const ast::Name &other : part.others) {
+    const std::string place = placeOf(other);
+    if (!fs::exists(place, ignored)) continue;
+    file = sources.load(place);
+    if (!file) return diagnostics.error(Diag::ConfigFile, other.range, {place}), false;
+    if (!parse(*file, sources, diagnostics)) return false;
+  }
   broken = false;
 
   for (const ast::ConfigKey &key : part.keys) {
@@ -98,6 +101,8 @@ bool Config::parse(uint32_t file, SourceManager &sources, Diagnostics &diagnosti
   for (const auto &[key, value] : root.items()) {
     Literal literal;
     if (value.is_null()) continue;  // as a key that is missing
+    values.erase(key);              // of an earlier file
+    unusable.erase(key);
     if (value.is_boolean()) {
       literal.kind = Literal::Boolean;
       literal.integer = value.get<bool>();

@@ -85,15 +85,17 @@ bool Parser::parseMember(std::vector<Member> &members, bool caches) {
   return true;
 }
 
-// weight <- name ':' type ('from' string ('or' string)* layout?)? ';'
+// weight <- name ':' type ('from' string ('or' string)* ('or' '0')? layout?)? ';'
 bool Parser::parseWeight(Weight &weight) {
   if (!expectName(weight.name) || !expect(TokenKind::Colon) || !parseType(weight.type, false)) return false;
   if (!weight.cache && accept(TokenKind::KwFrom)) {
+    bool zeros = false;
     do {
-      if (!is(TokenKind::String)) return unexpected("a string"), false;
+      zeros = !weight.foreign.empty() && is(TokenKind::Integer) && peek().integer == 0;
+      if (!zeros && !is(TokenKind::String)) return unexpected(weight.foreign.empty() ? "a string" : "a string or `0`"), false;
       Token token = take();
-      weight.foreign.push_back({token.symbol, token.range});
-    } while (accept(TokenKind::KwOr));
+      weight.foreign.push_back({zeros ? sources.intern("") : token.symbol, token.range});
+    } while (!zeros && accept(TokenKind::KwOr));
     if (accept(TokenKind::LeftBracket) && !parseLayout(weight)) return false;
   }
   return expect(TokenKind::Semicolon);
@@ -116,20 +118,22 @@ bool Parser::parseLayout(Weight &weight) {
   return expect(TokenKind::RightBracket);
 }
 
-// instance <- name '(' names? ')' ('[' expr ']')? ('from' string)? ';'
+// instance <- name '(' names? ')' ('[' expr ']')? ('from' string ('or' string)*)? ';'
 bool Parser::parseInstance(Instance &instance) {
   if (!expectName(instance.block) || !expect(TokenKind::LeftParen)) return false;
   if (!accept(TokenKind::RightParen) && !parseNames(instance.axes, TokenKind::RightParen)) return false;
   if (accept(TokenKind::LeftBracket) && (!(instance.count = parseExpr()) || !expect(TokenKind::RightBracket))) return false;
   if (accept(TokenKind::KwFrom)) {
-    if (!is(TokenKind::String)) return unexpected("a string"), false;
-    Token token = take();
-    instance.foreign = Name{token.symbol, token.range};
+    do {
+      if (!is(TokenKind::String)) return unexpected("a string"), false;
+      Token token = take();
+      instance.foreign.push_back({token.symbol, token.range});
+    } while (accept(TokenKind::KwOr));
   }
   return expect(TokenKind::Semicolon);
 }
 
-// config <- 'config' string (';' / '{' (name ('=' (literal / key))? ('in' '{' literal (',' literal)* '}')? ';')* '}')
+// config <- 'config' string (',' string)* (';' / '{' (name ('=' (literal / key))? ('in' '{' literal (',' literal)* '}')? ';')* '}')
 bool Parser::parseConfig(ConfigPart &config) {
   SourceRange begin = take().range;
   if (config.given) {
@@ -140,6 +144,11 @@ bool Parser::parseConfig(ConfigPart &config) {
   config.range = begin;
   Token token = take();
   config.file = {token.symbol, token.range};
+  while (accept(TokenKind::Comma)) {
+    if (!is(TokenKind::String)) return unexpected("a string"), false;
+    token = take();
+    config.others.push_back({token.symbol, token.range});
+  }
   if (!is(TokenKind::LeftBrace)) return expect(TokenKind::Semicolon);
   take();
   while (!accept(TokenKind::RightBrace)) {

@@ -118,7 +118,7 @@ private:
            foreign(m.weight.foreign) + ")");
     } else {
       line("(part " + m.instance.name.text() + ": " + m.instance.block.text() + "(" + names(m.instance.axes) + ")" + (m.instance.count ? "[]" : "") +
-           (m.instance.foreign ? foreign({*m.instance.foreign}) : "") + ")");
+           foreign(m.instance.foreign) + ")");
     }
   }
   void stage(const char *name, const Stage &s) {

@@ -50,10 +50,7 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   core::Model described = model;
   auto files = vocabularyFiles(described, path, options.weights, parts.scored, error);
   if (!files) return complain(error);
-  for (VocabularyFile &file : *files) {
-    parts.files.push_back({file.name, file.bytes.size()});
-    code.embedded.push_back(std::move(file.bytes));
-  }
+  for (const VocabularyFile &file : *files) parts.files.push_back({file.name, file.bytes.size()});
   if (!options.weights.empty()) {
     parts.weights = fs::path(options.out).filename().string() + ".safetensors";
   }
@@ -96,6 +93,9 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
       return complain(wrong.what());
     }
   }
+
+  if (!checkVocabularies(described, *files, parts.scored, error)) return complain(error);
+  for (VocabularyFile &file : *files) code.embedded.push_back(std::move(file.bytes));
 
   CompileOptions compile;
   compile.target = options.target;

@@ -42,7 +42,10 @@ std::optional<std::vector<VocabularyFile>> vocabularyFiles(core::Model &model, c
   };
   for (const core::TextFormat *format : {&model.reads, &model.writes})
     if (!add(format->pieces, false) || (!format->vocabularies.empty() && !add(format->vocabularies[0], true))) return std::nullopt;
-  // What the program would say of them when it starts.
+  return files;
+}
+
+bool checkVocabularies(const core::Model &model, const std::vector<VocabularyFile> &files, int64_t scored, std::string &error) {
   try {
     program::TableParts parts;
     parts.scored = scored;
@@ -58,10 +61,10 @@ std::optional<std::vector<VocabularyFile>> vocabularyFiles(core::Model &model, c
         throw program::Error(fmt::format("vocabulary `{}` has {} tokens, and the model scores {}", format->vocabulary.empty() ? format->pieces : format->vocabulary, vocabulary.size(), scored));
     }
   } catch (const program::Error &wrong) {
-    error = fmt::format("fovea: error: {}", wrong.what());
-    return std::nullopt;
+    error = wrong.what();
+    return false;
   }
-  return files;
+  return true;
 }
 
 std::optional<std::string> vocabularyFromJson(const std::string &path, const std::string &content, int64_t scored, std::string &error) {

@@ -1,6 +1,6 @@
 """Small checkpoints with random weights, as PyPI `transformers` saves them.
 
-    checkpoints.py NAME FOLDER      NAME: marian, marian_two_vocabularies, bart, t5, t5_untied
+    checkpoints.py NAME FOLDER      NAME: marian, marian_two_vocabularies, bart, bart_bare (as BartModel saves it), t5, t5_untied
 
 Their pieces are trained on the repository's pages.
 """
@@ -47,7 +47,7 @@ def make(name, folder):
         bart |= dict(vocab_size=sizes[0])
         config = transformers.MarianConfig(**(bart | two), activation_function="swish", scale_embedding=True, pad_token_id=pad, decoder_start_token_id=pad, eos_token_id=0)
         model = transformers.MarianMTModel(config)
-    elif name == "bart":
+    elif name.startswith("bart"):
         text = tokenizers.ByteLevelBPETokenizer()
         text.train_from_iterator(pieces.sentences(), vocab_size=400, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"], show_progress=False)
         text.save_model(folder)
@@ -79,7 +79,10 @@ def make(name, folder):
     generation.forced_eos_token_id = None
     if name.startswith("marian"):
         generation.bad_words_ids = [[config.pad_token_id]]
-    if name == "bart":
+    generation.max_length = LIMIT
+    if name == "bart_bare":
+        model.final_logits_bias.zero_()
+    if name.startswith("bart"):
         generation.forced_bos_token_id = config.bos_token_id
     return model.eval()
 
@@ -88,14 +91,9 @@ def save(name, folder):
     """Writes the checkpoint with its vocabulary, and gives the model and its tokenizer."""
     os.makedirs(folder, exist_ok=True)
     model = make(name, folder)
-    model.save_pretrained(folder)
-    config = model.config
-    path = os.path.join(folder, "config.json")
-    with open(path, encoding="utf-8") as file:
-        keys = json.load(file) | {"max_length": LIMIT, "forced_bos_token_id": model.generation_config.forced_bos_token_id}
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(keys, file, indent=2)
-    if name == "bart":
+    (model.model if name == "bart_bare" else model).save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    if name.startswith("bart"):
         return model, transformers.BartTokenizer.from_pretrained(folder)
     if name.startswith("t5"):
         return model, transformers.T5Tokenizer.from_pretrained(folder)

@@ -22,7 +22,7 @@ import torch
 from checkpoints import pieces
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = ["marian", "marian_two_vocabularies", "bart", "t5", "t5_untied"]
+NAMES = ["marian", "marian_two_vocabularies", "bart", "bart_bare", "t5", "t5_untied"]
 
 
 def lines_of(tokenizer, count=20):
