@@ -6,6 +6,7 @@ programs with it, from text to text; exit code 1 if they differ.
   greedy    lines of 1 to 200 tokens: the tokens that `generate` gives for what the tokenizer makes of the line, its text of them, and the logits of every
             step within 1e-4; tokens that `generate` rules out have logits of -infinity
   beam      some of them, beam 4: the tokens that `generate` gives without length penalty
+  prefix, score   what results begin with, and the log-probability of outputs, both given as text (BART: as tokens)
   stream    the same text token by token;  by tokens: the same tokens where tokens are read
 """
 import json
@@ -67,11 +68,43 @@ def reference(model, rows, **options):
         ended = config.eos_token_id in row
         tokens.append(row[:row.index(config.eos_token_id)] if ended else row)
         steps.append(len(tokens[-1]) + ended)
-    if "num_beams" in options:
+    if "num_beams" in options or "decoder_input_ids" in options:
         return tokens, None
     ruled_out = torch.isinf(torch.stack(given.scores, 1))
     logits = torch.where(ruled_out, torch.tensor(-numpy.inf), logits)
     return tokens, [logits[n, :count].numpy() for n, count in enumerate(steps)]
+
+
+def compare_given(name, built, model, tokenizer, lines, rows):
+    """Outputs that are given, as text: what results begin with, and what `--score` scores. BART's have `<s>` first, which no text has, so it reads tokens."""
+    config, bart = model.config, name.startswith("bart")
+    inner = lambda text: [token for token in tokenizer(text_target=text)["input_ids"] if token not in (tokenizer.bos_token_id, tokenizer.eos_token_id)]
+    begin, start = [config.bos_token_id] if bart else [], [model.generation_config.decoder_start_token_id]
+    words = lambda tokens: " ".join(tokenizer.convert_ids_to_tokens(begin + tokens))
+    options = ["--tokens"] if bart else []
+    read = [" ".join(tokenizer.convert_ids_to_tokens(row[1:-1])) for row in rows] if bart else lines
+
+    text = "The model"
+    prefix = begin + inner(text)
+    wanted, _ = reference(model, rows, decoder_input_ids=torch.tensor([start + prefix] * len(rows)))
+    wanted = [tokens[:checkpoints.LIMIT] for tokens in wanted]
+    answers = [json.loads(answer)["tokens"] for answer in program.run(built, read, "--json", "--prefix", words(inner(text)) if bart else text, *options)]
+    same = sum(said(tokenizer, tokens)[0] == answer for tokens, answer in zip(wanted, answers))
+    print(f"{name} prefix: {same} of {len(lines)} lines have equal tokens")
+
+    outputs = [line for line in pieces.sentences() if 2 < len(inner(line)) < checkpoints.LIMIT - 2][:len(lines)]
+    worst = 0.0
+    given = program.run(built, [f"{line}\t{words(inner(output)) if bart else output}" for line, output in zip(read, outputs)], "--score", *options)
+    for row, output, answer in zip(rows, outputs, given):
+        tokens = begin + inner(output) + [config.eos_token_id]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([row]), decoder_input_ids=torch.tensor([start + tokens[:-1]])).logits[0].double()
+        if name.startswith("marian"):
+            logits[:, config.pad_token_id] = -numpy.inf
+        gains = torch.log_softmax(logits, -1)[range(len(tokens)), tokens]
+        worst = max(worst, abs(float(gains[1 if bart else 0:].sum()) - float(answer)))
+    print(f"{'FAILED: ' if worst > 1e-3 else ''}{name} score: differs by {worst:.1e} at most in {len(given)} outputs, 1e-3 is allowed")
+    return same == len(lines) and worst <= 1e-3
 
 
 def compare(name, fovea, folder):
@@ -120,7 +153,8 @@ def compare(name, fovea, folder):
     answers = program.run(built, [" ".join(tokens[n]) for n in chosen], "--tokens")
     same = sum(answer == " ".join(said(tokenizer, greedy[n])[0]) for n, answer in zip(chosen, answers))
     print(f"{name} by tokens: {same} of {len(chosen)} lines equal")
-    return good and plain == streamed and same == len(chosen) > 0
+    good &= plain == streamed and same == len(chosen) > 0
+    return compare_given(name, built, model, tokenizer, lines, rows) and good
 
 
 def main():
