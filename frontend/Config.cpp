@@ -1,6 +1,6 @@
 #include "frontend/Config.h"
 
-#include <nlohmann/json.hpp>
+#include "runtime/support/Json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -77,28 +77,18 @@ bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, Sour
 }
 
 bool Config::parse(uint32_t file, SourceManager &sources, Diagnostics &diagnostics) {
-  using json = nlohmann::json;
   std::string_view text = sources.text(file);
   auto at = [&](size_t byte) {
     auto place = static_cast<uint32_t>(std::min(byte ? byte - 1 : 0, text.size()));
     return SourceRange{file, place, place};
   };
-  json root;
-  try {
-    // Of what is nested, nothing is kept.
-    root = json::parse(text.begin(), text.end(), [](int depth, json::parse_event_t, json &) { return depth < 2; });
-  } catch (const json::parse_error &wrong) {
-    diagnostics.error(Diag::ConfigSyntax, at(wrong.byte));
-    return false;
-  } catch (const json::exception &) {  // a number beyond f64
-    diagnostics.error(Diag::ConfigSyntax, at(0));
+  size_t byte = 0;
+  const auto root = shallowObject(text, byte);
+  if (!root) {
+    diagnostics.error(Diag::ConfigSyntax, at(byte));
     return false;
   }
-  if (!root.is_object()) {
-    diagnostics.error(Diag::ConfigSyntax, at(0));
-    return false;
-  }
-  for (const auto &[key, value] : root.items()) {
+  for (const auto &[key, value] : root->items()) {
     Literal literal;
     if (value.is_null()) continue;  // as a key that is missing
     values.erase(key);              // of an earlier file

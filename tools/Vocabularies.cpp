@@ -4,10 +4,10 @@
 #include "runtime/program/Error.h"
 #include "runtime/program/Vocabulary.h"
 #include "runtime/support/File.h"
+#include "runtime/support/Json.h"
 #include "runtime/support/Text.h"
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -68,20 +68,15 @@ bool checkVocabularies(const core::Model &model, const std::vector<VocabularyFil
 }
 
 std::optional<std::string> vocabularyFromJson(const std::string &path, const std::string &content, int64_t scored, std::string &error) {
-  using json = nlohmann::json;
   auto fail = [&](const std::string &sentence) {
     error = path + ": " + sentence;
     return std::nullopt;
   };
-  json root;
-  try {
-    root = json::parse(content, [](int depth, json::parse_event_t, json &) { return depth < 2; });
-  } catch (const json::parse_error &wrong) {
-    return fail(fmt::format("this is not JSON (byte {})", wrong.byte));
-  } catch (const json::exception &) {
-    return fail("this is not JSON");
-  }
-  if (!root.is_object() || root.empty()) return fail("a vocabulary in JSON is an object that gives each token its number");
+  size_t byte = 0;
+  const auto object = shallowObject(content, byte);
+  if (!object && byte > 0) return fail(fmt::format("this is not JSON (byte {})", byte));
+  if (!object || object->empty()) return fail("a vocabulary in JSON is an object that gives each token its number");
+  const nlohmann::json &root = *object;
   constexpr uint64_t most = 10'000'000;
   std::map<uint64_t, const std::string *> tokens;
   for (auto entry = root.begin(); entry != root.end(); ++entry) {

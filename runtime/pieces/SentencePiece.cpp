@@ -1,6 +1,7 @@
 // Kudo and Richardson 2018: models of SentencePiece, read by their own library.
 #include "runtime/program/Error.h"
 #include "runtime/program/Pieces.h"
+#include "runtime/support/Text.h"
 
 #include "sentencepiece_model.pb.h"
 #include "sentencepiece_processor.h"
@@ -89,7 +90,7 @@ public:
     model->clear_self_test_data();
     auto status = processor.Load(std::move(model));
     if (!status.ok())
-      throw Error(std::string("this is no model of SentencePiece that can be used: ") + status.error_message());
+      throw Error("this is no model of SentencePiece that can be used: " + quote(status.error_message()));  // may quote the file
   }
 
   std::vector<Piece> cut(std::string_view text) const override {

@@ -140,7 +140,7 @@ private:
   std::vector<int32_t> streamed;                  // of the line that is being written
   size_t streamedText = 0;                        // bytes of it
   uint64_t first = 1;                             // line of entries[0]
-  uint64_t lines = 0, answered = 0;
+  uint64_t lines = 0, answered = 0, tokens = 0;   // tokens: of results
   bool failed = false, shown = false;
   // Progress is for somebody who watches and does not see the results themselves.
   const bool talkative = isatty(2) && (!options.output.empty() || !isatty(1));
@@ -324,6 +324,8 @@ private:
     std::lock_guard lock(mutex);
     entry.output = std::move(output);
     entry.done = true;
+    for (const Hypothesis &result : job.best)
+      tokens += result.tokens.size();
   }
 
   // Writes what is done, in order.
@@ -350,7 +352,8 @@ private:
       return;
     lastShown = now;
     shown = !last;
-    std::fprintf(stderr, "\r\033[K%llu lines, %.0f lines/s%s", static_cast<unsigned long long>(answered), double(answered) / seconds, last ? "\n" : "");
+    std::fprintf(stderr, "\r\033[K%llu lines, %.1f lines/s, %.0f tokens/s%s", static_cast<unsigned long long>(answered), double(answered) / seconds, double(tokens) / seconds,
+                 last ? "\n" : "");
     std::fflush(stderr);
   }
 };
