@@ -148,7 +148,7 @@ struct Weight {
   Name name;
   Type type;
   bool cache = false, hasLayout = false;
-  std::vector<Name> foreign;  // the strings
+  std::vector<Name> foreign;  // the strings; an empty one: zeros
   std::vector<std::vector<Name>> layout;
 };
 
@@ -157,7 +157,7 @@ struct Instance {
   Name name, block;
   std::vector<Name> axes;
   Expr *count = nullptr;
-  std::optional<Name> foreign;  // the string
+  std::vector<Name> foreign;  // the strings
 };
 
 struct Member {
@@ -194,6 +194,7 @@ struct ConfigPart {
   bool given = false;
   SourceRange range;
   Name file;                         // the string
+  std::vector<Name> others;          // of files that may be missing; what they say counts more
   std::vector<ConfigKey> keys;
 };
 

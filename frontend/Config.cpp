@@ -1,6 +1,6 @@
 #include "frontend/Config.h"
 
-#include <nlohmann/json.hpp>
+#include "runtime/support/Json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -32,16 +32,12 @@ bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, Sour
   given = true;
   namespace fs = std::filesystem;
   std::error_code ignored;
-  std::vector<std::string> candidates;
-  if (!options.folder.empty()) candidates.push_back((fs::path(options.folder) / part.file.text()).string());
-  candidates.push_back((fs::path(sources.name(part.range.file)).parent_path() / part.file.text()).string());
-  path = candidates.back();
-  for (const std::string &candidate : candidates)
-    if (fs::exists(candidate, ignored)) {
-      path = candidate;
-      break;
-    }
-  if (!options.config.empty()) path = options.config;
+  auto placeOf = [&](const ast::Name &name) {
+    const std::string beside = options.folder.empty() ? "" : (fs::path(options.folder) / name.text()).string();
+    if (!beside.empty() && fs::exists(beside, ignored)) return beside;
+    return (fs::path(sources.name(part.range.file)).parent_path() / name.text()).string();
+  };
+  path = options.config.empty() ? placeOf(part.file) : options.config;
   broken = true;
   auto file = sources.load(path);
   if (!file) {
@@ -49,6 +45,13 @@ bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, Sour
     return false;
   }
   if (!parse(*file, sources, diagnostics)) return false;
+  for (const ast::Name &other : part.others) {
+    const std::string place = placeOf(other);
+    if (!fs::exists(place, ignored)) continue;
+    file = sources.load(place);
+    if (!file) return diagnostics.error(Diag::ConfigFile, other.range, {place}), false;
+    if (!parse(*file, sources, diagnostics)) return false;
+  }
   broken = false;
 
   for (const ast::ConfigKey &key : part.keys) {
@@ -74,30 +77,22 @@ bool Config::read(const ast::ConfigPart &part, const CheckOptions &options, Sour
 }
 
 bool Config::parse(uint32_t file, SourceManager &sources, Diagnostics &diagnostics) {
-  using json = nlohmann::json;
   std::string_view text = sources.text(file);
   auto at = [&](size_t byte) {
     auto place = static_cast<uint32_t>(std::min(byte ? byte - 1 : 0, text.size()));
     return SourceRange{file, place, place};
   };
-  json root;
-  try {
-    // Of what is nested, nothing is kept.
-    root = json::parse(text.begin(), text.end(), [](int depth, json::parse_event_t, json &) { return depth < 2; });
-  } catch (const json::parse_error &wrong) {
-    diagnostics.error(Diag::ConfigSyntax, at(wrong.byte));
-    return false;
-  } catch (const json::exception &) {  // a number beyond f64
-    diagnostics.error(Diag::ConfigSyntax, at(0));
+  size_t byte = 0;
+  const auto root = shallowObject(text, byte);
+  if (!root) {
+    diagnostics.error(Diag::ConfigSyntax, at(byte));
     return false;
   }
-  if (!root.is_object()) {
-    diagnostics.error(Diag::ConfigSyntax, at(0));
-    return false;
-  }
-  for (const auto &[key, value] : root.items()) {
+  for (const auto &[key, value] : root->items()) {
     Literal literal;
     if (value.is_null()) continue;  // as a key that is missing
+    values.erase(key);              // of an earlier file
+    unusable.erase(key);
     if (value.is_boolean()) {
       literal.kind = Literal::Boolean;
       literal.integer = value.get<bool>();

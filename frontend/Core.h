@@ -190,8 +190,11 @@ struct Function {
 // What a model's program reads and writes (`reads text by characters "graphemes.vocab" end "</s>" unknown "<unk>";`).
 struct TextFormat {
   std::string kind;                 // "text", later "image", "audio", "tensor", ...
-  std::string unit;                 // "characters", "words"
-  std::string vocabulary;           // file, relative to the model's source
+  std::string unit;                 // "characters", "words", "sentencepiece"
+  std::string pieces;               // file of the pieces that text is cut into; empty where it is not
+  std::vector<std::string> vocabularies;  // files, of which the first that is there counts; none: the pieces have numbers of their own
+  std::vector<std::string> with;    // tokens that stand in text as they are called, `*` for any text
+  std::vector<std::string> without; // tokens that have no text
   std::string start, end, unknown;  // tokens; empty when not said
   int64_t atMost = 0;               // longest output, or input; 0 when not said
   int64_t startId = -1, endId = -1; // tokens that are said by their numbers

@@ -56,7 +56,7 @@ struct Instance {
   const ast::Block *block = nullptr;
   const FileScope *file = nullptr;
   std::string path;                        // "dec.0."
-  std::string foreign;                     // the same in the weight file
+  std::vector<std::string> foreign;        // the same in the weight file, or one of these
   int64_t number = 0;                      // {n} in names of foreign tensors
   const Env *env = nullptr;                // axes, parameters, caches and parts
   std::vector<IndexId> inner, outer;       // block axes: inside, and what they were given

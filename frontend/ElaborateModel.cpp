@@ -108,11 +108,12 @@ Instance *Elaborator::instantiate(const ast::Instance &part, const Instance *own
   const std::string own = part.name.text() + "." + (index < 0 ? "" : std::to_string(index) + ".");
   instance.path = (owner ? owner->path : "") + own;
   instance.number = index >= 0 ? index : owner ? owner->number : 0;
-  const std::string around = owner ? owner->foreign : "";
-  instance.foreign = around + own;
-  if (part.foreign) {
-    instance.foreign = foreignName(part.foreign->text(), around, instance.number) + ".";
-    if (index >= 0 && part.foreign->text().find("{n}") == std::string::npos) instance.foreign += std::to_string(index) + ".";
+  for (const std::string &around : owner ? owner->foreign : std::vector<std::string>{""}) {
+    if (part.foreign.empty()) instance.foreign.push_back(around + own);
+    for (const ast::Name &name : part.foreign) {
+      const bool numbered = index < 0 || name.text().find("{n}") != std::string::npos;
+      instance.foreign.push_back(foreignName(name.text(), around, instance.number) + "." + (numbered ? "" : std::to_string(index) + "."));
+    }
   }
   for (const ast::Name &name : part.axes) {
     auto outer = axis(scope, name, false);  // a new name: a concat will say how long it is
@@ -155,9 +156,13 @@ void Elaborator::weight(const ast::Weight &w, Scope &scope, const Instance *owne
   t.type = w.type.storage;
   t.place = sources.place(w.name.range);
   if (!axes(scope, w.type.axes, t.axes, false)) return poison(scope, w.name.symbol, w.name.range);
-  const std::string around = owner ? owner->foreign : "";
-  for (const ast::Name &name : w.foreign) t.foreign.push_back(foreignName(name.text(), around, owner ? owner->number : 0));
-  if (w.foreign.empty() && around + w.name.text() != t.name) t.foreign = {around + w.name.text()};
+  for (const std::string &around : owner ? owner->foreign : std::vector<std::string>{""}) {
+    for (const ast::Name &name : w.foreign)
+      if (!name.text().empty()) t.foreign.push_back(foreignName(name.text(), around, owner ? owner->number : 0));
+    if (w.foreign.empty()) t.foreign.push_back(around + w.name.text());
+  }
+  if (!w.foreign.empty() && w.foreign.back().text().empty()) t.foreign.emplace_back();
+  if (t.foreign.size() == 1 && t.foreign[0] == t.name) t.foreign.clear();
   std::vector<IndexId> listed;
   for (const auto &group : w.layout) {
     t.layout.emplace_back();

@@ -1,6 +1,9 @@
 // Blocks and models (section 7).
 #include "frontend/Parser.h"
 
+#include <algorithm>
+#include <charconv>
+
 namespace fovea {
 
 using namespace ast;
@@ -82,15 +85,17 @@ bool Parser::parseMember(std::vector<Member> &members, bool caches) {
   return true;
 }
 
-// weight <- name ':' type ('from' string ('or' string)* layout?)? ';'
+// weight <- name ':' type ('from' string ('or' string)* ('or' '0')? layout?)? ';'
 bool Parser::parseWeight(Weight &weight) {
   if (!expectName(weight.name) || !expect(TokenKind::Colon) || !parseType(weight.type, false)) return false;
   if (!weight.cache && accept(TokenKind::KwFrom)) {
+    bool zeros = false;
     do {
-      if (!is(TokenKind::String)) return unexpected("a string"), false;
+      zeros = !weight.foreign.empty() && is(TokenKind::Integer) && peek().integer == 0;
+      if (!zeros && !is(TokenKind::String)) return unexpected(weight.foreign.empty() ? "a string" : "a string or `0`"), false;
       Token token = take();
-      weight.foreign.push_back({token.symbol, token.range});
-    } while (accept(TokenKind::KwOr));
+      weight.foreign.push_back({zeros ? sources.intern("") : token.symbol, token.range});
+    } while (!zeros && accept(TokenKind::KwOr));
     if (accept(TokenKind::LeftBracket) && !parseLayout(weight)) return false;
   }
   return expect(TokenKind::Semicolon);
@@ -113,20 +118,22 @@ bool Parser::parseLayout(Weight &weight) {
   return expect(TokenKind::RightBracket);
 }
 
-// instance <- name '(' names? ')' ('[' expr ']')? ('from' string)? ';'
+// instance <- name '(' names? ')' ('[' expr ']')? ('from' string ('or' string)*)? ';'
 bool Parser::parseInstance(Instance &instance) {
   if (!expectName(instance.block) || !expect(TokenKind::LeftParen)) return false;
   if (!accept(TokenKind::RightParen) && !parseNames(instance.axes, TokenKind::RightParen)) return false;
   if (accept(TokenKind::LeftBracket) && (!(instance.count = parseExpr()) || !expect(TokenKind::RightBracket))) return false;
   if (accept(TokenKind::KwFrom)) {
-    if (!is(TokenKind::String)) return unexpected("a string"), false;
-    Token token = take();
-    instance.foreign = Name{token.symbol, token.range};
+    do {
+      if (!is(TokenKind::String)) return unexpected("a string"), false;
+      Token token = take();
+      instance.foreign.push_back({token.symbol, token.range});
+    } while (accept(TokenKind::KwOr));
   }
   return expect(TokenKind::Semicolon);
 }
 
-// config <- 'config' string (';' / '{' (name ('=' (literal / key))? ('in' '{' literal (',' literal)* '}')? ';')* '}')
+// config <- 'config' string (',' string)* (';' / '{' (name ('=' (literal / key))? ('in' '{' literal (',' literal)* '}')? ';')* '}')
 bool Parser::parseConfig(ConfigPart &config) {
   SourceRange begin = take().range;
   if (config.given) {
@@ -137,6 +144,11 @@ bool Parser::parseConfig(ConfigPart &config) {
   config.range = begin;
   Token token = take();
   config.file = {token.symbol, token.range};
+  while (accept(TokenKind::Comma)) {
+    if (!is(TokenKind::String)) return unexpected("a string"), false;
+    token = take();
+    config.others.push_back({token.symbol, token.range});
+  }
   if (!is(TokenKind::LeftBrace)) return expect(TokenKind::Semicolon);
   take();
   while (!accept(TokenKind::RightBrace)) {
@@ -191,7 +203,11 @@ bool Parser::parseLiteral(Literal &literal) {
   return true;
 }
 
-// format <- ('reads' / 'writes') kind ('by' unit)? string? (('start' / 'end') (string / key) / 'unknown' string / 'at' 'most' (integer / key))* ';'
+static bool ofPieces(const std::string &unit) { return unit == "sentencepiece" || unit == "bytepairs"; }
+
+// format <- ('reads' / 'writes') kind ('by' unit files?)? (('start' / 'end') (string / key) / 'unknown' string / ('with' / 'without') string (',' string)* /
+//            'at' 'most' (integer / key))* ';'
+// files <- string ('or' string)* / pieces ('in' string ('or' string)*)?      pieces <- string, where the unit is one of pieces
 // key <- 'config' '.' name
 bool Parser::parseFormat(Format &format) {
   SourceRange begin = take().range;
@@ -206,8 +222,19 @@ bool Parser::parseFormat(Format &format) {
   if (acceptWord("by")) {
     if (!expectName(unit)) return false;
     format.value.unit = unit.text();
+    if (kind.text() == "text" && unit.text() != "characters" && unit.text() != "words" && !ofPieces(unit.text())) {
+      diagnostics.error(Diag::TextUnit, unit.range, {unit.text()});
+      return false;
+    }
   }
-  if (is(TokenKind::String) && !expectString(format.value.vocabulary)) return false;
+  const bool hasPieces = unit.symbol && ofPieces(unit.text());
+  if (hasPieces && !expectString(format.value.pieces)) return false;
+  if (hasPieces && unit.text() == "bytepairs" && !is(TokenKind::KwIn)) return unexpected("`in`"), false;
+  if (hasPieces ? accept(TokenKind::KwIn) : is(TokenKind::String)) {
+    do {
+      if (!expectString(format.value.vocabularies.emplace_back())) return false;
+    } while (accept(TokenKind::KwOr));
+  }
   while (!is(TokenKind::Semicolon)) {
     if (acceptWord("start")) {
       if (!parseSpecial(format.value.start, format.start)) return false;
@@ -215,15 +242,40 @@ bool Parser::parseFormat(Format &format) {
       if (!parseSpecial(format.value.end, format.end)) return false;
     } else if (acceptWord("unknown")) {
       if (!expectString(format.value.unknown)) return false;
+    } else if (isWord("with") || isWord("without")) {
+      auto &list = isWord("with") ? format.value.with : format.value.without;
+      take();
+      do {
+        if (!parseTokens(list)) return false;
+      } while (accept(TokenKind::Comma));
     } else if (acceptWord("at")) {
       if (!expectWord("most") || !(parseConfigKey(format.atMost) || expectInteger(format.value.atMost))) return false;
     } else {
-      unexpected("`start`, `end`, `unknown`, `at most` or `;`");
+      unexpected("`start`, `end`, `unknown`, `with`, `without`, `at most` or `;`");
       return false;
     }
   }
   take();
   format.range = join(begin, previous());
+  return true;
+}
+
+// A string, or many: `"<x{9..0}>"` is `<x9>`, `<x8>`, ..., `<x0>`.
+bool Parser::parseTokens(std::vector<std::string> &tokens) {
+  constexpr int most = 9999;
+  const SourceRange at = peek().range;
+  std::string text;
+  if (!expectString(text)) return false;
+  const size_t open = text.find('{'), dots = text.find("..", open), close = text.find('}', open);
+  if (open == std::string::npos || dots > close || close == std::string::npos) return tokens.push_back(text), true;
+  auto number = [&](size_t from, size_t to) {
+    int value = -1;
+    auto [last, status] = std::from_chars(text.data() + from, text.data() + to, value);
+    return status == std::errc() && last == text.data() + to ? value : -1;
+  };
+  const int first = number(open + 1, dots), last = number(dots + 2, close);
+  if (std::min(first, last) < 0 || std::max(first, last) > most) return diagnostics.error(Diag::TokenRange, at, {text, std::to_string(most)}), false;
+  for (int n = first, step = first < last ? 1 : -1; n != last + step; n += step) tokens.push_back(text.substr(0, open) + std::to_string(n) + text.substr(close + 1));
   return true;
 }
 

@@ -73,6 +73,7 @@ private:
   bool parseConfig(ast::ConfigPart &config);
   bool parseLiteral(ast::Literal &literal);
   bool parseFormat(ast::Format &format);
+  bool parseTokens(std::vector<std::string> &tokens);
   bool parseConfigKey(std::optional<ast::Name> &key);   // `config.key`, if it stands here
   bool parseSpecial(std::string &token, std::optional<ast::Name> &key);
   bool parseStage(ast::Stage &stage);

@@ -118,7 +118,7 @@ private:
            foreign(m.weight.foreign) + ")");
     } else {
       line("(part " + m.instance.name.text() + ": " + m.instance.block.text() + "(" + names(m.instance.axes) + ")" + (m.instance.count ? "[]" : "") +
-           (m.instance.foreign ? foreign({*m.instance.foreign}) : "") + ")");
+           foreign(m.instance.foreign) + ")");
     }
   }
   void stage(const char *name, const Stage &s) {
@@ -322,7 +322,14 @@ std::string printCore(const core::Module &module) {
     out += "model " + m.name + "\n";
     auto format = [](const char *kind, const core::TextFormat &f) {
       auto special = [](const std::string &token, int64_t number) { return number >= 0 ? std::to_string(number) : "\"" + token + "\""; };
-      std::string text = std::string("  ") + kind + " " + f.kind + " by " + f.unit + " \"" + f.vocabulary + "\" start " + special(f.start, f.startId) + " end " +
+      auto list = [](const char *word, const std::vector<std::string> &strings) {
+        std::string text;
+        for (const std::string &string : strings) text += (text.empty() ? std::string(word) : std::string(", ")) + " \"" + string + "\"";
+        return text;
+      };
+      std::string files = f.pieces.empty() ? "" : " \"" + f.pieces + "\"" + (f.vocabularies.empty() ? "" : " in");
+      for (const std::string &name : f.vocabularies) files += std::string(&name == f.vocabularies.data() ? "" : " or") + " \"" + name + "\"";
+      std::string text = std::string("  ") + kind + " " + f.kind + " by " + f.unit + files + list(" with", f.with) + list(" without", f.without) + " start " + special(f.start, f.startId) + " end " +
                          special(f.end, f.endId) + " unknown \"" +
                          f.unknown + "\" at most " + std::to_string(f.atMost) + "\n";
       return text;

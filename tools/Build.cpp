@@ -15,7 +15,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <sys/stat.h>
@@ -43,28 +42,15 @@ static void changeArguments(program::TableStage &stage, const WeightLayouts::Cha
 
 int buildModel(const core::Model &model, const core::Module &module, const std::string &path, const BuildOptions &options) {
   std::string error;
-  int64_t scored = 0;  // tokens
-  for (const core::Result &result : model.step.results)
-    if (result.name == "logits" && result.axes.size() == 2) scored = model.step.indices[result.axes[1]].fixed.value_or(0);
   // Vocabularies travel inside the program.
   program::TableParts parts;
   ModelParts code;
-  for (const std::string &name : {model.reads.vocabulary, model.writes.vocabulary}) {
-    if (name.empty() || std::any_of(parts.files.begin(), parts.files.end(), [&](const auto &f) { return f.name == name; })) continue;
-    // A checkpoint's own files go before those beside the model.
-    std::error_code ignored;
-    fs::path beside = fs::path(options.weights).parent_path() / name;
-    const std::string place = !options.weights.empty() && fs::exists(beside, ignored) ? beside.string() : (fs::path(path).parent_path() / name).string();
-    auto content = readFile(place, error);
-    if (content && fs::path(name).extension() == ".json") content = vocabularyFromJson(place, *content, name == model.writes.vocabulary ? scored : 0, error);
-    if (!content) return complain(error);
-    const auto count = std::count(content->begin(), content->end(), '\n') + (!content->empty() && content->back() != '\n');
-    for (const core::TextFormat *format : {&model.reads, &model.writes})
-      for (auto [what, id] : {std::pair{"start", format->startId}, {"end", format->endId}})
-        if (format->vocabulary == name && id >= count) return complain(fmt::format("{}: the {} token is number {}, and there are {} tokens", place, what, id, count));
-    parts.files.push_back({name, content->size()});
-    code.embedded.push_back(std::move(*content));
-  }
+  for (const core::Result &result : model.step.results)
+    if (result.name == "logits" && result.axes.size() == 2) parts.scored = model.step.indices[result.axes[1]].fixed.value_or(0);
+  core::Model described = model;
+  auto files = vocabularyFiles(described, path, options.weights, parts.scored, error);
+  if (!files) return complain(error);
+  for (const VocabularyFile &file : *files) parts.files.push_back({file.name, file.bytes.size()});
   if (!options.weights.empty()) {
     parts.weights = fs::path(options.out).filename().string() + ".safetensors";
   }
@@ -79,7 +65,6 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
     code.names.push_back(stage.name);
     code.functions.push_back(&stage.function);
   }
-  core::Model described = model;
   described.encode.tensors = staged.parameters;
   // A parameter that no stage reads need not be among the weights.
   std::set<std::string> read;
@@ -109,6 +94,9 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
     }
   }
 
+  if (!checkVocabularies(described, *files, parts.scored, error)) return complain(error);
+  for (VocabularyFile &file : *files) code.embedded.push_back(std::move(file.bytes));
+
   CompileOptions compile;
   compile.target = options.target;
   compile.form = options.form;
@@ -127,9 +115,20 @@ int buildModel(const core::Model &model, const core::Module &module, const std::
   std::string object = folder.path() + "/model.o", program = folder.path() + "/program";
   if (!linkObject(compiled, {"fovea_model_table"}, object, error, options.timing)) return complain(error);
   Timing::Phase linking(options.timing, "link program");
-  std::string library = programLibrary(error);
-  if (library.empty()) return complain(error);
-  std::vector<std::string> command{"c++", "-o", program, object, library, "-lm", "-lpthread"};
+  std::vector<std::string> command{"c++", "-o", program, object};
+  // What cuts text into pieces is taken whole, since no other part names it, and only where it is needed.
+  std::vector<std::string> libraries;
+  auto isUnit = [&](const char *unit) { return described.reads.unit == unit || described.writes.unit == unit; };
+  for (auto [unit, library] : {std::pair{"sentencepiece", "libFoveaSentencePiece.a"}, {"bytepairs", "libFoveaBytePairs.a"}})
+    if (isUnit(unit)) libraries.insert(libraries.end(), {"-Wl,--whole-archive", library, "-Wl,--no-whole-archive"});
+  libraries.push_back("libFoveaProgram.a");
+  if (isUnit("sentencepiece")) libraries.push_back("libsentencepiece.a");
+  if (isUnit("bytepairs")) libraries.push_back("libutf8proc.a");
+  for (const std::string &library : libraries) {
+    command.push_back(library[0] == '-' ? library : programLibrary(library, error));
+    if (command.back().empty()) return complain(error);
+  }
+  command.insert(command.end(), {"-lm", "-lpthread"});
   ProcessResult linked = runProcess(command);
   if (!linked.good()) return complain("linking the program failed: " + linked.complaint());
   std::string beside = options.out + ".safetensors";

@@ -84,11 +84,11 @@ std::string kernelRuntimeObject(std::string &error) {
   return {};
 }
 
-std::string programLibrary(std::string &error) {
-  std::filesystem::path path = programFolder() / "../lib/libFoveaProgram.a";
+std::string programLibrary(const std::string &name, std::string &error) {
+  std::filesystem::path path = programFolder() / "../lib" / name;
   if (access(path.c_str(), R_OK) == 0)
     return path.string();
-  error = "libFoveaProgram.a is missing: it belongs into lib beside the folder of this program";
+  error = name + " is missing: it belongs into lib beside the folder of this program";
   return {};
 }
 

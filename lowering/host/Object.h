@@ -17,8 +17,8 @@ bool join(const std::vector<std::string> &objects, const std::string &outPath, s
 // fovea_kernel_runtime.o, in ../lib beside the running program's folder, else where it was built. Empty, with `error` set: missing.
 std::string kernelRuntimeObject(std::string &error);
 
-// libFoveaProgram.a, which has a program's main(): found in the same way.
-std::string programLibrary(std::string &error);
+// A library that programs are linked with (`libFoveaProgram.a` has main()): found in the same way.
+std::string programLibrary(const std::string &name, std::string &error);
 
 // A program of Fovea's own (`fovea-leaf`): beside the running program, else on PATH. Empty, with `error` set: missing.
 std::string ownProgram(const std::string &name, std::string &error);

@@ -12,8 +12,15 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-json format(const core::TextFormat &format) {
-  json object{{"kind", format.kind}, {"unit", format.unit}, {"vocabulary", format.vocabulary}};
+json format(const core::TextFormat &format, int64_t scored) {
+  json object{{"kind", format.kind}, {"unit", format.unit}, {"vocabulary", format.vocabularies.empty() ? "" : format.vocabularies.front()}};
+  if (!format.pieces.empty())
+    object["pieces"] = format.pieces;
+  for (auto [key, tokens] : {std::pair{"with", &format.with}, {"without", &format.without}})
+    if (!tokens->empty())
+      object[key] = *tokens;
+  if (scored > 0 && !format.pieces.empty() && format.vocabularies.empty())
+    object["tokens"] = scored;
   for (auto [key, token, id] : {std::tuple{"start", &format.start, format.startId}, {"end", &format.end, format.endId}, {"unknown", &format.unknown, int64_t(-1)}})
     if (id >= 0)
       object[key] = id;
@@ -87,8 +94,8 @@ const char *typeName(core::Type type) {
 
 std::string programTable(const core::Model &model, const TableParts &parts) {
   json root{{"abi", 2}, {"name", model.name}, {"compiler", parts.compiler}};
-  root["reads"] = format(model.reads);
-  root["writes"] = format(model.writes);
+  root["reads"] = format(model.reads, model.reads.pieces == model.writes.pieces ? parts.scored : 0);
+  root["writes"] = format(model.writes, parts.scored);
   root["files"] = json::array();
   for (const EmbeddedFile &file : parts.files)
     root["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});

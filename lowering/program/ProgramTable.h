@@ -46,6 +46,7 @@ struct TableParts {
     int64_t columns, group;
   };
   std::map<std::string, Quantised> quantised;  // by parameter
+  int64_t scored = 0;                // tokens that step scores
 };
 
 // Parameters come from encode's tensors with role Parameter. Throws std::invalid_argument for a parameter whose extents are not

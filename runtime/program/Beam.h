@@ -15,11 +15,12 @@ public:
     double order;                // what candidates are sorted by: the score, less what diversity takes off
     double score;
     int32_t hypothesis, token;
-    int32_t met;                 // how many of the required tokens it has
+    int32_t met;                 // how many of the required tokens it has, those of phrases among them
   };
 
-  // `required`: tokens that every result must hold, in ascending order, each as often as it is wanted. `end`: -1 when there is no end token.
-  Beam(int64_t width, int32_t end, const std::vector<int32_t> &required);
+  // `required`: tokens that every result must hold, in ascending order, each as often as it is wanted; `phrases`: several in a row. `end`: -1 when there is
+  // no end token.
+  Beam(int64_t width, int32_t end, const std::vector<int32_t> &required, const std::vector<std::vector<int32_t>> &phrases = {});
 
   void begin();
   // Extends a hypothesis by every token; hypotheses come in the order of their rank. `logits`: what the next token is chosen by; `total`: the score of
@@ -36,11 +37,15 @@ private:
   const int64_t width;
   const int32_t end;
   const std::vector<int32_t> required;
+  const std::vector<std::vector<int32_t>> phrases;
   std::vector<std::vector<Candidate>> banks;   // by how many required tokens are met: the 2 * width best, in order
   std::vector<Candidate> chosen;
-  std::vector<int32_t> missing;
+  std::vector<int32_t> wanted;                 // tokens that may change what is met, in ascending order
+  std::vector<int32_t> next;
 
   int32_t look(const std::vector<int32_t> &output);
+  int32_t metBy(const std::vector<int32_t> &output, bool whole);
+  int32_t metWith(const std::vector<int32_t> &output, int32_t token);
   void add(const Candidate &candidate);
 };
 

@@ -11,8 +11,13 @@ const File &Model::embedded(const std::string &name) const {
   return *file;
 }
 
+Vocabulary Model::vocabulary(const TextFormat &format, bool reads) const {
+  const File *pieces = format.pieces.empty() ? nullptr : &embedded(format.pieces);
+  return {format.vocabulary.empty() && pieces ? *pieces : embedded(format.vocabulary), format, reads, pieces};
+}
+
 Model::Model(Table given, const std::string &path, const std::string &folder)
-    : table(std::move(given)), source(embedded(table.reads.vocabulary), table.reads), target(embedded(table.writes.vocabulary), table.writes, false) {
+    : table(std::move(given)), source(vocabulary(table.reads, true)), target(vocabulary(table.writes, false)) {
   for (const Argument &argument : table.step.arguments)
     if (int64_t scored = argument.what == What::Logits ? argument.shape[1].evaluate({}) : target.size(); scored != target.size())
       throw Error("vocabulary `" + table.writes.vocabulary + "` has " + std::to_string(target.size()) + " tokens, and the model scores " + std::to_string(scored));

@@ -34,6 +34,7 @@ private:
   std::map<std::string, Buffer> buffers;
 
   const File &embedded(const std::string &name) const;
+  Vocabulary vocabulary(const TextFormat &format, bool reads) const;
   void find(const Parameter &parameter);
   void load();
 };

@@ -21,6 +21,10 @@ constexpr struct { const char *name; Type type; size_t bytes; } typeNames[] = {
     {"i8", Type::I8, 1},   {"u8", Type::U8, 1},   {"bool", Type::Bool, 1},
 };
 
+constexpr struct { const char *name; TextFormat::Unit unit; } unitNames[] = {
+    {"characters", TextFormat::Characters}, {"words", TextFormat::Words}, {"sentencepiece", TextFormat::SentencePiece}, {"bytepairs", TextFormat::BytePairs},
+};
+
 enum Where : uint8_t { InLoad = 1, InEncode = 2, InStep = 4, InAll = 7 };
 
 constexpr struct { const char *name; What what; uint8_t where; } whatNames[] = {
@@ -59,10 +63,21 @@ TextFormat readFormat(const json &object) {
     wrong("this runtime reads and writes text, not `" + kind + "`");
   TextFormat format;
   std::string unit = text(object, "unit");
-  if (unit != "characters" && unit != "words")
+  const auto *known = std::find_if(std::begin(unitNames), std::end(unitNames), [&](const auto &entry) { return unit == entry.name; });
+  if (known == std::end(unitNames))
     wrong("no unit of text is called `" + unit + "`");
-  format.unit = unit == "words" ? TextFormat::Words : TextFormat::Characters;
+  format.unit = known->unit;
   format.vocabulary = text(object, "vocabulary");
+  format.pieces = text(object, "pieces");
+  if (format.pieces.empty() != (format.unit == TextFormat::Characters || format.unit == TextFormat::Words))
+    wrong("text by " + unit + (format.pieces.empty() ? " needs" : " has no") + " pieces");
+  if (format.unit == TextFormat::BytePairs && format.vocabulary.empty())
+    wrong("text by bytepairs needs a vocabulary");
+  format.with = object.value("with", format.with);
+  format.without = object.value("without", format.without);
+  format.tokens = object.value("tokens", int64_t(0));
+  if (format.tokens < 0 || format.tokens > INT32_MAX)
+    wrong("there cannot be " + std::to_string(format.tokens) + " tokens");
   for (auto [key, token, id] : {std::tuple{"start", &format.start, &format.startId}, {"end", &format.end, &format.endId}}) {
     auto found = object.find(key);
     if (found != object.end() && found->is_number())
@@ -345,6 +360,11 @@ static std::vector<Parameter> parametersOf(const json &root) {
 }
 
 std::vector<Parameter> readParameters(std::string_view text) { return parametersOf(json::parse(text)); }
+
+std::pair<TextFormat, TextFormat> readFormats(std::string_view text) {
+  const json root = json::parse(text);
+  return {readFormat(root.at("reads")), readFormat(root.at("writes"))};
+}
 
 Table readTable(const fovea_model &model) {
   if (model.abi != FOVEA_MODEL_ABI)

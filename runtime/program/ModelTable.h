@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace fovea::program {
@@ -19,11 +20,16 @@ const char *nameOf(Type type);
 
 // How text is cut into tokens and put together again.
 struct TextFormat {
-  enum Unit : uint8_t { Characters, Words } unit = Words;
-  std::string vocabulary;           // an embedded file
+  enum Unit : uint8_t { Characters, Words, SentencePiece, BytePairs } unit = Words;
+  std::string vocabulary;           // an embedded file; empty: tokens have the numbers of the pieces
   std::string start, end, unknown;  // tokens; empty when not declared
   int64_t atMost = 0;               // writes: most steps of one output; reads: most tokens of one input with start and end, 0: any number
   int64_t startId = -1, endId = -1; // tokens that are declared by their numbers
+  std::string pieces{};             // an embedded file, where text is cut into pieces of words
+  std::vector<std::string> with{};  // tokens that stand in text as they are called, `>>*<<` for all that begin and end so; not cut into pieces
+  std::vector<std::string> without{};// tokens that have no text
+  int64_t tokens = 0;               // that the model scores, where pieces have numbers of their own; 0: as many as there are
+  bool asTokens = false;            // lines are tokens with spaces between, whatever the unit
 };
 
 struct Parameter {
@@ -118,7 +124,8 @@ struct Table {
 
 // Throws InternalError, saying what is wrong, for a table that breaks the schema.
 Table readTable(const fovea_model &model);
-// The parameters alone, of a table's JSON text.
+// What is read and written, and the parameters alone, of a table's JSON text.
+std::pair<TextFormat, TextFormat> readFormats(std::string_view text);
 std::vector<Parameter> readParameters(std::string_view text);
 
 }  // namespace fovea::program

@@ -28,18 +28,20 @@ int64_t defaultThreads() {
 }
 
 std::string describe(const Table &table, const TextFormat &format) {
+  if (!format.pieces.empty())
+    return std::string(format.unit == TextFormat::BytePairs ? "text by byte pairs" : "text by SentencePiece") + " (`" + format.pieces + "`" + (format.vocabulary.empty() ? "" : " in `" + format.vocabulary + "`") + ")";
   std::string text = format.unit == TextFormat::Words ? "text by words" : "text by characters";
-  if (const File *file = table.file(format.vocabulary)) {
-    auto lines = std::count(file->bytes.begin(), file->bytes.end(), '\n') + (!file->bytes.empty() && file->bytes.back() != '\n');
-    text += " (`" + format.vocabulary + "`, " + std::to_string(lines) + " tokens)";
-  }
+  if (const File *file = table.file(format.vocabulary))
+    text += " (`" + format.vocabulary + "`, " + std::to_string(std::count(file->bytes.begin(), file->bytes.end(), '\n') + (!file->bytes.empty() && file->bytes.back() != '\n')) + " tokens)";
   return text;
 }
 
 std::string description(const Table &table) {
   std::string text = table.name + ": reads " + describe(table, table.reads) + ", one input a line;\nwrites " + describe(table, table.writes) +
                      ", one result a line, in order, of at most " + std::to_string(table.writes.atMost) + " tokens.\n";
-  if (table.reads.unknown.empty())
+  if (table.reads.unknown.empty() && !table.reads.pieces.empty() && table.reads.vocabulary.empty())
+    text += "What no piece stands for becomes the unknown token of the pieces.";
+  else if (table.reads.unknown.empty())
     text += "A line with a token outside the vocabulary is an error.";
   else
     text += "A token outside the vocabulary becomes `" + table.reads.unknown + "`.";
@@ -99,6 +101,7 @@ void addRules(CLI::App &app, const Table &table, Options &options) {
   auto *prefix = app.add_option("--prefix", options.prefix, "what every result begins with")->type_name("TEXT");
   app.add_flag("--prefix-column", options.prefixColumn, "lines are `input TAB text`: what the result of each begins with")->excludes(prefix);
   app.add_option("--require", options.require, "tokens that every result has; needs a beam wider than their number")->type_name("TOKENS")->allow_extra_args(false);
+  app.add_option("--require-phrase", options.phrases, "tokens that every result has in a row; may be given several times")->type_name("TOKENS")->allow_extra_args(false);
 }
 
 // What is wrong with options that are right one by one; throws.
@@ -108,7 +111,7 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   auto fail = [](const char *option, const std::string &sentence) { throw CLI::ValidationError(option, sentence); };
   if (search.sample && beam > 1)
     fail("--sample", "draws instead of searching; it does not go with --beam");
-  for (const char *option : {"--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--require"})
+  for (const char *option : {"--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--require", "--require-phrase"})
     if (search.sample && given(option))
       fail("--sample", std::string("draws instead of searching; it does not go with ") + option);
   if (beam > 0 && search.nbest > beam)
@@ -116,8 +119,9 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   search.beam = search.sample ? 1 : beam > 0 ? beam : search.nbest;
   if (search.beam % search.groups != 0)
     fail("--groups", "must divide --beam (" + std::to_string(search.beam) + ")");
-  if (search.groups > 1 && given("--require"))
-    fail("--require", "does not go with --groups");
+  for (const char *option : {"--require", "--require-phrase"})
+    if (search.groups > 1 && given(option))
+      fail(option, "does not go with --groups");
   if (earlyStop)
     search.ranking.patience = 1;
   if (int64_t enough = Ranking(search.ranking, 1).enough(search.beam / search.groups) * search.groups; enough > 0 && search.nbest > enough)
@@ -125,7 +129,7 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
   if (search.maxLength > 0 && search.rules.minLength > search.maxLength)
     fail("--min-length", "cannot exceed --max-length (" + std::to_string(search.maxLength) + ")");
   for (const char *option : {"--beam", "--nbest", "--sample", "--length-penalty", "--coverage-penalty", "--patience", "--early-stop", "--groups", "--min-length",
-                             "--max-length", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix", "--prefix-column", "--require", "--replace-unknown"})
+                             "--max-length", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix", "--prefix-column", "--require", "--require-phrase", "--replace-unknown"})
     if (search.score && given(option))
       fail("--score", std::string("takes outputs as they are; it does not go with ") + option);
   for (const char *option : {"--scores", "--token-scores"})
@@ -202,6 +206,8 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.option_defaults()->group("Tokens");
   addRules(app, table, options);
   app.option_defaults()->group("Results");
+  if (!table.reads.pieces.empty() || !table.writes.pieces.empty())
+    app.add_flag("--tokens", options.tokens, "lines and results are tokens with spaces between, not text");
   app.add_flag("--scores", options.scores, "add a TAB and the log-probability to each result");
   app.add_flag("--token-scores", options.tokenScores, "add a TAB and the log-probability of each token, the end token included");
   app.add_flag("--align", options.align, "add a TAB and pairs OUTPUT-INPUT of positions: where the model looked for each token");
@@ -249,20 +255,31 @@ void resolve(Options &options, const Model &model) {
   for (const std::string &text : options.suppress)
     for (int32_t token : tokensOf(target, "--suppress", text))
       search.rules.suppressed.push_back(token);
-  for (const std::string &text : options.require)
-    for (int32_t token : tokensOf(target, "--require", text)) {
+  auto required = [&](const char *option, const std::string &text) {
+    std::vector<int32_t> tokens = tokensOf(target, option, text);
+    for (int32_t token : tokens) {
       if (token == target.end() || token == target.start())
-        throw UsageError("--require: `" + target.text(token) + "` is no token of a result");
+        throw UsageError(std::string(option) + ": `" + target.text(token) + "` is no token of a result");
       if (std::count(search.rules.suppressed.begin(), search.rules.suppressed.end(), token) > 0)
-        throw UsageError("--require: `" + target.text(token) + "` is suppressed");
-      search.required.push_back(token);
+        throw UsageError(std::string(option) + ": `" + target.text(token) + "` is suppressed");
     }
+    return tokens;
+  };
+  for (const std::string &text : options.require)
+    for (int32_t token : required("--require", text))
+      search.required.push_back(token);
   std::sort(search.required.begin(), search.required.end());
-  const std::string wanted = std::to_string(search.required.size());
-  if (!search.required.empty() && int64_t(search.required.size()) >= search.beam)
-    throw UsageError("--require: " + wanted + " tokens need a --beam of at least " + std::to_string(search.required.size() + 1));
-  if (int64_t(search.required.size()) > limit)
-    throw UsageError("--require: a result has at most " + std::to_string(limit) + " tokens, and " + wanted + " are required");
+  auto count = int64_t(search.required.size());
+  for (const std::string &text : options.phrases)
+    if (auto phrase = required("--require-phrase", text); std::count(search.phrases.begin(), search.phrases.end(), phrase) == 0) {
+      count += int64_t(phrase.size());
+      search.phrases.push_back(std::move(phrase));
+    }
+  const std::string option = search.phrases.empty() ? "--require: " : "--require-phrase: ", wanted = std::to_string(count);
+  if (count > 0 && count >= search.beam)
+    throw UsageError(option + wanted + " tokens need a --beam of at least " + std::to_string(count + 1));
+  if (count > limit)
+    throw UsageError(option + "a result has at most " + std::to_string(limit) + " tokens, and " + wanted + " are required");
   if (!options.prefix.empty()) {
     try {
       target.encode(options.prefix, std::numeric_limits<int64_t>::max(), options.prefixTokens);

@@ -15,10 +15,11 @@ struct Options {
   SearchOptions search;
   std::vector<std::string> weights;                  // files; several: an ensemble
   std::string maps, logits, input, output;  // empty: not given
-  std::vector<std::string> suppress, require;        // texts of tokens
+  std::vector<std::string> suppress, require, phrases;  // texts of tokens
   std::string prefix, attention;
   bool prefixColumn = false;                 // a line is an input, a TAB and what its output begins with
   bool scores = false, tokenScores = false, align = false, json = false;   // what is written of a result
+  bool tokens = false;                       // lines are tokens of the vocabulary, not text
   bool stream = false;                       // tokens are written as they are chosen
   bool replaceUnknown = false;               // an unknown token becomes what stands in the input where the model looked
 

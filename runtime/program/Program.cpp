@@ -140,7 +140,7 @@ private:
   std::vector<int32_t> streamed;                  // of the line that is being written
   size_t streamedText = 0;                        // bytes of it
   uint64_t first = 1;                             // line of entries[0]
-  uint64_t lines = 0, answered = 0;
+  uint64_t lines = 0, answered = 0, tokens = 0;   // tokens: of results
   bool failed = false, shown = false;
   // Progress is for somebody who watches and does not see the results themselves.
   const bool talkative = isatty(2) && (!options.output.empty() || !isatty(1));
@@ -265,13 +265,19 @@ private:
     if (options.stream)
       search.chosen = [this](const Job &, int32_t token) {
         streamed.push_back(token);
-        const std::string text = model.target.decode(streamed);
-        writer.write(std::string_view(text).substr(std::min(streamedText, text.size())));
-        streamedText = text.size();
+        writer.write(restOfText(true));
         if (!broken && !writer.flush())
           broken = true;
       };
     return search;
+  }
+
+  // What of the streamed tokens' text was not written yet.
+  std::string restOfText(bool more) {
+    std::string text = model.target.decode(streamed, {}, more);
+    const size_t before = std::min(streamedText, text.size());
+    streamedText = text.size();
+    return text.substr(before);
   }
 
   // A batch that fails is tried again in halves, so that only the lines that cannot be processed are lost.
@@ -312,12 +318,14 @@ private:
         job.error = error.what();
       }
     }
-    std::string output = options.stream ? (job.error.empty() ? results.columns(job.best.front()) : "") + "\n" : results.lines(entry.text, job);
+    std::string output = options.stream ? restOfText(false) + (job.error.empty() ? results.columns(job.best.front()) : "") + "\n" : results.lines(entry.text, job);
     streamed.clear();
     streamedText = 0;
     std::lock_guard lock(mutex);
     entry.output = std::move(output);
     entry.done = true;
+    for (const Hypothesis &result : job.best)
+      tokens += result.tokens.size();
   }
 
   // Writes what is done, in order.
@@ -344,7 +352,8 @@ private:
       return;
     lastShown = now;
     shown = !last;
-    std::fprintf(stderr, "\r\033[K%llu lines, %.0f lines/s%s", static_cast<unsigned long long>(answered), double(answered) / seconds, last ? "\n" : "");
+    std::fprintf(stderr, "\r\033[K%llu lines, %.1f lines/s, %.0f tokens/s%s", static_cast<unsigned long long>(answered), double(answered) / seconds, double(tokens) / seconds,
+                 last ? "\n" : "");
     std::fflush(stderr);
   }
 };
@@ -357,6 +366,7 @@ int guarded(const fovea_model &model, int argc, const char *const *argv, const s
     std::optional<Options> options = readOptions(table, argc, argv, code);
     if (!options)
       return code;
+    table.reads.asTokens = table.writes.asTokens = options->tokens;
     installSignals();
     if (table.setThreads)
       table.setThreads(int32_t(options->threads));

@@ -1,14 +1,10 @@
 #include "runtime/program/Results.h"
 
-#include "runtime/support/Text.h"
-
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <locale>
-#include <sstream>
 
 namespace fovea::program {
 
@@ -20,52 +16,19 @@ std::string formatted(double score) {
   return number;
 }
 
-// How the tokens of an input stood in its text: an unknown one is more than its token.
-std::vector<std::string> pieces(const std::string &text, TextFormat::Unit unit) {
-  std::vector<std::string> result;
-  if (unit == TextFormat::Words) {
-    std::istringstream words(text);
-    words.imbue(std::locale::classic());
-    for (std::string word; words >> word;)
-      result.push_back(word);
-    return result;
-  }
-  for (std::string_view rest = text; !rest.empty();) {
-    size_t length = std::max<size_t>(1, codePointLength(rest));
-    result.emplace_back(rest.substr(0, length));
-    rest.remove_prefix(length);
-  }
-  return result;
-}
-
 }  // namespace
 
 std::string Results::text(const std::string &input, const Hypothesis &hypothesis) const {
   const Vocabulary &target = model.target;
-  if (!options.replaceUnknown || std::count(hypothesis.tokens.begin(), hypothesis.tokens.end(), target.unknown()) == 0)
-    return target.decode(hypothesis.tokens);
-  const std::vector<std::string> source = pieces(input, model.table.reads.unit);
-  std::vector<std::string> parts;
-  std::vector<int32_t> known;
-  auto put = [&] {
-    if (!known.empty())
-      parts.push_back(target.decode(known));
-    known.clear();
-  };
-  for (size_t at = 0; at < hypothesis.tokens.size(); ++at) {
-    const auto position = size_t(hypothesis.alignment[at]);
-    if (hypothesis.tokens[at] != target.unknown() || position >= source.size()) {
-      known.push_back(hypothesis.tokens[at]);
-      continue;
-    }
-    put();
-    parts.push_back(source[position]);
+  std::vector<std::string> instead;
+  if (options.replaceUnknown && std::count(hypothesis.tokens.begin(), hypothesis.tokens.end(), target.unknown()) > 0) {
+    const std::vector<std::string> source = model.source.cut(input);
+    instead.resize(hypothesis.tokens.size());
+    for (size_t at = 0; at < instead.size(); ++at)
+      if (auto position = size_t(hypothesis.alignment[at]); hypothesis.tokens[at] == target.unknown() && position < source.size())
+        instead[at] = source[position];
   }
-  put();
-  std::string text;
-  for (const std::string &part : parts)
-    text += (text.empty() || model.table.writes.unit != TextFormat::Words ? "" : " ") + part;
-  return text;
+  return target.decode(hypothesis.tokens, instead);
 }
 
 std::string Results::columns(const Hypothesis &hypothesis) const {
@@ -119,6 +82,10 @@ std::string Results::json(const std::string &input, const Job &job) const {
     for (double score : hypothesis.tokenScores)
       object["token_scores"].push_back(number(score));
     if (options.align) {
+      object["input_tokens"] = ordered_json::array();
+      for (int32_t token : job.source)
+        if (token != model.source.start() && token != model.source.end())
+          object["input_tokens"].push_back(model.source.text(token));
       object["alignment"] = ordered_json::array();
       for (int32_t position : hypothesis.alignment)
         object["alignment"].push_back(position < 0 ? ordered_json() : ordered_json(position));

@@ -26,7 +26,7 @@ int64_t limitOf(const Model &model, const SearchOptions &options) {
 
 Search::Search(const std::vector<const Model *> &models, const SearchOptions &options)
     : options(options), model(*models[0]), limit(limitOf(model, options)), width(options.beam / options.groups), rules(options.rules, model.target.end()),
-      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required), session(models), history(model.table, options.keep) {
+      ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required, options.phrases), session(models), history(model.table, options.keep) {
   if (options.keep.attention)
     attention.emplace(*options.keep.attention);
   changed.resize(rules.any() ? size_t(2 * session.vocabulary()) : 0);
@@ -103,7 +103,7 @@ const float *Search::allowed(const float *penalised) {
 const char *Search::whyNone(const Job &job, const float *logits) const {
   if (!std::isfinite(logSumExp(logits, session.vocabulary())))
     return noNumbers;
-  return forced(job) >= 0 ? noPrefix : options.required.empty() ? noToken : notComplete;
+  return forced(job) >= 0 ? noPrefix : options.wantsTokens() ? notComplete : noToken;
 }
 
 void Search::greedy(const std::vector<Job *> &jobs) {
@@ -273,7 +273,7 @@ bool Search::extend(Group &group, const Job &job, const double *penalty) {
   for (size_t index = 0; index < group.live.size(); ++index) {
     const Live &live = group.live[index];
     const float *logits = row(live.row);
-    if (rules.any() || !options.required.empty())
+    if (rules.any() || options.wantsTokens())
       readOutput(live.node);
     const float *choice = penalised(logits);
     double total = live.score - logSumExp(choice, vocabulary);

@@ -36,6 +36,9 @@ struct SearchOptions {
   int64_t groups = 1;              // of the beam
   double diversity = 0;
   std::vector<int32_t> required;   // tokens, in ascending order
+  std::vector<std::vector<int32_t>> phrases;  // several in a row, no two alike
+
+  bool wantsTokens() const { return !required.empty() || !phrases.empty(); }
   // Called for each token of a line, the end token aside, as soon as it is chosen: in greedy search and for a single sample.
   std::function<void(const Job &, int32_t token)> chosen;
 };

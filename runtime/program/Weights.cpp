@@ -119,6 +119,11 @@ static const Storage &fitting(const Parameter &parameter, const SafeTensor &stor
   return *storage;
 }
 
+// The file lacks it, and its list of names ends in an empty one.
+bool Weights::isZeros(const Parameter &parameter) const {
+  return !parameter.foreign.empty() && parameter.foreign.back().empty() && !file->find(nameInFile(parameter));
+}
+
 const SafeTensor &Weights::stored(const Parameter &parameter) const {
   const std::string wanted = nameInFile(parameter);
   const SafeTensor *stored = file->find(wanted);
@@ -245,9 +250,22 @@ void Weights::writeFor(const std::vector<Parameter> &parameters, const std::stri
     throw Error(error);
 }
 
-void Weights::check(const Parameter &parameter) const { stored(parameter); }
+void Weights::check(const Parameter &parameter) const {
+  if (!isZeros(parameter))
+    stored(parameter);
+}
 
 const void *Weights::find(const Parameter &parameter) {
+  if (isZeros(parameter)) {
+    int64_t rows = 1, columns = 1;
+    for (size_t axis = 0; axis < parameter.shape.size(); ++axis) {
+      int64_t &count = axis < parameter.panelAxes ? rows : columns;
+      count = product(count, parameter.shape[axis]);
+    }
+    if (parameter.panelAxes > 0)
+      columns = (columns + parameter.panelColumns - 1) / parameter.panelColumns * parameter.panelColumns;
+    return memory.take(size_t(product(product(rows, columns), int64_t(bytesOf(parameter.type)))));  // never written to: zeros
+  }
   const SafeTensor &tensor = stored(parameter);
   const void *found = layOut(parameter, tensor, [&](size_t bytes) { return memory.take(bytes); });
   // Small ones that fit as they are too: where the system maps files by large pages, each would keep what lies around it in memory.

@@ -44,6 +44,7 @@ public:
 
 private:
   const SafeTensor &stored(const Parameter &parameter) const;
+  bool isZeros(const Parameter &parameter) const;
   std::string nameInFile(const Parameter &parameter, const char *part = "") const;
   std::string name;
   std::unique_ptr<SafeTensors> file;

@@ -1,8 +1,8 @@
-"""Mutated texts through the front end and through the parser of .mlir files: any bytes give a result or errors.
+"""Mutated texts through the front end, through the parser of .mlir files, and through what reads a checkpoint's files: any bytes give a result or errors.
 
-    run.py [--target frontend|mlir] [--seconds N | --minutes N] [--seed S]
+    run.py [--target frontend|mlir|checkpoint] [--seconds N | --minutes N] [--seed S]
 
-Each target runs for N seconds (corpus: the repository's .attn and .mlir files; words: NAME.dict). A crash, a fault and a text
+Each target runs for N seconds (corpus: the repository's .attn and .mlir files, the files in checkpoint/; words: NAME.dict). A crash, a fault and a text
 without an end are made smaller and left in BUILD/fuzz/NAME-SEED.txt; with --minutes the run goes on with the next seed. What was
 once found lies in found/ and is tried first. `BUILD/bin/NAME-fuzz --check FILE` tries one text."""
 
@@ -17,10 +17,12 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-TARGETS = {"frontend": "attn", "mlir": "mlir"}
+TARGETS = {"frontend": "attn", "mlir": "mlir", "checkpoint": "checkpoint"}
 
 
 def corpus(ending):
+    if ending == "checkpoint":
+        return sorted(glob.glob(os.path.join(HERE, "checkpoint", "*")))
     files = [f for folder in ("examples", "test", "frontend") for f in glob.glob(os.path.join(ROOT, folder, "**", f"*.{ending}"), recursive=True)]
     return sorted(f for f in files if os.path.getsize(f) < 20_000)
 

@@ -1,6 +1,6 @@
 """Compares a program with the PyTorch Network of its model's train.py; exit code 1 if they differ.
 
-    compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--beam-inputs N] [--map-inputs N] [--threads N]
+    compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--beam-inputs N] [--ensemble-inputs N] [--map-inputs N] [--threads N]
 
 Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are).
 
@@ -8,12 +8,14 @@ Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_tra
   logits    300 inputs: the logits of every step within 1e-4
   beam      N inputs, beam 4, 4 answers each: the same tokens in the same order (equal scores may change places), scores within 1e-4 a step, and the
             logits along the best answer within 1e-4
+  ensemble  N inputs, the same with two files of weights
   maps      N inputs: every traced map within 1e-4
   long      40 inputs that are several in one, longer than any that training saw: tokens again, and logits against PyTorch in f64. Errors grow from
             step to step there: within 1e-4, or 4 times what PyTorch's own f32 is off
 """
 import argparse
 import dataclasses
+import math
 import os
 import random
 import sys
@@ -21,10 +23,14 @@ import tempfile
 
 import numpy
 import program
+import safetensors.torch
 import torch
 from compare_transformer import Findings
 
 import sequence_training as training
+
+sys.path.insert(0, os.path.join(program.ROOT, "test", "search"))
+import reference  # noqa: E402
 
 NEAR_TIE = 1e-4           # two logits nearer than this may change places
 
@@ -66,50 +72,28 @@ class Comparison:
                        [float(torch.log_softmax(r.double(), 1).amax(1).sum()) for r in logits], [r.numpy() for r in logits],
                        [float((t[:, 0] - t[:, 1]).min()) for t in two], maps)
 
-    def begin(self, text):
-        row = self.task.read(text)
-        memory = self.network.encode(torch.tensor([row]), torch.tensor([len(row)]))
-        return memory, self.network.start(memory)
+    def logits_after(self, text, network=None):
+        """A function of the ids so far: the logits [W] of the next."""
+        network, row = network or self.network, self.task.read(text)
+        with torch.no_grad():
+            memory = network.encode(torch.tensor([row]), torch.tensor([len(row)]))
+            states = {None: network.start(memory)}
+        known = {}
 
-    @torch.no_grad()
-    def beam_search(self, text, width):
-        """The `width` best answers of docs/search.md's beam search, S4 and S5, written plainly: [(output, steps, score, ids)]."""
-        task, (memory, state) = self.task, self.begin(text)
-        live, finished = [(0.0, [], state)], []
-        for t in range(task.at_most):
-            found = []
-            for rank, (score, said, state) in enumerate(live):
-                logits, after, _ = self.network.step(torch.tensor([said[-1] if said else task.start]), t, state, memory)
-                found += [(score + float(s), rank, token, after) for token, s in enumerate(torch.log_softmax(logits[0].double(), 0))]
-            found.sort(key=lambda c: (-c[0], c[1], c[2]))
-            following = []
-            for place, (score, rank, token, after) in enumerate(found[:2 * width]):
-                if len(following) == width:
-                    break
-                said = live[rank][1]
-                if token == task.end:
-                    if place < width:
-                        finished.append((score, said, t + 1))
-                else:
-                    following.append((score, said + [token], after))
-                    if t + 1 == task.at_most:
-                        finished.append((score, said + [token], t + 1))
-            finished = sorted(finished, key=lambda f: -f[0])[:width]
-            live = following
-            if len(finished) == width and live[0][0] <= finished[-1][0]:
-                break
-        return [(task.write([task.target[k] for k in said]), steps, score, said) for score, said, steps in finished]
+        @torch.no_grad()
+        def after(said):
+            if said not in known:
+                before = states[said[:-1] if said else None]
+                logits, states[said], _ = network.step(torch.tensor([said[-1] if said else self.task.start]), len(said), before, memory)
+                known[said] = logits[0].numpy()
+            return known[said]
+        return after
 
-    @torch.no_grad()
-    def logits_along(self, text, said):
-        """[t,W] along the ids `said` and, where there is a step left, after the last."""
-        memory, state = self.begin(text)
-        rows, y = [], self.task.start
-        for t in range(min(len(said) + 1, self.task.at_most)):
-            logits, state, _ = self.network.step(torch.tensor([y]), t, state, memory)
-            rows.append(logits[0])
-            y = said[t] if t < len(said) else None
-        return torch.stack(rows).numpy()
+    def beam_search(self, logits, width):
+        """The `width` best answers of docs/search.md's beam search: [(output, steps, score, ids)]."""
+        task = self.task
+        results = reference.Beams(logits, task.end, task.at_most, reference.Rules(task.end), width, width).run()
+        return [(task.write([task.target[k] for k in r.output]), len(r.tokens), r.score, r.output) for r in results]
 
     def compare_greedy(self, inputs):
         wanted = self.answers(inputs)
@@ -131,25 +115,50 @@ class Comparison:
         self.find.report("logits tokens", len(inputs) - len(same), len(inputs), [f"{inputs[n]}: `{found[n]}`" for n in set(range(len(inputs))) - set(same)])
         self.find.failed |= not program.compare_logits("logits", [logits[n] for n in same], [wanted.logits[n] for n in same])
 
-    def compare_beam(self, inputs):
-        answers = self.run(inputs, "--beam", 4, "--nbest", 4, "--scores", per_line=4)
-        wrong, off, examples, best = 0, 0.0, [], []
-        for text, lines in zip(inputs, answers):
-            wanted = self.beam_search(text, 4)
-            best.append(wanted[0])
+    def compare_beams(self, what, inputs, wanted, *options):
+        """`wanted`: what `beam_search` gives for each input."""
+        answers = self.run(inputs, "--beam", 4, "--nbest", 4, "--scores", *options, per_line=4)
+        wrong, off, examples = 0, 0.0, []
+        for text, lines, best in zip(inputs, answers, wanted):
             said = [line.split("\t") for line in lines]
-            known = {output: (steps, score) for output, steps, score, _ in wanted}
+            known = {output: (steps, score) for output, steps, score, _ in best}
             if sorted(output for _, output, _ in said) == sorted(known) and all(
-                    output == mine or abs(known[output][1] - score) < 1e-4 for (_, output, _), (mine, _, score, _) in zip(said, wanted)):
+                    output == mine or abs(known[output][1] - score) < 1e-4 for (_, output, _), (mine, _, score, _) in zip(said, best)):
                 off = max([off] + [abs(float(s) - known[output][1]) / known[output][0] for _, output, s in said])
             else:
                 wrong += 1
-                examples.append(f"{text}: {[(output, s) for _, output, s in said]}, PyTorch says {wanted}")
-        self.find.report("beam", wrong, len(inputs), examples)
-        self.find.require(off <= 1e-4, f"beam scores: log-probabilities differ by {off:.1e} a step, at most 1e-4")
+                examples.append(f"{text}: {[(output, s) for _, output, s in said]}, PyTorch says {best}")
+        self.find.report(what, wrong, len(inputs), examples)
+        self.find.require(off <= 1e-4, f"{what} scores: log-probabilities differ by {off:.1e} a step, at most 1e-4")
+
+    def compare_beam(self, inputs):
+        after = [self.logits_after(text) for text in inputs]
+        wanted = [self.beam_search(logits, 4) for logits in after]
+        self.compare_beams("beam", inputs, wanted)
         found, logits = self.logits(inputs, "--beam", 4)
-        same = [n for n in range(len(inputs)) if found[n] == best[n][0]]
-        self.find.failed |= not program.compare_logits("beam logits", [logits[n] for n in same], [self.logits_along(inputs[n], best[n][3]) for n in same])
+        same = [n for n in range(len(inputs)) if found[n] == wanted[n][0][0]]
+        along = lambda n, said: numpy.stack([after[n](said[:t]) for t in range(min(len(said) + 1, self.task.at_most))])
+        self.find.failed |= not program.compare_logits("beam logits", [logits[n] for n in same], [along(n, wanted[n][0][3]) for n in same])
+
+    def compare_ensemble(self, inputs):
+        """With a second file of weights, the first with noise: S18, the log of the mean of both probabilities."""
+        path = self.args.weights or os.path.join(program.ROOT, "examples", "models", self.args.name, "weights.safetensors")
+        weights, generator = safetensors.torch.load_file(path), torch.Generator().manual_seed(3)
+        noisy = {name: tensor + 0.2 * tensor.std() * torch.randn(tensor.shape, generator=generator) if tensor.is_floating_point() and tensor.numel() > 1 else tensor
+                 for name, tensor in weights.items()}
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "other.safetensors")
+            safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in noisy.items()}, other)
+            second, _ = training.load(self.args.name, other)
+
+            def both(text):
+                one, two = self.logits_after(text), self.logits_after(text, second)
+                share = lambda row: torch.log_softmax(torch.tensor(row).double(), 0)
+                return lambda said: torch.logaddexp(share(one(said)), share(two(said))).sub(math.log(2)).float().numpy()
+            wanted = [self.beam_search(both(text), 4) for text in inputs]
+            self.compare_beams("ensemble", inputs, wanted, "--weights", path, "--weights", other)
+            changed = sum(abs(self.beam_search(self.logits_after(text), 4)[0][2] - best[0][2]) > 1e-3 for text, best in zip(inputs, wanted))
+            self.find.require(2 * changed >= len(inputs), f"ensemble: {changed} of {len(inputs)} best scores are not those of the first alone, at least half")
 
     def compare_maps(self, inputs):
         wanted = self.answers(inputs).maps
@@ -204,6 +213,7 @@ def main():
     parser.add_argument("--weights")
     parser.add_argument("--inputs", type=int, default=0, help="held-out inputs for greedy, 0: all")
     parser.add_argument("--beam-inputs", type=int, default=40)
+    parser.add_argument("--ensemble-inputs", type=int, default=10)
     parser.add_argument("--map-inputs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -213,6 +223,7 @@ def main():
     comparison.compare_greedy(inputs[:args.inputs or len(inputs)])
     comparison.compare_logits(inputs[:300])
     comparison.compare_beam(inputs[:args.beam_inputs])
+    comparison.compare_ensemble(inputs[:args.ensemble_inputs])
     comparison.compare_maps(inputs[:args.map_inputs])
     comparison.compare_long(inputs)
     sys.exit(1 if comparison.find.failed else 0)

@@ -399,10 +399,15 @@ def check_progress(program, terminal):
     except OSError:                                                                # a terminal that nobody writes to any more
         pass
     os.close(screen)
-    counts = [int(n) for n in re.findall(rb"\r\x1b\[K(\d+) lines, [\d.]+ lines/s", text)]
+    shown = re.findall(rb"\r\x1b\[K(\d+) lines, ([\d.]+) lines/s, (\d+) tokens/s", text)
+    counts = [int(n) for n, _, _ in shown]
+    answer = subprocess.run([program.path, "--json"], input=b"abc\n", capture_output=True, env=program.environment, check=True).stdout
+    tokens = len(json.loads(answer)["tokens"])
     check(code == 1 and b"the line is not UTF-8" in text, f"{code} {text!r}")
     if terminal:
-        check(len(counts) >= 2 and counts == sorted(counts) and text.endswith(b"lines/s\r\n"), f"{text!r}")
+        check(len(counts) >= 2 and counts == sorted(counts) and text.endswith(b"tokens/s\r\n"), f"{text!r}")
+        lines, bad = float(shown[-1][1]), text.count(b"tiny: line ")
+        check(abs(float(shown[-1][2]) - lines * tokens * (1 - bad / counts[-1])) <= 0.5 + 0.05 * tokens, f"{tokens} tokens a line: {shown[-1]}")
         check(b"\r\x1b[Ktiny: line " in text, f"a message stands behind the count: {text!r}")
     else:
         check(not counts and text.count(b"\n") == text.count(b"tiny: line "), f"{text!r}")

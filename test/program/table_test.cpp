@@ -19,8 +19,8 @@ namespace {
 core::Model coreModel() {
   core::Model model;
   model.name = "m";
-  model.reads = {"text", "characters", "in.vocab", "", "</s>", "<unk>", 0};
-  model.writes = {"text", "words", "out.vocab", "<s>", "</s>", "", 20};
+  model.reads = {"text", "characters", "", {"in.vocab"}, {}, {}, "", "</s>", "<unk>", 0};
+  model.writes = {"text", "words", "", {"out.vocab"}, {}, {}, "<s>", "</s>", "", 20};
   auto index = [&](const char *name, int64_t extent) {
     core::Index index;
     index.name = name;

@@ -123,12 +123,14 @@ def uniform(seed, line, sample, step):
 
 class Beams:
     def __init__(self, logits, end, limit, rules, beam, nbest=1, prefix=(), penalty=0.0, norm="power", coverage=0.0, weights=None, patience=0.0, groups=1,
-                 diversity=0.0, required=()):
+                 diversity=0.0, required=(), phrases=()):
         """weights(tokens): [steps, source], where the model looked at each step of a hypothesis."""
         self.logits, self.end, self.limit, self.rules, self.prefix = logits, end, limit, rules, prefix
         self.nbest, self.groups, self.width = nbest, groups, beam // groups
         self.penalty, self.norm, self.coverage, self.weights = penalty, norm, coverage, weights
         self.patience, self.diversity, self.required = patience, diversity, list(required)
+        self.phrases = sorted(set(phrases))
+        self.wanted = len(self.required) + sum(map(len, self.phrases))
 
     def normalised(self, score, length):
         if self.penalty == 0:
@@ -143,7 +145,11 @@ class Beams:
         return rank
 
     def met(self, tokens):
-        return sum(min(tokens.count(token), self.required.count(token)) for token in set(self.required))
+        """Single tokens, whole phrases, and of the others the most with which the tokens end."""
+        has = lambda phrase: any(tokens[at:at + len(phrase)] == phrase for at in range(len(tokens)))
+        ends = [n for phrase in self.phrases if not has(phrase) for n in range(1, len(phrase)) if tokens[-n:] == phrase[:n]]
+        return sum(min(tokens.count(token), self.required.count(token)) for token in set(self.required)) + \
+            sum(len(phrase) for phrase in self.phrases if has(phrase)) + max(ends, default=0)
 
     def candidates(self, live, taken):
         """(order, score, place of the hypothesis, token, tokens), best first."""
@@ -156,19 +162,19 @@ class Beams:
                 if forced is not None:
                     if token == forced:
                         found.append((score + whole[token], score + whole[token], place, token, tokens + (token,)))
-                elif allowed[token] > NEVER and not (token == self.end and self.met(tokens) < len(self.required)):
+                elif allowed[token] > NEVER and not (token == self.end and self.met(tokens) < self.wanted):
                     gain = score + whole[token]
                     found.append((gain - self.diversity * taken.count(token), gain, place, token, tokens + (token,)))
         return sorted(found, key=lambda c: (-c[0], c[2], c[3]))
 
     def choose(self, candidates):
         """Who ends and who lives on: seats for each number of required tokens met."""
-        banks = [[c for c in candidates if self.met(c[4]) == met][:2 * self.width] for met in range(len(self.required) + 1)]
+        banks = [[c for c in candidates if self.met(c[4]) == met][:2 * self.width] for met in range(self.wanted + 1)]
         each = self.width // len(banks)
         ends = [c for c in banks[-1][:self.width] if c[3] == self.end]
         live, rest = [], []
         for met, bank in enumerate(banks):
-            seats = each if met < len(self.required) else self.width - each * len(self.required)
+            seats = each if met < self.wanted else self.width - each * self.wanted
             going = [c for c in bank if c[3] != self.end]
             live += going[:seats]
             rest += going[seats:]
@@ -188,7 +194,7 @@ class Beams:
                 ends, going = self.choose(self.candidates(live[g], taken))
                 done = list(ends)
                 if step == self.limit:
-                    done += [c for c in going if self.met(c[4]) == len(self.required)]
+                    done += [c for c in going if self.met(c[4]) == self.wanted]
                 done.sort(key=lambda c: (-c[0], c[2], c[3]))
                 finished[g] += [(self.rank(c[1], c[4]), c[4]) for c in done]
                 finished[g].sort(key=lambda f: -f[0])

@@ -87,7 +87,8 @@ def words(count, seed):
 # Options as a dictionary: name without dashes -> value; True for a flag
 
 def command(options):
-    return [part for name, value in options.items() for part in (["--" + name] if value is True else ["--" + name, str(value)])]
+    return [part for name, value in options.items() for one in (value if isinstance(value, list) else [value])
+            for part in (["--" + name] if one is True else ["--" + name, str(one)])]
 
 
 def ids(text):
@@ -109,7 +110,8 @@ def expected(line, number, options, prefix=()):
         return [result] if result else []
     return reference.Beams(line.logits, END, limit, rules, beam, nbest, prefix, penalty, options.get("length-norm", "power"), coverage,
                            functools.partial(line.weights, trace=options.get("attention")), 1 if "early-stop" in options else options.get("patience", 0),
-                           options.get("groups", 1), options.get("diversity", 0), ids(options.get("require", ""))).run()
+                           options.get("groups", 1), options.get("diversity", 0), ids(options.get("require", "")),
+                           [ids(phrase) for phrase in options.get("require-phrase", [])]).run()
 
 
 def run(program, text, *arguments):
@@ -209,6 +211,13 @@ CASES = {
     "S14 required tokens and a length": {"require": "A B", "beam": 6, "nbest": 6, "length-penalty": 1, "max-length": 5},
     "S14 required tokens that fill the limit": {"require": "A B C", "beam": 4, "max-length": 3},
     "S14 required tokens that the rules do not let come": {"require": "D D", "beam": 4, "no-repeat-ngram": 1},
+    "S14 a phrase": {"require-phrase": ["A B C"], "beam": 6, "nbest": 3},
+    "S14 phrases that begin alike, and one in the other": {"require-phrase": ["A A B", "A B", "B A"], "beam": 12, "nbest": 4},
+    "S14 a phrase twice is once": {"require-phrase": ["C D", "C D"], "beam": 5, "nbest": 2},
+    "S14 phrases and tokens": {"require-phrase": ["D D", "B A"], "require": "A H", "beam": 10, "nbest": 3, "length-penalty": 0.7},
+    "S14 a phrase that begins in the prefix": {"require-phrase": ["B C A"], "beam": 6, "prefix": "A B"},
+    "S14 a phrase that fills the limit": {"require-phrase": ["A B C"], "beam": 4, "max-length": 3},
+    "S14 a phrase that the rules do not let come": {"require-phrase": ["D D"], "beam": 4, "no-repeat-ngram": 1},
     "S14 required tokens and rules": {"require": "A B", "beam": 6, "no-repeat-ngram": 1, "repetition-penalty": 1.3, "prefix": "B C"},
 }
 
@@ -239,6 +248,17 @@ def random_options(draw):
     if required:
         options["require"] = " ".join(required)
         width += len(required)
+        if draw.random() < 0.6:
+            options["require-phrase"] = [" ".join(draw.choices(required + TOKENS[2:4], k=draw.randrange(2, 4))) for _ in range(draw.randrange(1, 3))]
+            count = sum(len(phrase.split()) for phrase in set(options["require-phrase"]))
+            suppressed = any(token in options.get("suppress", "").split() for phrase in options["require-phrase"] for token in phrase.split())
+            if suppressed or len(required) + count > limit:
+                del options["require-phrase"]
+            else:
+                width += count
+                if draw.random() < 0.4:
+                    width -= len(required)
+                    del options["require"]
     options["beam"] = width * groups
     patience = 1 if "early-stop" in options else options.get("patience")
     options["nbest"] = draw.randrange(1, 1 + min(width * groups, groups * max(1, -int(-patience * width // 1))) if patience else 1 + width * groups)
@@ -430,6 +450,8 @@ WRONG = {
     "--sample --groups 1": "--sample: draws instead of searching; it does not go with --groups", "--sample --coverage-penalty 1": "--coverage-penalty",
     "--suppress X": "--suppress: `X` is not made of tokens of the output's vocabulary", "--repetition-penalty 0": "--repetition-penalty: ",
     "--no-repeat-ngram 0": "--no-repeat-ngram: ", "--beam 2 --require A --require B": "--require: 2 tokens need a --beam of at least 3",
+    "--beam 3 --require-phrase A,B": "--require-phrase: `A,B` is not made of tokens", "--beam 4 --groups 2 --require-phrase A": "--require-phrase: does not go with --groups",
+    "--beam 2 --require A --require-phrase B": "--require-phrase: 2 tokens need a --beam of at least 3", "--sample --require-phrase A": "--sample: draws instead of searching",
     "--beam 4 --groups 2 --require A": "--require: does not go with --groups", "--beam 4 --require </s>": "--require: `</s>` is no token of a result",
     "--beam 4 --require A --suppress A": "--require: `A` is suppressed", "--beam 20 --max-length 2 --require A --require A --require B": "--require: a result has at most 2 tokens",
     "--prefix A --prefix-column": "excludes", "--attention p": "--attention", "--coverage-penalty 1 --attention self": "--attention: ",

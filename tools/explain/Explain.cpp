@@ -142,7 +142,11 @@ int explainModel(const Model &m, const Module &module) {
   if (!compileModel(parts, module.files, options, compiled, error, internal)) return fail(error, internal);
 
   fmt::print("model {}\n", m.name);
-  auto format = [](const char *what, const TextFormat &t) { fmt::print("  {:<9} {} by {} ({})\n", what, t.kind, t.unit, t.vocabulary); };
+  auto format = [](const char *what, const TextFormat &t) { 
+    std::string files = t.pieces;
+    for (const std::string &name : t.vocabularies) files += (files.empty() ? "" : &name == t.vocabularies.data() ? ", " : " or ") + name;
+    fmt::print("  {:<9} {} by {} ({})\n", what, t.kind, t.unit, files);
+  };
   format("reads", m.reads), format("writes", m.writes);
   for (size_t k = 0; k < staged.stages.size(); k++) {
     const Stage &stage = staged.stages[k];
