@@ -1,12 +1,13 @@
-"""Results as tables, as a picture, and as docs/performance.md."""
+"""Results as tables, as a picture, and as the pages of docs/performance.md."""
 import math
 import os
 import shutil
 
 import measure
 
-PAGE = os.path.join(measure.ROOT, "docs", "performance.md")
-PICTURE = os.path.join(measure.ROOT, "bench", "performance.png")
+INDEX = os.path.join(measure.ROOT, "docs", "performance.md")
+PAGES = os.path.join(measure.ROOT, "docs", "performance")   # a page and a picture for each machine
+MARK = "<!-- machines -->\n"                                # around the rows of INDEX
 PEAKS = {"fma": "FMA", "dot": "bf16 dot", "amx": "AMX"}
 PARTS = {  # of the group `kernels`: (title, {type: the mean to reach})
     "dense": ("Plain and causal", {"f32": 1.2, "bf16": "1.7, with AMX 2"}),
@@ -73,10 +74,10 @@ def kernels(k):
                           share(r, k["peaks"]), f"{1e3 * best['minimum']:.2f}", f"{1e3 * best['median']:.2f}",
                           r["best_peer"], f"{ratio(r):.2f}", f"{best['median'] / r['fovea']['median']:.2f}", f"{r['differences']['fovea']:.0e}"])
         texts.append(f"{title}\n\n" + grid(["kernel", "type", "threads", "ours min", "median", "of peak", "peer min", "median", "best peer", "faster, min", "median", "difference"], lines))
-        for kind in sorted({r["type"] for r in rows}, reverse=True):
+        for kind, goal in goals.items():
             same = [r for r in rows if r["type"] == kind]
             ratios = [ratio(r) for r in same]
-            means.append([f"{part}, {kind}", len(same), f"{mean(ratios):.2f}", f"{min(ratios):.2f}", goals[kind], two_threads(same)])
+            means.append([f"{part}, {kind}", len(same), f"{mean(ratios):.2f}", f"{min(ratios):.2f}", goal, two_threads(same)])
     return (f"Kernels against the best of {k['peer']}'s ways (milliseconds; faster = the peer's time / ours)\n\n" + "\n".join(texts) +
             "\nGeometric means of what is faster, min\n\n" + grid(["part", "cases", "mean", "lowest", "goal", "ours, 2 threads to 1"], means))
 
@@ -262,43 +263,31 @@ def plot(results, path):
 
 
 def page(results, picture):
+    """Writes the page of this machine, docs/performance/TARGET.md with its picture, and its row in docs/performance.md."""
+    target = results["machine"]["target"]
     body = "\n\n".join(SECTIONS[g](results[g]).replace("\n\n", "\n\n```text\n", 1).replace("\n\nfovea --help", "\n```\n\n`fovea --help`", 1).rstrip() +
-                       ("" if g == "compile" else "\n```") for g in SECTIONS)
-    with open(PAGE, "w", encoding="utf-8") as f:
-        f.write(f"""# Performance
+                       ("" if g == "compile" else "\n```") for g in SECTIONS if g in results)
+    os.makedirs(PAGES, exist_ok=True)
+    with open(os.path.join(PAGES, target + ".md"), "w", encoding="utf-8") as f:
+        f.write(f"""# Performance, {target}
 
-Written by `./dev bench --docs`; `./dev bench [--quick] [GROUP]` shows the same tables and leaves them, with all single times as JSON and
-the picture, in `build/bench`. The groups are kernels, support, model, searches and compile.
+Written by `./dev bench --docs {" ".join(g for g in SECTIONS if g in results)}`. [How it is measured](../performance.md).
 
-![Kernels against their peers, the Transformer program, and compile times](../bench/performance.png)
+![Kernels against their peers, the Transformer program, and compile times]({target}.png)
 
 Machine: {machine(results)}.
 
 {body}
-
-## How it is measured
-- Both sides run in turns, in the same run and on the same threads. Their outputs are compared: kernels with the first peer's in f32, the model's answers word by word.
-- Kernels (bench/cases.py has the table, bench/peers.py the peers): one process calls the compiled kernel through ctypes on the memory of the PyTorch tensors. One call of each is not counted, then
-  there are 3 to 31 rounds of about two seconds in all; a peer that took three times as long as the best one is not run again, and results.json has its one time. Before every call the calling thread
-  measures peaks and sleeps 20 ms, so that one side's waiting threads do not disturb the other. Freed memory is kept by the process (malloc's settings), for both sides.
-- A peer's compilation, block masks (blocks of 64 and 128 for FlexAttention), dense masks and index lists are made before the times are taken. torch.compile runs with `fullgraph`, `dynamic=False` and a raised
-  recompile limit, and the run fails where a first call compiled no graph or a later one compiled again. Query heads that share keys are also folded by hand; sparsemax and entmax are sorted
-  in full and by their top 128 with a check; softmax1 and local-p are also SDPA's operator with its logsumexp put right afterwards.
-- Tolerance, as a part of the largest number: f32 2e-5. bf16 is compared with f32 on the same rounded inputs: ours 2^-8, the one rounding of a result (plus 2e-5), peers 2^-6, since they also round
-  weights or scores.
-- Operations are those of the two products on the points that the mask keeps; exponentials and others are not counted. FMA, bf16 dot product and AMX peaks are measured between the calls on one core (bench/peak.c),
-  and two threads are held against twice that; bf16 is held against the highest of the three. For decode the share is that of reading queries, keys and values once, against reading 512 MiB with as many threads;
-  that is read before every call of either side, so that the keys are in no cache.
-- Support: `fovea run --time 15`, the minimum. What a mask cannot bound (`documents` by comparing numbers) is tested at each point and is not listed. A graph's
-  neighbours are drawn at random, so its rows of values come from all over the memory, where the dense kernel reads them in order.
-- Model: the PyTorch side (test/models/bench_transformer_peer.py) has a key and value cache, batches sorted by length, and drops lines that have ended. Its start and the reading of its weights are not counted; ours is
-  the whole process. Peak RSS is of the whole process on both sides.
-- Compile times: `fovea compile --time-passes=json` on every example kernel, once with an empty cache of leaves and twice with a full one.
-- Searches (bench/searches.py, bench/model_peer.py): processes that stay get the same lines in turns, one request after the other; all are timed through their pipes, and weights are
-  loaded before. `base_transformer` (bench/base_transformer) has 6 and 6 layers, width 512, 8 heads, inner width 2,048, a vocabulary of 32,000 and random weights; inputs are of 20 to 30 words, and outputs all run
-  to 30 tokens, since its end token is never good enough. CTranslate2 (in f32 and in int8, `length_penalty=0`, `min_decoding_length=0`, one translator with two threads) has the same weights through its TransformerSpec. PyTorch is
-  plain code with a key and value cache; a line's beams are queries of one attention over its source. CTranslate2 stops a beam search by a rule of its own, so that on `g2p_transformer` some of its answers may differ;
-  in f32 everything else must be the same; in int8 each side rounds in its own way. PyTorch is f32 alone. ONNX Runtime is left out: its search would be Python code around the steps, and Python's time.
-- A machine that others use at the same time gives longer times: compare minima, and see the load average above.
 """)
-    shutil.copyfile(picture, PICTURE)
+    shutil.copyfile(picture, os.path.join(PAGES, target + ".png"))
+    cells = []
+    for part, (_, goals) in PARTS.items():
+        for kind in goals:
+            ratios = [ratio(r) for r in results["kernels"]["rows"] if (r["part"], r["type"]) == (part, kind)]
+            cells.append(f"{mean(ratios):.2f}")
+    with open(INDEX, encoding="utf-8") as f:
+        before, rows, after = f.read().split(MARK)
+    rows = [row for row in rows.splitlines(keepends=True) if not row.startswith(f"| [{target}]")]
+    rows.append(f"| [{target}](performance/{target}.md) | {results['machine']['cpu']} | {' | '.join(cells)} |\n")
+    with open(INDEX, "w", encoding="utf-8") as f:
+        f.write(before + MARK + "".join(rows[:2] + sorted(rows[2:])) + MARK + after)

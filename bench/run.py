@@ -3,14 +3,15 @@
     run.py [--quick] [--part PART] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model searches compile
 
 In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
-Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes docs/performance.md and
-bench/performance.png from a whole run. The exit code is 1 where outputs differ or something fails.
+Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes the page of this machine in
+docs/performance, from a run of kernels at least, and its row in docs/performance.md. The exit code is 1 where outputs differ or something fails.
 
 This process stays small (no NumPy, no PyTorch): the peak memory of a child counts from what its parent has.
 """
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import searches
 GROUPS = ("kernels", "support", "model", "searches", "compile")
 PARTS = ("dense", "masks", "decode", "beyond")
 MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
+KERNELS = os.path.join(measure.ROOT, "bench", "kernels.attn")
 WORDS, BATCHES, THREADS = 10000, (64, 32, 256), 2  # the program's default batch first
 
 
@@ -34,7 +36,7 @@ def kernels(options):
     os.makedirs(folder, exist_ok=True)
     path = lambda name: os.path.join(folder, name)
     source = lambda name: os.path.join(measure.ROOT, "bench", name)
-    with open(source("kernels.attn"), encoding="utf-8") as f:
+    with open(KERNELS, encoding="utf-8") as f:
         text = f.read()
     for name in ("f32", "bf16"):
         with open(path(name + ".attn"), "w", encoding="utf-8") as f:
@@ -155,6 +157,12 @@ def compile_times(options):
     return result
 
 
+def target(fovea):
+    """What `host` is on this machine."""
+    text = subprocess.run([fovea, "compile", KERNELS, "--kernel", "attend", "--emit=attn"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return re.search(r'attn.target = "([^"]+)"', text)[1]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=" ".join(GROUPS))
@@ -162,18 +170,18 @@ def main():
     parser.add_argument("--part", choices=PARTS, help="of the kernels, only this part")
     parser.add_argument("--build", default=os.path.join(measure.ROOT, "build"))
     parser.add_argument("--output")
-    parser.add_argument("--docs", action="store_true", help="also write docs/performance.md")
+    parser.add_argument("--docs", action="store_true", help="also write docs/performance/TARGET.md")
     options = parser.parse_args()
     for group in options.groups:
         if group not in GROUPS:
             parser.error(f"no group `{group}`; there are: {' '.join(GROUPS)}")
     groups = options.groups or list(GROUPS)
-    if options.docs and (options.quick or options.part or set(groups) != set(GROUPS)):
-        parser.error("--docs needs a whole run")
+    if options.docs and (options.quick or options.part or "kernels" not in groups):
+        parser.error("--docs needs a whole run of kernels")
     options.fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
     options.output = os.path.abspath(options.output or os.path.join(measure.ROOT, "build", "bench"))
     os.makedirs(options.output, exist_ok=True)
-    results = {"machine": measure.machine(), "quick": options.quick}
+    results = {"machine": {**measure.machine(), "target": target(options.fovea)}, "quick": options.quick}
     for group in groups:
         say(f"{group} ...")
         results[group] = {"kernels": kernels, "support": support, "model": model, "searches": searches.run, "compile": compile_times}[group](options)
