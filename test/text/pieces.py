@@ -11,14 +11,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 def sentences():
-    """Sentences of the pages, in order."""
+    """Sentences of the pages, in order; none names a special token."""
     paths = [os.path.join(ROOT, "README.md")] + sorted(glob.glob(os.path.join(ROOT, "docs", "*.md")))
     found = []
     for path in paths:
         with open(path, encoding="utf-8") as file:
             text = re.sub(r"```.*?```|\|.*?\n", " ", file.read(), flags=re.S)
         found += [" ".join(part.split()) for part in re.split(r"(?<=[.:])\s|\n\n", text)]
-    return [sentence for sentence in found if 8 < len(sentence) < 400]
+    return [sentence for sentence in found if 8 < len(sentence) < 400 and not re.search(r"<[/\w]|>>|<<", sentence)]
 
 
 def train(path, size, kind="unigram", **options):

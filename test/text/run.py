@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import pieces  # noqa: E402
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 warnings.simplefilter("ignore")
+SPECIAL = re.compile(r"<(unk|s|/s|pad|mask)>")       # tokens there, text here
 SPACE = "\u2581"
 KINDS = {
     "unigram": dict(size=400),
@@ -87,7 +89,7 @@ def marian(program, folder, report):
         file.write("".join(token + "\n" for token in tokens))
     tokenizer = transformers.MarianTokenizer(os.path.join(folder, "source.spm"), os.path.join(folder, "target.spm"), os.path.join(folder, "vocab.json"))
     # Special tokens that are written out, and a code that the vocabulary lacks or that stands within the line, are text in one of them and tokens in the other.
-    lines = [line for line in pieces.lines() + pieces.sentences()[:300] if ">>" not in line[1:] and not line.startswith(">>xxx") and "<unk>" not in line]
+    lines = [line for line in pieces.lines() + pieces.sentences()[:300] if ">>" not in line.removeprefix(">>fra<<") and not SPECIAL.search(line)]
     for side in ("source", "target"):
         path = os.path.join(folder, f"{side}.spm")
         answers, _ = check(program, "sentencepiece", path, os.path.join(folder, "vocab"), lines, "--unknown", "<unk>", "--with", ">>*<<")
@@ -128,7 +130,7 @@ def byte_pairs(program, folder, report):
     vocabulary, merges = os.path.join(folder, "vocab"), os.path.join(folder, "merges.txt")
     with open(vocabulary, "w", encoding="utf-8") as file:
         file.write("".join(token + "\n" for token in sorted(tokens, key=tokens.get)))
-    lines = [line for line in pieces.lines(1000) if "<unk>" not in line] + ["It <mask> a <mask>.", "<mask>", "a  <mask><mask>  b", "  <mask>"]
+    lines = [line for line in pieces.lines(1000) if not SPECIAL.search(line)] + ["It <mask> a <mask>.", "<mask>", "a  <mask><mask>  b", "  <mask>"]
     answers, message = check(program, "bytepairs", merges, vocabulary, lines, "--with", "<mask>", "--without", "<s>", "--without", "<pad>", "--unknown", "<unk>")
     wanted = [tokenizer(line, add_special_tokens=False)["input_ids"] for line in lines]
     # A space stands before the mask here, so that it can be read again.
