@@ -4,15 +4,16 @@ The blocks of one file run in order in one scratch folder, where the repository'
 usual names. Lines that call ./dev are not run here (this is part of ./dev test), everything else is, and must succeed. A
 block whose first line is `# not run: WHY` is skipped."""
 
-import argparse
 import glob
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import family  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -33,23 +34,10 @@ def blocks(path):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs")
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
-    options = parser.parse_args()
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    failed = 0
-
-    def report(name, result, message, seconds=0.0):
-        print(f"{result} {name} {message}", flush=True)
-        results.write(json.dumps({"name": name, "result": result, "message": message, "seconds": seconds}) + "\n")
-        results.flush()
-
+    options = family.parser(__doc__).parse_args()
+    tests = family.Tests(options)
     if not os.path.exists(os.path.join(ROOT, "README.md")):
-        report("README.md", "fail", "does not exist")
-        failed += 1
+        tests.report("README.md", "fail", "does not exist")
     pages = [p for pattern in ("README.md", "docs/**/*.md", "examples/**/*.md")
              for p in sorted(glob.glob(os.path.join(ROOT, pattern), recursive=True))]
     for page in pages:
@@ -64,7 +52,7 @@ def main():
                 if options.filter not in name:
                     continue
                 if text.startswith("# not run:"):
-                    report(name, "skip", text.splitlines()[0].removeprefix("# not run:").strip())
+                    tests.report(name, "skip", text.splitlines()[0].removeprefix("# not run:").strip())
                     continue
                 text = "\n".join(x for x in text.splitlines() if not re.match(r"\s*(\./dev\b|git clone\b|cd fovea\b)", x))
                 if not text.strip():
@@ -78,9 +66,8 @@ def main():
                     message = "" if done.returncode == 0 else f"exit code {done.returncode}\n{text}\n{(done.stdout + done.stderr)[-2000:]}"
                 except subprocess.TimeoutExpired:
                     message = f"no end after 180 s\n{text}"
-                failed += bool(message)
-                report(name, "fail" if message else "pass", message, time.time() - started)
-    return 1 if failed else 0
+                tests.report(name, not message, message, time.time() - started)
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ Each target runs for N seconds (corpus: the repository's .attn and .mlir files, 
 without an end are made smaller and left in BUILD/fuzz/NAME-SEED.txt; with --minutes the run goes on with the next seed. What was
 once found lies in found/ and is tried first. `BUILD/bin/NAME-fuzz --check FILE` tries one text."""
 
-import argparse
 import glob
-import json
 import os
 import re
 import subprocess
@@ -17,6 +15,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(HERE, ".."))
+import family  # noqa: E402
+
 TARGETS = {"frontend": "attn", "mlir": "mlir", "checkpoint": "checkpoint"}
 
 
@@ -63,30 +64,19 @@ def smaller(program, path, text, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
+    parser = family.parser(__doc__)
     parser.add_argument("--target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
+    tests = family.Tests(options)
     # LLVM's libraries are not instrumented: what its allocators poison in our code, they do not free again in theirs.
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0:detect_odr_violation=0:allow_user_poisoning=0")
     os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
     folder = os.path.join(options.build, "fuzz")
     os.makedirs(folder, exist_ok=True)
-    failures = 0
-
-    def report(name, good, message):
-        nonlocal failures
-        failures += not good
-        results.write(json.dumps({"name": name, "result": "pass" if good else "fail", "message": message}) + "\n")
-        results.flush()
-        print(f"{name}: {message.strip()[-1500:]}", flush=True)
+    report = tests.report
 
     for name in [options.target] if options.target else TARGETS:
         program = os.path.join(options.build, "bin", f"{name}-fuzz")
@@ -120,7 +110,7 @@ def main():
             seed += 1
         if places:
             print(f"{name}: {len(places)} places of failures up to seed {seed}")
-    return 1 if failures else 0
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

@@ -6,22 +6,21 @@
     compare_checkpoints.py   MarianMT, BART and T5, with `transformers`
 """
 
-import argparse
 import concurrent.futures
 import contextlib
 import glob
-import json
 import os
 import re
 import subprocess
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tools", "python"))
 import sequence_training  # noqa: E402
+sys.path.insert(0, os.path.join(HERE, ".."))
+import family  # noqa: E402
 
 EQUAL = re.compile(r"^(.+?): (\d+) of (\d+) .*\bequal\b")
 FINDING = re.compile(r"^(FAILED: )?(\w[\w ]*): .*\b(at most|at least)\b")
@@ -42,30 +41,15 @@ def build_int8(program, report, fovea):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs", default="2")
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
-    options = parser.parse_args()
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    failed, one = False, threading.RLock()
-
-    def report(name, ok, message=""):
-        nonlocal failed
-        if options.filter not in name:
-            return
-        with one:
-            failed |= not ok
-            print(f"{'pass' if ok else 'FAIL'} {name} {message}", flush=True)
-            results.write(json.dumps({"name": name, "result": "pass" if ok else "fail", "message": message}) + "\n")
-            results.flush()
+    options = family.parser(__doc__).parse_args()
+    tests = family.Tests(options)
+    report = tests.report
 
     def run(name, command):
         """Exit code and output; every finding printed is reported."""
         started = time.time()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
-        with one:
+        with tests.lock:
             print(f"{' '.join(command)}\n{done.stdout}{done.stderr}{time.time() - started:.1f} s", flush=True)
         before, found = [], 0
         for line in done.stdout.splitlines():
@@ -105,13 +89,13 @@ def main():
             os.remove(os.path.join(ROOT, "build", "programs", model))
     if references:
         run("models", [os.path.join(ROOT, "dev"), "build"] + [model for model, _, _ in references])
-    with concurrent.futures.ThreadPoolExecutor(int(options.jobs)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         waiting = [pool.submit(compare, *reference) for reference in references]
         if not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints"):
             waiting.append(pool.submit(compare_checkpoints))
         for done in waiting:
             done.result()
-    return 1 if failed else 0
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

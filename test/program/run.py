@@ -6,7 +6,6 @@ each fault has one message on one line, the other lines are answered as without 
 
 Mutations are a function of the seed; the number of a mutation that fails is printed. With --sanitize the program is linked with the sanitizers."""
 
-import argparse
 import json
 import os
 import pty
@@ -23,18 +22,13 @@ import time
 import numpy
 import safetensors.numpy
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import family  # noqa: E402
+from family import Fault, check  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODEL = os.path.join(ROOT, "examples", "models", "g2p_transformer")
 WORDS = ["attention", "fovea", "a", "zyxomancy", "o'clock", "kernel"]
-
-
-class Fault(Exception):
-    pass
-
-
-def check(ok, message):
-    if not ok:
-        raise Fault(message)
 
 
 class Program:
@@ -414,31 +408,12 @@ def check_progress(program, terminal):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs")
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
+    parser = family.parser(__doc__)
     parser.add_argument("--seed", type=int, default=20171)
     parser.add_argument("--count", type=int, default=250, help="mutations of the weights")
     options = parser.parse_args()
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    failed = 0
-
-    def test(name, action, *arguments):
-        nonlocal failed
-        if options.filter not in name:
-            return
-        started = time.time()
-        try:
-            action(*arguments)
-            message = ""
-        except (Fault, OSError, UnicodeDecodeError, subprocess.TimeoutExpired) as error:
-            message = f"{type(error).__name__}: {error}"
-        failed += bool(message)
-        print(f"{'FAIL' if message else 'pass'} {name} {message}", flush=True)
-        results.write(json.dumps({"name": name, "result": "fail" if message else "pass", "message": message, "seconds": time.time() - started}) + "\n")
-        results.flush()
+    tests = family.Tests(options)
+    test = tests.run
 
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -463,7 +438,7 @@ def main():
                 test(f"{number.name} leaves only what is complete", check_interrupt, program, number)
             test("progress on a terminal", check_progress, program, True)
             test("no progress elsewhere", check_progress, program, False)
-    return 1 if failed else 0
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

@@ -6,32 +6,24 @@ A probe is a model whose logits are a matrix product of rows of a table (one for
 numbers by the rule of docs/programs.md, multiplies integers, and scales in f32: every bit must be equal. Tables hold rows of every kind: random,
 whole numbers that need no rounding, halves that round to even, zeros, tiny and huge numbers, NaN and infinities."""
 
-import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy
 import safetensors.numpy
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import family  # noqa: E402
+from family import check  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGETS = ["x86-64-v2", "x86-64-v3", "x86-64-v4", "host"]
 NEEDS = {"x86-64-v2": "sse4_2", "x86-64-v3": "avx2", "x86-64-v4": "avx512bw", "host": "sse4_2"}
 LETTERS = "abcdefghijklmnopqrstuvwx"
 STEPS = 20
-
-
-class Fault(Exception):
-    pass
-
-
-def check(ok, message):
-    if not ok:
-        raise Fault(message)
 
 
 # The rule
@@ -200,15 +192,10 @@ def test_other_targets_weights(draw):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs", default="2")
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
+    parser = family.parser(__doc__)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    failed = False
+    tests = family.Tests(options)
     with open("/proc/cpuinfo") as file:
         flags = next(line for line in file if line.startswith("flags")).split()
     global fovea
@@ -223,22 +210,9 @@ def main():
     fovea = lambda *arguments: subprocess.run([binary, *arguments], capture_output=True, text=True, env=environment)
 
     def report(name, test, *arguments, needs=None):
-        nonlocal failed
-        if options.filter not in name:
-            return
-        started, message = time.time(), ""
         if needs and needs not in flags:
-            result, message = "skip", f"this processor has no {needs}"
-        else:
-            try:
-                test(*arguments, numpy.random.default_rng([options.seed, *name.encode()]))
-                result = "pass"
-            except (Fault, subprocess.TimeoutExpired) as error:
-                result, message = "fail", str(error)
-        failed |= result == "fail"
-        print(result, name, message, f"{time.time() - started:.1f} s", flush=True)
-        results.write(json.dumps({"name": name, "result": result, "message": message, "seconds": time.time() - started}) + "\n")
-        results.flush()
+            return tests.report(name, "skip", f"this processor has no {needs}")
+        tests.run(name, test, *arguments, numpy.random.default_rng([options.seed, *name.encode()]))
 
     # Extents that fit no group, vector or panel, and that fit all.
     shapes = [("encode", 64, 64), ("encode", 67, 73), ("step", 130, 33), ("encode", 16, 257), ("step", 1023, 5), ("encode", 509, 70)]
@@ -249,7 +223,7 @@ def main():
         report(f"NaN and infinities, {target}", lambda draw, t=target: test_not_numbers(t, draw), needs=NEEDS[target])
         report(f"a weight that is looked up too, {target}", lambda draw, t=target: test_products("encode", 61, 69, t, draw, tied=True), needs=NEEDS[target])
     report("weights of another target", test_other_targets_weights, needs=NEEDS["x86-64-v3"])
-    return 1 if failed else 0
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ test/program, whose logits are a formula, so that each case runs many lines in a
 
 Cases are a list, and --count random combinations of options, each a function of the seed and its number."""
 
-import argparse
 import functools
 import json
 import math
@@ -17,26 +16,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import numpy
 import safetensors.numpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import reference  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import family  # noqa: E402
+from family import check  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOKENS = "<s> </s> <unk> A B C D E F G H I".split()
 START, END, UNKNOWN, LIMIT = 0, 1, 2, 14
-
-
-class Fault(Exception):
-    pass
-
-
-def check(ok, message):
-    if not ok:
-        raise Fault(message)
 
 
 # The toy model of test/program/ToyModel.cpp
@@ -468,31 +460,12 @@ def check_usage(program):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs")
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
+    parser = family.parser(__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=60, help="random combinations of options")
     options = parser.parse_args()
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    program, failed = os.path.join(options.build, "bin", "fovea-wide-program"), 0
-
-    def test(name, action, *arguments):
-        nonlocal failed
-        if options.filter not in name:
-            return
-        started = time.time()
-        try:
-            action(*arguments)
-            message = ""
-        except (Fault, OSError, ValueError, subprocess.TimeoutExpired) as error:
-            message = f"{type(error).__name__}: {error}"
-        failed += bool(message)
-        print(f"{'FAIL' if message else 'pass'} {name} {message}", flush=True)
-        results.write(json.dumps({"name": name, "result": "fail" if message else "pass", "message": message, "seconds": time.time() - started}) + "\n")
-        results.flush()
+    tests = family.Tests(options)
+    test, program = tests.run, os.path.join(options.build, "bin", "fovea-wide-program")
 
     lines = words(40, options.seed)
     for name, case in CASES.items():
@@ -511,7 +484,7 @@ def main():
                  {"no-repeat-ngram": 2, "min-length": 8}, {"beam": 4, "coverage-penalty": 0.5, "attention": "p"}):
         test(f"neighbours change nothing: {' '.join(command(case))}", check_neighbours, program, words(300, options.seed), case)
     test("wrong usage", check_usage, program)
-    return 1 if failed else 0
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

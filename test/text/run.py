@@ -6,7 +6,6 @@
   byte pairs      merges that PyPI `tokenizers` trained, and BartTokenizer of `transformers`
   damaged         any bytes as a file of pieces are an error or a model
 """
-import argparse
 import json
 import os
 import random
@@ -20,6 +19,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 import pieces  # noqa: E402
+sys.path.insert(0, os.path.join(HERE, ".."))
+import family  # noqa: E402
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 warnings.simplefilter("ignore")
@@ -176,27 +177,13 @@ def damaged(program, folder, report, count=60):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--jobs")
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
-    options = parser.parse_args()
-    results, failed = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a"), False
-
-    def report(name, good, message):
-        nonlocal failed
-        if options.filter in name:
-            failed |= not good
-            print(f"{'pass' if good else 'FAIL'} {name} {message}", flush=True)
-            results.write(json.dumps({"name": name, "result": "pass" if good else "fail", "message": message}) + "\n")
-            results.flush()
-
+    options = family.parser(__doc__).parse_args()
+    tests = family.Tests(options)
     program = os.path.join(options.build, "bin", "text-check")
     for group in (sentencepieces, marian, t5, byte_pairs, damaged):
         with tempfile.TemporaryDirectory() as folder:
-            group(program, folder, report)
-    return 1 if failed else 0
+            group(program, folder, tests.report)
+    return tests.exit_code()
 
 
 if __name__ == "__main__":

@@ -1,28 +1,24 @@
 """Runs the value tests; see harness.py. Test names are the rule's number and what is shown, or `catalogue NAME`."""
 
-import argparse
 import concurrent.futures
 import glob
 import importlib
-import json
 import os
 import re
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
+import family
 import harness
 
 MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_nonfinite", "catalogue"]
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--build", default=os.path.join(harness.ROOT, "build"))
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--filter", default="")
+    parser = family.parser(__doc__)
     parser.add_argument("--formulas", action="store_true", help="only evaluate the formulas")
     parser.add_argument("--way", choices=["compiled", "without tiles", "oracle", "strided"])
     options = parser.parse_args()
@@ -40,16 +36,7 @@ def main():
         print(f"{len(items)} cases, formulas evaluate")
         return 0
 
-    results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
-    failed = 0
-
-    def report(name, message, seconds):
-        nonlocal failed
-        failed += message is not None
-        print(f"{'FAIL' if message else 'pass'} {name} ({seconds:.1f} s)" + (f"\n{message}" if message else ""), flush=True)
-        line = {"name": name, "result": "fail" if message else "pass", "message": message or "", "seconds": seconds}
-        results.write(json.dumps(line) + "\n")
-        results.flush()
+    tests = family.Tests(options)
 
     def work(item, way):
         started = time.time()
@@ -60,13 +47,14 @@ def main():
         return f"{item.name} [{way}]", message, time.time() - started
 
     if not options.filter:
-        report("every file of examples/kernels has a formula", unchecked_kernels(), 0)
-        report("docs/kernels.md has a line for every file of examples/kernels", undocumented_kernels(), 0)
+        tests.report("every file of examples/kernels has a formula", not (wrong := unchecked_kernels()), wrong or "")
+        tests.report("docs/kernels.md has a line for every file of examples/kernels", not (wrong := undocumented_kernels()), wrong or "")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         jobs = [pool.submit(work, item, way) for item in items for way in ways(item) if options.way in (None, way)]
         for job in concurrent.futures.as_completed(jobs):
-            report(*job.result())
-    return 1 if failed else 0
+            name, message, seconds = job.result()
+            tests.report(name, not message, message or "", seconds)
+    return tests.exit_code()
 
 
 def ways(item):
