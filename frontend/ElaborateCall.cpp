@@ -9,6 +9,23 @@ namespace fovea {
 using namespace core;
 using ast::Expr;
 
+// A function of the instance's block; null if it has none of that name.
+static const ast::Function *findFunction(const Instance &instance, Symbol name) {
+  for (const ast::Function *candidate : instance.block->functions)
+    if (candidate->name.symbol == name) return candidate;
+  return nullptr;
+}
+
+// Where the body of such a function is, under the masks of its caller.
+static Scope insideOf(const Instance *instance, const Scope &caller) {
+  Scope inside;
+  inside.env = instance->env;
+  inside.masks = caller.masks;
+  inside.file = instance->file;
+  inside.instance = instance;
+  return inside;
+}
+
 Elaborator::Nodes Elaborator::call(const Expr *expr, Scope &scope) {
   const ast::Name &name = expr->path[0];
   const Env *entry = lookup(scope, name.symbol);
@@ -27,21 +44,14 @@ Elaborator::Nodes Elaborator::call(const Expr *expr, Scope &scope) {
     return {};
   }
   // Functions of a block see each other.
-  if (scope.instance)
-    for (const ast::Function *candidate : scope.instance->block->functions)
-      if (candidate->name.symbol == name.symbol) {
-        for (const Activation *a = now; a; a = a->caller)
-          if (a->function == candidate && a->path == now->path) {
-            error(Diag::RecursiveFunction, expr->range, {name.text()});
-            return {};
-          }
-        Scope inside;
-        inside.env = scope.instance->env;
-        inside.masks = scope.masks;
-        inside.file = scope.file;
-        inside.instance = scope.instance;
-        return inlineCall(expr, *candidate, inside, scope, nullptr);
+  if (const ast::Function *sibling = scope.instance ? findFunction(*scope.instance, name.symbol) : nullptr) {
+    for (const Activation *a = now; a; a = a->caller)
+      if (a->function == sibling && a->path == now->path) {
+        error(Diag::RecursiveFunction, expr->range, {name.text()});
+        return {};
       }
+    return inlineCall(expr, *sibling, insideOf(scope.instance, scope), scope, nullptr);
+  }
   auto found = scope.file->functions.find(name.symbol);
   if (found != scope.file->functions.end()) {
     if (scope.activation) scope.activation->asFunction.emplace(name.symbol, name.range);
@@ -57,9 +67,8 @@ Elaborator::Nodes Elaborator::call(const Expr *expr, Scope &scope) {
 // layer(x), layer.step(x), layer.norm1(x)
 Elaborator::Nodes Elaborator::instanceCall(const Expr *expr, const Env *entry, Scope &scope) {
   Instance *instance = entry->binding.instance;
-  const ast::Function *function = nullptr;
   ast::Name last{sources.intern("apply"), expr->path.back().range};
-  for (size_t k = 1; k < expr->path.size() && !function; ++k) {
+  for (size_t k = 1; k < expr->path.size(); ++k) {
     const ast::Name &part = expr->path[k];
     auto sub = instance->single.find(part.symbol);
     if (sub != instance->single.end()) {
@@ -71,18 +80,12 @@ Elaborator::Nodes Elaborator::instanceCall(const Expr *expr, const Env *entry, S
       return {};
     }
   }
-  for (const ast::Function *candidate : instance->block->functions)
-    if (candidate->name.symbol == last.symbol) function = candidate;
+  const ast::Function *function = findFunction(*instance, last.symbol);
   if (!function) {
     error(Diag::NoSuchMember, last.range, {instance->block->name.text(), last.text()});
     return {};
   }
-  Scope inside;
-  inside.env = instance->env;
-  inside.masks = scope.masks;
-  inside.file = instance->file;
-  inside.instance = instance;
-  return inlineCall(expr, *function, inside, scope, instance);
+  return inlineCall(expr, *function, insideOf(instance, scope), scope, instance);
 }
 
 Elaborator::Nodes Elaborator::inlineCall(const Expr *expr, const ast::Function &function, Scope inside, Scope &scope, const Instance *instance) {
