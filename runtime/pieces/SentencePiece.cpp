@@ -80,15 +80,20 @@ public:
     if (!model->ParseFromArray(bytes.data(), int(std::min<size_t>(bytes.size(), INT32_MAX))) || model->pieces_size() == 0)
       throw Error("this is no model of SentencePiece");
     for (const auto &piece : model->pieces())
-      if (!std::isfinite(piece.score()) || piece.piece().size() > 4096)
-        throw Error("this is no model of SentencePiece (a piece is too long, or its score is no number)");
+      if (!std::isfinite(piece.score()) || piece.piece().size() > 4096 || piece.piece().find('\0') != std::string::npos)
+        throw Error("this is no model of SentencePiece (a piece is too long or has a byte 0, or its score is no number)");
     for (const auto *rules : {&model->normalizer_spec(), &model->denormalizer_spec()})
       if (!rules->precompiled_charsmap().empty() && !isSound(rules->precompiled_charsmap()))
         throw Error("its normalisation rules are damaged");
     changesText = !model->denormalizer_spec().precompiled_charsmap().empty();
     // Of a model that was trained with samples of what it should do, the library tries all; they are not ours to judge by.
     model->clear_self_test_data();
-    auto status = processor.Load(std::move(model));
+    sentencepiece::util::Status status;
+    try {
+      status = processor.Load(std::move(model));
+    } catch (const std::exception &wrong) {
+      throw Error("this is no model of SentencePiece that can be used: " + quote(wrong.what()));
+    }
     if (!status.ok())
       throw Error("this is no model of SentencePiece that can be used: " + quote(status.error_message()));  // may quote the file
   }
