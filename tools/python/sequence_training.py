@@ -166,14 +166,25 @@ def load(name, weights=None):
     return load_weights(module.Network(module.TASK), weights or os.path.join(folder, "weights.safetensors")), module.TASK
 
 
-def main(make, task, description, epochs=4, rate=2e-3, size=128):
-    """The command line of a train.py. Adam; the learning rate rises for 200 steps, stays until 40 % of the run and falls linearly to zero; label
+def optimizers(network, rate, muon):
+    """Adam, or with a rate for it Muon (Jordan et al. 2024) for the matrices between embeddings and output, and Adam for all else."""
+    ends = {id(module.weight) for name, module in network.named_modules() if isinstance(module, nn.Embedding) or name.split(".")[-1] == "out"}
+    inner = [p for p in network.parameters() if muon and p.dim() == 2 and id(p) not in ends]
+    rest = [p for p in network.parameters() if not any(p is q for q in inner)]
+    adam = torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.98), fused=True)
+    return [adam, torch.optim.Muon(inner, lr=muon, weight_decay=0.0)] if muon else [adam]
+
+
+def main(make, task, description, epochs=4, rate=2e-3, size=128, muon=0.0, drop=0.1):
+    """The command line of a train.py. Learning rates rise for 200 steps, stay until 40 % of the run and fall linearly to zero; label
     smoothing 0.1, gradients clipped to norm 1, an input token in 500 unknown."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, help="folder for weights.safetensors (rounded to f16) and checkpoint.pt, written every minute: the same command goes on from it")
     parser.add_argument("--epochs", type=float, default=epochs, help=f"default: {epochs}")
     parser.add_argument("--batch", type=int, default=size, help=f"pairs a step (default: {size})")
     parser.add_argument("--rate", type=float, default=rate, help=f"highest learning rate (default: {rate})")
+    parser.add_argument("--muon", type=float, default=muon, help=f"highest learning rate of Muon; 0: Adam for all parameters (default: {muon})")
+    parser.add_argument("--drop", type=float, default=drop, help=f"dropout (default: {drop})")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -183,39 +194,47 @@ def main(make, task, description, epochs=4, rate=2e-3, size=128):
     known = {token: n for n, token in enumerate(task.target)}
     pairs = [(task.read(x), [task.start] + [known[token] for token in y] + [task.end]) for x, y in task.pairs()]
     network = make(task)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = args.drop
     steps = max(1, round(args.epochs * len(pairs) / args.batch))
-    optimizer = torch.optim.Adam(network.parameters(), lr=args.rate, betas=(0.9, 0.98), fused=True)
+    parts = optimizers(network, args.rate, args.muon)
+    highest = [part.param_groups[0]["lr"] for part in parts]
     print(f"{sum(p.numel() for p in network.parameters())} parameters, {len(pairs)} pairs, {steps} steps", flush=True)
 
     step, checkpoint = 0, os.path.join(args.out, "checkpoint.pt")
     if os.path.exists(checkpoint):
         kept = torch.load(checkpoint, weights_only=True)
+        if len(kept.get("optimizers", [])) != len(parts):
+            parser.error(f"{checkpoint} is of a run with another --muon; give the same, or remove it")
         network.load_state_dict(kept["network"])
-        optimizer.load_state_dict(kept["optimizer"])
+        for part, state in zip(parts, kept["optimizers"]):
+            part.load_state_dict(state)
         step = kept["step"]
     stream = batches(pairs, args.batch, random.Random(args.seed * 1000003 + step))
     unknown = torch.Generator().manual_seed(args.seed * 1000003 + step)
     saved = said = time.time()
     total, counted = 0.0, 0
     while step < steps:
-        for group in optimizer.param_groups:
-            group["lr"] = args.rate * min((step + 1) / 200, 1.0, (1 - step / steps) / 0.6)
+        for part, most in zip(parts, highest):
+            part.param_groups[0]["lr"] = most * min((step + 1) / 200, 1.0, (1 - step / steps) / 0.6)
         source, lengths, target = next(stream)
         hidden = torch.rand(source.shape, generator=unknown) < UNKNOWN
         source = torch.where(hidden & (source > task.end_source), task.unknown, source)
         logits = network.teacher(network.encode(source, lengths), target[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD, label_smoothing=SMOOTHING)
-        optimizer.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimizer.step()
+        for part in parts:
+            part.step()
         step, total, counted = step + 1, total + loss.item(), counted + 1
         if step % 200 == 0 or step == steps:
             now = time.time()
             print(f"step {step} of {steps} loss {total / counted:.4f} ms/step {(now - said) * 1000 / counted:.0f}", flush=True)
             said, total, counted = now, 0.0, 0
         if time.time() - saved > 60:
-            torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, checkpoint + ".new")
+            torch.save({"network": network.state_dict(), "optimizers": [part.state_dict() for part in parts], "step": step}, checkpoint + ".new")
             os.replace(checkpoint + ".new", checkpoint)
             saved = time.time()
     path = os.path.join(args.out, "weights.safetensors")
