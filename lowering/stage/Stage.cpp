@@ -235,9 +235,11 @@ struct Mover {
   }
 };
 
-// Drops tensors that nothing reads from the signature; weights stay listed among the tensors.
-void dropUnused(Function &f) {
+// Drops tensors that nothing reads from the signature, but for inputs that are `wanted` by name; weights stay listed among the tensors.
+void dropUnused(Function &f, const std::set<std::string> &wanted = {}) {
   std::set<TensorId> used;
+  for (TensorId t = 0; t < f.tensors.size(); t++)
+    if (f.tensors[t].role == Tensor::Input && wanted.count(f.tensors[t].name)) used.insert(t);
   for (const Node &n : f.nodes)
     if (n.op == Op::Load) {
       TensorId t = n.ref;
@@ -451,8 +453,11 @@ StagedModel stageModel(const Model &original) {
           if (t.axes[k] != t.batch && !step.indices[t.axes[k]].fixed) inStep.symbols.insert({t.axes[k], inEncode.of(u.axes[k])});
   }
 
-  dropUnused(encode);
   dropUnused(step);
+  std::set<std::string> readLater;  // the source's tokens and lengths, say, which encode need not read itself
+  for (const auto &p : step.parameters)
+    if (!p.scalar && step.tensors[p.id].role == Tensor::Encoded) readLater.insert(step.tensors[p.id].name);
+  dropUnused(encode, readLater);
   dropUnused(load);
 
   auto isPacked = [](const std::string &name) { return name.rfind("load.", 0) == 0 || name.rfind("encode.", 0) == 0; };

@@ -1,18 +1,32 @@
 #include "runtime/program/Attention.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 namespace fovea::program {
 
-const Argument *Attention::find(const Table &table, const std::string &name) {
-  const Argument *found = nullptr;
+Attention::Place Attention::find(const Table &table, const std::string &name) {
+  Place found;
   for (const Trace &trace : table.traces)
     for (const Argument &argument : table.step.arguments)
       if (argument.what == What::Trace && argument.name == trace.name && (name.empty() || name == trace.name) &&
           TraceCut(argument.shape).kind == TraceCut::Source)
-        found = &argument;
-  return found;
+        found.trace = &argument;
+  const size_t mark = name.rfind("-h");
+  if (found.trace || mark == std::string::npos || mark == 0)
+    return found;
+  const char *end = name.data() + name.size();
+  auto [rest, status] = std::from_chars(name.data() + mark + 2, end, found.head);
+  const Place whole = find(table, name.substr(0, mark));
+  if (status != std::errc() || rest != end || !whole.trace)
+    return {};
+  std::vector<int64_t> shape;
+  for (const Extent &extent : whole.trace->shape)
+    shape.push_back(extent.evaluate({1, 1, 1, 1}));
+  shape.erase(shape.begin());
+  const int64_t heads = TraceCut(whole.trace->shape).heads(shape);
+  return found.head >= 0 && found.head < heads && heads > 1 ? Place{whole.trace, found.head} : Place{};
 }
 
 void Attention::keep(const Session::Result &result) {
@@ -24,9 +38,9 @@ void Attention::keep(const Session::Result &result) {
   for (int64_t row = 0; row < rows; ++row, data += heads * columns)
     for (int64_t column = 0; column < columns; ++column) {
       double sum = 0;
-      for (int64_t head = 0; head < heads; ++head)
-        sum += double(cut.value(data, shape, head, column));
-      step.weights.push_back(float(sum / double(heads)));
+      for (int64_t at = 0; head < 0 && at < heads; ++at)
+        sum += double(cut.value(data, shape, at, column));
+      step.weights.push_back(head < 0 ? float(sum / double(heads)) : cut.value(data, shape, head, column));
     }
 }
 

@@ -13,13 +13,18 @@ namespace fovea::program {
 
 class Attention {
 public:
-  // step's argument of the trace of this name, or for "" of the last trace over the source. Null where there is none over the source.
-  static const Argument *find(const Table &table, const std::string &name);
+  // step's argument of a trace, and which of its heads; -1: their mean.
+  struct Place {
+    const Argument *trace = nullptr;
+    int64_t head = -1;
+  };
+  // The trace of this name, one head of it ("dec.1.p-h0", as its map is called), or for "" the last trace over the source. Null where there is none over the source.
+  static Place find(const Table &table, const std::string &name);
 
-  explicit Attention(const Argument &trace) : trace(trace), cut(trace.shape) {}
+  explicit Attention(const Place &place) : trace(*place.trace), head(place.head), cut(trace.shape) {}
 
   void begin() { steps.clear(); }
-  // After a step, what the trace is then: its mean over heads.
+  // After a step, what the trace is then.
   void keep(const Session::Result &result);
 
   // Of the hypothesis that was scored in row rows[n] at step n, over a source of `length` tokens:
@@ -34,6 +39,7 @@ private:
     std::vector<float> weights;   // [rows, columns]
   };
   const Argument &trace;
+  const int64_t head;
   const TraceCut cut;
   std::vector<Step> steps;
 };

@@ -69,7 +69,7 @@ void addSearch(CLI::App &app, Options &options, int64_t &beam, bool &earlyStop, 
       ->type_name("NORM")->check(CLI::IsMember(std::vector<std::string>{"power", "gnmt"}).description(""))->needs(penalty);
   app.add_option("--coverage-penalty", ranking.coveragePenalty, "rank lower what looks away from parts of the input, B times (default: 0)")
       ->type_name("B")->check(CLI::Range(0.0, 100.0).description(""));
-  app.add_option("--attention", options.attention, "the trace that says where the model looks: by default the last one over the input")->type_name("TRACE");
+  app.add_option("--attention", options.attention, "the trace that says where the model looks, or one of its heads (dec.1.p-h0): by default the mean of the last one over the input")->type_name("TRACE");
   auto *patience = app.add_option("--patience", ranking.patience, "stop when P times the beam have ended (default: when nothing better can come)")
                        ->type_name("P")->check(CLI::Range(0.001, 1000.0).description(""));
   app.add_flag("--early-stop", earlyStop, "stop when as many as the beam have ended: --patience 1")->excludes(patience);
@@ -149,10 +149,10 @@ void checkTogether(const CLI::App &app, const Table &table, Options &options, in
       looks = option;
   if (given("--attention") && !looks)
     fail("--attention", "is for --align, --replace-unknown and --coverage-penalty");
-  if (looks && !Attention::find(table, ""))
+  if (looks && !Attention::find(table, "").trace)
     fail(looks, "needs an attention map over the input, and the model traces none (`trace p;` in its text)");
-  if (looks && !Attention::find(table, options.attention))
-    fail("--attention", "`" + options.attention + "` is no trace over the input");
+  if (looks && !Attention::find(table, options.attention).trace)
+    fail("--attention", "`" + options.attention + "` is no trace over the input, nor a head of one");
 }
 
 // The tokens of a text: the text itself where it is one, its parts between spaces where each of them is one, else what a line of this text has.
@@ -289,8 +289,10 @@ void resolve(Options &options, const Model &model) {
     if (int64_t(options.prefixTokens.size()) > limit)
       throw UsageError("--prefix: a result has at most " + std::to_string(limit) + " tokens, and these are " + std::to_string(options.prefixTokens.size()));
   }
-  if (search.ranking.coveragePenalty != 0 || options.align || options.replaceUnknown)
-    search.keep.attention = Attention::find(model.table, options.attention);
+  if (search.ranking.coveragePenalty != 0 || options.align || options.replaceUnknown) {
+    const Attention::Place place = Attention::find(model.table, options.attention);
+    search.keep.attention = place.trace, search.keep.head = place.head;
+  }
 }
 
 }  // namespace fovea::program

@@ -28,7 +28,7 @@ Search::Search(const std::vector<const Model *> &models, const SearchOptions &op
     : options(options), model(*models[0]), limit(limitOf(model, options)), width(options.beam / options.groups), rules(options.rules, model.target.end()),
       ranking(options.ranking, limit), sampling(options.sampling), beam(width, model.target.end(), options.required, options.phrases), session(models), history(model.table, options.keep) {
   if (options.keep.attention)
-    attention.emplace(*options.keep.attention);
+    attention.emplace(Attention::Place{options.keep.attention, options.keep.head});
   changed.resize(rules.any() ? size_t(2 * session.vocabulary()) : 0);
 }
 

@@ -17,7 +17,8 @@ namespace fovea::program {
 // What a search keeps of every step.
 struct Kept {
   bool traces = false, logits = false;
-  const Argument *attention = nullptr;   // a trace over the source, of which one row of weights a step is kept for every hypothesis
+  const Argument *attention = nullptr;   // a trace over the source, of which one row of weights a step is kept for every hypothesis:
+  int64_t head = -1;                     // of this head; -1: the mean of all
 
   bool operator()(const Argument &argument) const {
     return argument.what == What::Trace ? traces || &argument == attention : argument.what == What::Logits && logits;

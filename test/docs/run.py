@@ -46,7 +46,7 @@ def main():
             for name in os.listdir(ROOT):
                 if name not in (".git", "build"):
                     os.symlink(os.path.join(ROOT, name), os.path.join(folder, name))
-            os.symlink(options.build, os.path.join(folder, "build"))
+            os.symlink(os.path.abspath(options.build), os.path.join(folder, "build"))
             for line, text in blocks(page):
                 name = f"{title}:{line}"
                 if options.filter not in name:

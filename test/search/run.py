@@ -64,6 +64,10 @@ class Line:
         n, fed = len(self.source), (START, *output)[:len(output)]
         if trace == "p":
             return [[(token + y) % 5 / 4 for token in self.source] for y in fed]
+        if trace == "dec.1.heads-h0":
+            return [[float(i == step % n) for i in range(n)] for step in range(len(output))]
+        if trace == "dec.1.heads-h1":
+            return [[1 / n] * n for _ in output]
         return [[(float(i == step % n) + 1 / n) / 2 for i in range(n)] for step in range(len(output))]
 
     def alignment(self, output, trace=None):
@@ -169,6 +173,9 @@ CASES = {
     "S7 GNMT's length penalty, large": {"beam": 3, "nbest": 3, "length-penalty": 5, "length-norm": "gnmt"},
     "S12 coverage": {"beam": 4, "nbest": 4, "coverage-penalty": 0.4},
     "S12 coverage of a map by name": {"beam": 4, "nbest": 4, "coverage-penalty": 0.7, "attention": "p"},
+    "S12 coverage of the first head": {"beam": 4, "nbest": 4, "coverage-penalty": 0.7, "attention": "dec.1.heads-h0"},
+    "S12 coverage of the second head": {"beam": 4, "nbest": 4, "coverage-penalty": 0.7, "attention": "dec.1.heads-h1"},
+    "S16 alignment by one head": {"beam": 4, "nbest": 4, "attention": "dec.1.heads-h0"},
     "S12 coverage and length": {"beam": 3, "nbest": 3, "coverage-penalty": 0.2, "length-penalty": 0.6, "length-norm": "gnmt", "min-length": 5},
     "S5 early stop": {"beam": 4, "nbest": 3, "early-stop": True},
     "S5 patience": {"beam": 4, "nbest": 4, "patience": 2, "length-penalty": 1},
@@ -230,7 +237,7 @@ def random_options(draw):
             some(0.5, top_k=draw.randrange(1, 14)) | some(0.5, top_p=real(0.05, 1))
     options |= some(0.5, length_penalty=real(0, 3)) | some(0.3, coverage_penalty=real(0, 1)) | some(0.2, early_stop=True)
     options |= some(0.5, length_norm=draw.choice(["power", "gnmt"])) if "length-penalty" in options else {}
-    options |= some(0.5, attention=draw.choice(["p", "dec.1.heads"])) if "coverage-penalty" in options else {}
+    options |= some(0.5, attention=draw.choice(["p", "dec.1.heads", "dec.1.heads-h0", "dec.1.heads-h1"])) if "coverage-penalty" in options else {}
     options |= some(0.3, patience=real(0.3, 3)) if "early-stop" not in options else {}
     groups = draw.randrange(2, 4) if kind == 3 else 1
     width = draw.randrange(1, 6)
@@ -447,7 +454,9 @@ WRONG = {
     "--beam 4 --groups 2 --require A": "--require: does not go with --groups", "--beam 4 --require </s>": "--require: `</s>` is no token of a result",
     "--beam 4 --require A --suppress A": "--require: `A` is suppressed", "--beam 20 --max-length 2 --require A --require A --require B": "--require: a result has at most 2 tokens",
     "--prefix A --prefix-column": "excludes", "--attention p": "--attention", "--coverage-penalty 1 --attention self": "--attention: ",
-    "--coverage-penalty 1 --attention q": "--attention: ",
+    "--coverage-penalty 1 --attention q": "--attention: ", "--align --attention dec.1.heads-h2": "--attention: `dec.1.heads-h2` is no trace over the input, nor a head of one",
+    "--align --attention dec.1.heads-h": "--attention: ", "--align --attention dec.1.heads-h-1": "--attention: ", "--align --attention dec.1.heads-h00x": "--attention: ",
+    "--align --attention p-h0": "--attention: ", "--align --attention -h0": "--attention",
 }
 
 
