@@ -29,12 +29,12 @@ class Stacked(nn.Module):
         return {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0]}
 
     def start(self, memory):
-        return memory
+        return {"p": memory["h1"], "q": memory["c1"], "r": memory["h2"], "u": memory["c2"]}
 
     def step(self, y, t, state, memory):
-        a, (h1, c1) = self.dec1(self.tgt(y)[:, None], (state["h1"][None].contiguous(), state["c1"][None].contiguous()))
-        b, (h2, c2) = self.dec2(self.drop(a), (state["h2"][None].contiguous(), state["c2"][None].contiguous()))
-        return self.out(self.drop(b[:, 0])), {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0]}, {}
+        a, (h1, c1) = self.dec1(self.tgt(y)[:, None], (state["p"][None].contiguous(), state["q"][None].contiguous()))
+        b, (h2, c2) = self.dec2(self.drop(a), (state["r"][None].contiguous(), state["u"][None].contiguous()))
+        return self.out(self.drop(b[:, 0])), {"p": h1[0], "q": c1[0], "r": h2[0], "u": c2[0]}, {}
 
     def teacher(self, memory, target):
         a, _ = self.dec1(self.tgt(target), (memory["h1"][None].contiguous(), memory["c1"][None].contiguous()))

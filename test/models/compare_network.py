@@ -10,6 +10,7 @@ Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_tra
             logits along the best answer within 1e-4
   ensemble  N inputs, the same with two files of weights
   maps      N inputs: every traced map within 1e-4
+  states    the same inputs: after every step each state that both sides name, traced in a copy of the model, within 1e-4
   long      40 inputs that are several in one, longer than any that training saw: tokens again, and logits against PyTorch in f64. Errors grow from
             step to step there: within 1e-4, or 4 times what PyTorch's own f32 is off
 """
@@ -18,6 +19,8 @@ import dataclasses
 import math
 import os
 import random
+import re
+import subprocess
 import sys
 import tempfile
 
@@ -161,25 +164,59 @@ class Comparison:
             self.find.require(2 * changed >= len(inputs), f"ensemble: {changed} of {len(inputs)} best scores are not those of the first alone, at least half")
 
     def compare_maps(self, inputs):
+        self.compare_traced("map", inputs, self.args.program)
+
+    def compare_states(self, inputs):
+        models = os.path.join(program.ROOT, "examples", "models")
+        with open(os.path.join(models, self.args.name, "model.attn"), encoding="utf-8") as file:
+            text = file.read()
+        row = self.task.read(inputs[0])
+        known = self.network.start(self.network.encode(torch.tensor([row]), torch.tensor([len(row)])))
+        names = [name for name in re.findall(r"\bstate (\w+): f32\[b,", text) if name in known]
+        if not names:
+            return
+        end = text.rindex("\n  }\n}")
+        with tempfile.TemporaryDirectory() as folder:
+            for other in os.listdir(models):
+                if other != self.args.name:
+                    os.symlink(os.path.join(models, other), os.path.join(folder, other))
+            os.mkdir(os.path.join(folder, self.args.name))
+            copy, built = os.path.join(folder, self.args.name, "model.attn"), os.path.join(folder, "program")
+            with open(copy, "w", encoding="utf-8") as file:
+                file.write(text[:end] + "".join(f"\n    trace {name};" for name in names) + text[end:])
+            fovea = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.args.program))), "bin", "fovea")
+            weights = self.args.weights or os.path.join(models, self.args.name, "weights.safetensors")
+            subprocess.run([fovea, "build", copy, "--weights", weights, "-o", built], check=True, capture_output=True)
+            step = self.network.step
+
+            def traced(*arguments):
+                logits, state, _ = step(*arguments)
+                return logits, state, {name: state[name][..., None] for name in names}    # a column: greedy() cuts maps at the source's length
+
+            self.network.step = traced
+            self.compare_traced("state", inputs, built)
+            self.network.step = step
+
+    def compare_traced(self, what, inputs, built):
         wanted = self.answers(inputs).maps
         if not any(wanted):
             return
         with tempfile.TemporaryDirectory() as folder:
-            self.run(inputs, "--maps", folder)
+            program.run(built, inputs, "--maps", folder, "--threads", self.args.threads)
             found = program.traced_maps(folder)
         off, missing, total = 0.0, [], 0
         for text, traces in zip(inputs, wanted):
             for name, steps in traces.items():
                 total += 1
                 mine = torch.stack(steps)                                                   # [t,i] or [t,h,i]
-                mine = mine.mean(1) if mine.dim() == 3 else mine
+                mine = mine[..., 0] if what == "state" else mine.mean(1) if mine.dim() == 3 else mine
                 _, rows = found.get((text, name), (0, None))
                 if rows is None or numpy.shape(rows) != tuple(mine.shape):
                     missing.append(f"{text}: {name} is {'missing' if rows is None else 'of another shape'}")
                 else:
                     off = max(off, float((torch.tensor(rows) - mine).abs().max()))
-        self.find.report("maps", len(missing), total, missing)
-        self.find.require(off <= 1e-4, f"map weights: they differ by {off:.1e}, at most 1e-4")
+        self.find.report(f"{what}s", len(missing), total, missing)
+        self.find.require(off <= 1e-4, f"{what} values: they differ by {off:.1e}, at most 1e-4")
 
     def compare_long(self, inputs):
         draw = random.Random(7)
@@ -225,6 +262,7 @@ def main():
     comparison.compare_beam(inputs[:args.beam_inputs])
     comparison.compare_ensemble(inputs[:args.ensemble_inputs])
     comparison.compare_maps(inputs[:args.map_inputs])
+    comparison.compare_states(inputs[:args.map_inputs])
     comparison.compare_long(inputs)
     sys.exit(1 if comparison.find.failed else 0)
 
