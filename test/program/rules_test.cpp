@@ -129,7 +129,7 @@ TEST(Attention, MeanOverHeadsOfTheRowsOnAPath) {
     const std::vector<int64_t> shape = headsFirst ? std::vector<int64_t>{2, 2, 3} : std::vector<int64_t>{2, 3, 2};
     const std::vector<float> first = headsFirst ? std::vector<float>{0, .5f, .5f, 1, 0, 0, 0, 0, 0, 0, 1, 1} : std::vector<float>{0, 1, .5f, 0, .5f, 0, 0, 0, 0, 1, 0, 1};
     const std::vector<float> second(12, nan);
-    Attention attention(trace);
+    Attention attention({&trace, -1});
     attention.begin();
     attention.keep({first.data(), shape});
     attention.keep({second.data(), shape});
@@ -145,6 +145,13 @@ TEST(Attention, MeanOverHeadsOfTheRowsOnAPath) {
     const std::vector<float> much(12, 9);
     attention.keep({much.data(), shape});
     EXPECT_EQ(attention.coverage({1}, 3), 0) << "more than 1 is as good as 1";
+    for (int64_t head : {0, 1}) {
+      Attention one({&trace, head});
+      one.begin();
+      one.keep({first.data(), shape});
+      EXPECT_EQ(one.largest(0, 0, 0, 3), head == 0 ? 1 : 0);
+      EXPECT_EQ(one.largest(0, 1, 0, 3), head == 0 ? 0 : 1);
+    }
   }
 }
 
