@@ -50,6 +50,11 @@ def share(row, peaks):
     return f"{100 * row['operations'] / seconds / 1e9 / gflops[kind] / threads:.0f} % {PEAKS[kind]}"
 
 
+def ratios(k, part, kind):
+    """Of all cases of a part and a type."""
+    return [ratio(r) for r in k["rows"] if (r["part"], r["type"]) == (part, kind)]
+
+
 def mean(numbers):
     return math.exp(sum(map(math.log, numbers)) / len(numbers))
 
@@ -75,9 +80,8 @@ def kernels(k):
                           r["best_peer"], f"{ratio(r):.2f}", f"{best['median'] / r['fovea']['median']:.2f}", f"{r['differences']['fovea']:.0e}"])
         texts.append(f"{title}\n\n" + grid(["kernel", "type", "threads", "ours min", "median", "of peak", "peer min", "median", "best peer", "faster, min", "median", "difference"], lines))
         for kind, goal in goals.items():
-            same = [r for r in rows if r["type"] == kind]
-            ratios = [ratio(r) for r in same]
-            means.append([f"{part}, {kind}", len(same), f"{mean(ratios):.2f}", f"{min(ratios):.2f}", goal, two_threads(same)])
+            faster = ratios(k, part, kind)
+            means.append([f"{part}, {kind}", len(faster), f"{mean(faster):.2f}", f"{min(faster):.2f}", goal, two_threads([r for r in rows if r["type"] == kind])])
     return (f"Kernels against the best of {k['peer']}'s ways (milliseconds; faster = the peer's time / ours)\n\n" + "\n".join(texts) +
             "\nGeometric means of what is faster, min\n\n" + grid(["part", "cases", "mean", "lowest", "goal", "ours, 2 threads to 1"], means))
 
@@ -280,11 +284,7 @@ Machine: {machine(results)}.
 {body}
 """)
     shutil.copyfile(picture, os.path.join(PAGES, target + ".png"))
-    cells = []
-    for part, (_, goals) in PARTS.items():
-        for kind in goals:
-            ratios = [ratio(r) for r in results["kernels"]["rows"] if (r["part"], r["type"]) == (part, kind)]
-            cells.append(f"{mean(ratios):.2f}")
+    cells = [f"{mean(ratios(results['kernels'], part, kind)):.2f}" for part, (_, goals) in PARTS.items() for kind in goals]
     with open(INDEX, encoding="utf-8") as f:
         before, rows, after = f.read().split(MARK)
     rows = [row for row in rows.splitlines(keepends=True) if not row.startswith(f"| [{target}]")]

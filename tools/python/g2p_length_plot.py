@@ -9,6 +9,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import curves  # noqa: E402
 import g2p_training as g2p  # noqa: E402
 import model_table  # noqa: E402
 
@@ -37,19 +38,12 @@ def main():
     for name, rate in rates.items():
         print(f"| {name} | " + " | ".join(f"{r:.0f} %" for r in rate) + " |")
     if args.plot:
-        import matplotlib
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-        figure, axes = pyplot.subplots(figsize=(6, 3.2), dpi=120)
-        for name, rate in rates.items():
-            label, colour = NAMES.get(name, (name, None))
-            axes.plot(lengths, rate, "o-", color=colour, label=label, markersize=4)
-        axes.set(xlabel=f"letters of the word ({SHORTEST}: or fewer, {LONGEST}: or more)", ylabel="wrong words, %", ylim=(0, None))
-        axes.legend(frameon=False, fontsize=8)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        figure.tight_layout()
-        figure.savefig(args.plot, metadata={"Software": None})
+        with curves.picture(args.plot) as axes:
+            for name, rate in rates.items():
+                label, colour = NAMES.get(name, (name, None))
+                axes.plot(lengths, rate, "o-", color=colour, label=label, markersize=4)
+            axes.set(xlabel=f"letters of the word ({SHORTEST}: or fewer, {LONGEST}: or more)", ylabel="wrong words, %", ylim=(0, None))
+            axes.legend(frameon=False, fontsize=8)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ import os
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import curves  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "examples", "models"))
 import selection  # noqa: E402
@@ -35,20 +38,13 @@ def main():
     for name, label in NAMES.items():
         print(f"| {label} | " + " | ".join(f"{rate:.1f} %" for rate in rates[name]) + " |")
     if args.plot:
-        import matplotlib
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-        figure, axes = pyplot.subplots(figsize=(6, 3.2), dpi=120)
-        for (name, label), colour in zip(NAMES.items(), ("#b2182b", "#2166ac")):
-            axes.plot(LENGTHS, rates[name], "o-", color=colour, label=label)
-        axes.axvspan(selection.SHORTEST, selection.LONGEST, color="#eeeeee", zorder=0)
-        axes.text(selection.SHORTEST + 0.5, 103, "lengths seen in training", fontsize=8, color="#555555")
-        axes.set(xlabel="letters read (a third of them to be written)", ylabel="wrong answers, %", ylim=(-3, 112), xlim=(5, 61))
-        axes.legend(frameon=False, loc="center right")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        figure.tight_layout()
-        figure.savefig(args.plot, metadata={"Software": None})
+        with curves.picture(args.plot) as axes:
+            for (name, label), colour in zip(NAMES.items(), ("#b2182b", "#2166ac")):
+                axes.plot(LENGTHS, rates[name], "o-", color=colour, label=label)
+            axes.axvspan(selection.SHORTEST, selection.LONGEST, color="#eeeeee", zorder=0)
+            axes.text(selection.SHORTEST + 0.5, 103, "lengths seen in training", fontsize=8, color="#555555")
+            axes.set(xlabel="letters read (a third of them to be written)", ylabel="wrong answers, %", ylim=(-3, 112), xlim=(5, 61))
+            axes.legend(frameon=False, loc="center right")
 
 
 if __name__ == "__main__":
