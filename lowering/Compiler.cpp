@@ -58,11 +58,12 @@ struct Unit {
     module = ModuleOp::create(UnknownLoc::get(context.get()));
     const leaf::TargetInfo *row = isHost() ? leaf::bestTarget(leaf::hostFeatures()) : leaf::findTarget(options.target);
     if (options.counting()) countIn(*module);
-    if (row) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row->name));
+    if (row || onDevice()) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row ? row->name : options.target));
   }
 
   bool isHost() const { return options.target == "host" || options.target == "host-count"; }
   bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
+  bool onDevice() const { return options.onDevice(); }
 
   // A kernel, specialised for the extents that its constraints list (rule K5).
   bool emitKernel(const core::Function &kernel, const std::vector<std::string> &files) {
@@ -99,17 +100,17 @@ struct Unit {
     EmitOptions emitOptions;
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
-    emitOptions.rows = !oracle();
+    emitOptions.rows = !oracle() && !onDevice();
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
     // What the fusion refuses would hold every score: it is emitted again, row by row.
-    while (function && !oracle()) {
+    while (emitOptions.rows && function) {
       std::set<core::NodeId> refused = unfused(function);
       if (refused.empty()) break;
       function.erase();
       emitOptions.unfused.insert(refused.begin(), refused.end());
       function = emit(f, *module, name, files, emitOptions);
     }
-    if (function && !oracle() && (*module)->hasAttr("attn.target")) giveSchedule(function, f, files, (*module)->getAttrOfType<StringAttr>("attn.target").getValue());
+    if (function && !oracle() && !onDevice() && (*module)->hasAttr("attn.target")) giveSchedule(function, f, files, (*module)->getAttrOfType<StringAttr>("attn.target").getValue());
     if (function && contiguous) function->setAttr("attn.exact_rows", UnitAttr::get(context.get())), function->setAttr("attn.stage", UnitAttr::get(context.get()));  // see Loops.cpp, Profile.cpp
     return function;
   }
@@ -175,6 +176,13 @@ struct Unit {
       if (options.quantise && !quantise()) return false;
       if (options.form == Form::Fused) return out.text = print(*module), true;
     }
+    if (onDevice()) {
+      out.onDevice = true;
+      if (!run("nests", buildNestsPipeline)) return false;
+      if (options.form == Form::Stmt) return out.text = print(*module), true;
+      if (options.form == Form::Object) beginLeaves(*out.leaves);
+      return run("host", buildDeviceHostPipeline) && finish() && generate(Machine(), out);
+    }
     Machine machine;
     if (!machineFor(isHost() ? "host" : options.target, machine)) {
       message = "target `" + options.target + "` is not supported yet";
@@ -225,7 +233,7 @@ struct Unit {
         for (core::Tensor &t : checked.tensors) t.sorted = false;
       std::optional<Descriptor> descriptor = describe(checked, message);
       if (!descriptor) return false;
-      addKernelInterface(*module, *kernel, kernel->name, descriptor->words, descriptor->strings);
+      addKernelInterface(*module, *kernel, kernel->name, descriptor->words, descriptor->strings, onDevice() ? options.target : "");
     }
     return true;
   }

@@ -26,6 +26,7 @@ struct CompileOptions {
   bool quantise = false;     // a model's matrix products with weights: in int8
   bool countOnly = false;    // of target host-count: only what decides the counts
   Timing *timing = nullptr;  // measures, if given
+  bool onDevice() const { return (target == "opencl" || target == "cuda") && arithmetic == Compiled; }
   bool counting() const { return target == "host-count" && arithmetic == Compiled; }
 };
 
@@ -34,6 +35,7 @@ struct Compiled {
   std::string text;
   std::vector<std::string> code;    // contents of object files: of target `portable` several
   std::shared_ptr<LeafWork> leaves = std::make_shared<LeafWork>();
+  bool onDevice = false;            // the object needs the runtime of GPUs
   Decisions decisions;
   std::vector<int64_t> reads;       // countOnly, of one kernel: the parameters whose values decide the counts
 };

@@ -8,6 +8,14 @@ using namespace mlir;
 
 namespace fovea {
 
+static void list(ModuleOp module, const std::string &spec) {
+  OpBuilder b(module.getContext());
+  SmallVector<Attribute> leaves;
+  if (auto known = module->getAttrOfType<ArrayAttr>("attn.leaves")) leaves.append(known.begin(), known.end());
+  leaves.push_back(b.getStringAttr(spec));
+  module->setAttr("attn.leaves", b.getArrayAttr(leaves));
+}
+
 LogicalResult declareLeaf(Operation *op, ModuleOp module, leaf::LeafSpec &spec) {
   spec.name = "fovea_leaf_" + leaf::contentHash(spec);
   if (std::string wrong = leaf::check(spec); !wrong.empty()) return op->emitError("leaf: ") << wrong;
@@ -17,10 +25,18 @@ LogicalResult declareLeaf(Operation *op, ModuleOp module, leaf::LeafSpec &spec) 
   for (const leaf::Argument &a : leaf::signature(spec))
     types.push_back(a.kind == leaf::Argument::Pointer ? Type(LLVM::LLVMPointerType::get(b.getContext())) : a.kind == leaf::Argument::Int ? Type(b.getI32Type()) : Type(b.getF32Type()));
   func::FuncOp::create(b, op->getLoc(), spec.name, b.getFunctionType(types, {b.getI32Type()})).setPrivate();
-  SmallVector<Attribute> leaves;
-  if (auto known = module->getAttrOfType<ArrayAttr>("attn.leaves")) leaves.append(known.begin(), known.end());
-  leaves.push_back(b.getStringAttr(leaf::toJson(spec)));
-  module->setAttr("attn.leaves", b.getArrayAttr(leaves));
+  list(module, leaf::toJson(spec));
+  return success();
+}
+
+LogicalResult declareNest(Operation *op, ModuleOp module, leaf::NestSpec &spec) {
+  spec.name = "fovea_nest_" + leaf::contentHash(spec);
+  if (std::string wrong = leaf::check(spec); !wrong.empty()) return op->emitError("nest: ") << wrong;
+  const std::string name = spec.name + "_argv";
+  if (module.lookupSymbol(name)) return success();
+  OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
+  func::FuncOp::create(b, op->getLoc(), name, b.getFunctionType(LLVM::LLVMPointerType::get(b.getContext()), b.getI32Type())).setPrivate();
+  list(module, leaf::toJson(spec));
   return success();
 }
 

@@ -26,6 +26,11 @@ bool withParts(const Compiled &compiled, Timing *timing, std::string &error, F u
   std::string runtime = kernelRuntimeObject(error);
   if (runtime.empty()) return false;
   parts.push_back(runtime);
+  if (compiled.onDevice) {
+    std::string device = deviceRuntimeObject(error);
+    if (device.empty()) return false;
+    parts.push_back(device);
+  }
   return use(parts);
 }
 

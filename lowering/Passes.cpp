@@ -5,7 +5,7 @@
 namespace fovea {
 
 void registerPasses() {
-  for (auto create : {createDecomposePass, createDecomposeUnfusedPass, createFusePass, createSchedulePass, createQuantisePass, createDilatePass, createProfilePass, createTileAttendPass, createTileQuantisedPass, createTileContractPass, createFixedPointPass, createFillsPass, createCopiesPass, createLoopsPass, createCountOnlyPass, createFlushExpPass, createMathPass, createReusePass, createArenaPass, createOutlineParallelPass, createHostInterfacePass})
+  for (auto create : {createDecomposePass, createDecomposeUnfusedPass, createFusePass, createSchedulePass, createQuantisePass, createDilatePass, createProfilePass, createTileAttendPass, createTileQuantisedPass, createTileContractPass, createFixedPointPass, createFillsPass, createCopiesPass, createLoopsPass, createLaunchPass, createCountOnlyPass, createFlushExpPass, createMathPass, createReusePass, createArenaPass, createDeviceMemoryPass, createOutlineParallelPass, createHostInterfacePass})
     mlir::registerPass(create);
 }
 

@@ -22,11 +22,13 @@ std::unique_ptr<mlir::Pass> createFixedPointPass();        // attn-fixed-point: 
 std::unique_ptr<mlir::Pass> createFillsPass();             // attn-fills: a fill for every user of a filled tensor
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy
 std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support
+std::unique_ptr<mlir::Pass> createLaunchPass();            // attn-launch: linalg on buffers -> nests for a GPU and their launches
 std::unique_ptr<mlir::Pass> createCountOnlyPass();         // attn-count-only: of a program that counts, what decides its counts
 std::unique_ptr<mlir::Pass> createFlushExpPass();          // attn-flush-exp: subnormal results of exp in f32 are 0, for the strict oracle
 std::unique_ptr<mlir::Pass> createMathPass();              // attn-math: exp, log, erf, tanh of f32 as arithmetic that vectorises
 std::unique_ptr<mlir::Pass> createReusePass();             // attn-reuse: temporaries are given back after their last use
 std::unique_ptr<mlir::Pass> createArenaPass();             // attn-arena: allocations in loop bodies are released each time round
+std::unique_ptr<mlir::Pass> createDeviceMemoryPass();      // attn-device-memory: in the LLVM dialect, temporaries are a GPU's
 std::unique_ptr<mlir::Pass> createOutlineParallelPass();   // attn-outline-parallel: scf.parallel -> a function and fovea_parallel_for
 std::unique_ptr<mlir::Pass> createHostInterfacePass();     // attn-host-interface: NAME.impl(void **) for every kernel, in the LLVM dialect
 

@@ -85,6 +85,26 @@ void buildLoopsPipeline(OpPassManager &pm) {
   pm.addPass(createLoopsPass());               // linalg -> scf, bounded by support
 }
 
+void buildNestsPipeline(OpPassManager &pm) {
+  pm.addPass(createDecomposePass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createLinalgElementwiseOpFusionPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createFillsPass());
+  addBufferization(pm);
+  pm.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());  // nothing is allocated twice
+  pm.addPass(createReusePass());               // temporaries back after their last use
+  pm.addPass(createLinalgGeneralizeNamedOpsPass());
+  pm.addPass(createLaunchPass());              // linalg -> nests and their launches
+}
+
+void buildDeviceHostPipeline(OpPassManager &pm) {
+  pm.addPass(createArenaPass());               // sizes of temporaries are checked
+  addLLVMLowering(pm);
+  pm.addPass(createDeviceMemoryPass());        // and come from the device
+}
+
 void buildCountOnlyPipeline(OpPassManager &pm) {
   pm.addPass(createCountOnlyPass());           // what decides the counts
   pm.addPass(createCanonicalizerPass());

@@ -11,6 +11,8 @@ void buildQuantisePipeline(mlir::OpPassManager &pm);  // of a model: products wi
 void buildSchedulePipeline(mlir::OpPassManager &pm);  // -> with schedules (`--emit=schedule`)
 void buildLoopsPipeline(mlir::OpPassManager &pm);     // -> scf loops on buffers
 void buildCountOnlyPipeline(mlir::OpPassManager &pm); // of those, what decides the counts of target host-count
+void buildNestsPipeline(mlir::OpPassManager &pm);     // for a GPU: fused -> launches of nests on buffers
+void buildDeviceHostPipeline(mlir::OpPassManager &pm);  // -> the LLVM dialect
 void buildHostPipeline(mlir::OpPassManager &pm);      // -> the LLVM dialect
 void buildOraclePipeline(mlir::OpPassManager &pm);    // attn + linalg -> the LLVM dialect by upstream passes alone
 

@@ -1,5 +1,7 @@
 #include "lowering/halide/LeafSpec.h"
 
+#include "lowering/halide/ContentHash.h"
+
 #include <algorithm>
 #include <fstream>
 #include <limits>
@@ -471,15 +473,7 @@ std::optional<Type> typeOf(const Expression &e, const LeafSpec &spec, std::strin
   }
 }
 
-// FNV-1a, 128 bits.
-std::string contentHash(const LeafSpec &s) {
-  unsigned __int128 h = (unsigned __int128)0x6c62272e07bb0142ull << 64 | 0x62b821756295c58dull;
-  const unsigned __int128 prime = (unsigned __int128)0x0000000001000000ull << 64 | 0x13bull;
-  for (unsigned char c : contentJson(s).dump()) h = (h ^ c) * prime;
-  std::string text;
-  for (int i = 124; i >= 0; i -= 4) text += "0123456789abcdef"[int(h >> i & 15)];
-  return text;
-}
+std::string contentHash(const LeafSpec &s) { return contentHash(contentJson(s).dump()); }
 
 const std::vector<TargetInfo> &targets() {
   static const std::vector<TargetInfo> table = {

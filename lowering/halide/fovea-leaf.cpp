@@ -1,5 +1,6 @@
-// fovea-leaf: one leaf specification as JSON on standard input, one object file out. See README.md.
+// fovea-leaf: one specification of a leaf or a nest as JSON on standard input, one object file out. See README.md.
 #include "lowering/halide/Builder.h"
+#include "lowering/halide/Nest.h"
 
 #include <cstring>
 #include <iostream>
@@ -16,12 +17,29 @@ struct Reporter : Halide::CompileTimeErrorReporter {
   void error(const char *message) override { throw std::runtime_error(message); }
 };
 
+Halide::Module compile(const std::string &text, bool withoutAvx512) {
+  std::string error;
+  if (isNest(text)) {
+    auto nest = nestFromJson(text, error);
+    if (!nest) throw std::invalid_argument(error);
+    return buildNest(*nest, nestTarget(nest->target));
+  }
+  auto spec = fromJson(text, error);
+  if (!spec) throw std::invalid_argument(error);
+  const TargetInfo &info = *findTarget(spec->target);
+  const bool avx512 = std::strstr(info.halide, "-avx512");   // tiles and layouts stay those of the target
+  const Halide::Target target(std::string(avx512 && withoutAvx512 ? findTarget("x86-64-v3")->halide : info.halide) + "-no_runtime-no_bounds_query-no_asserts");
+  Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : spec->attend.split ? buildWeigh(*spec, info) : buildAttendStep(*spec, info);
+  Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
+  return withPlainSignature(module, *spec, built);
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
-  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] [--without-avx512] -o OUT < SPECIFICATION\n";
+  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] [--without-avx512] -o OUT < SPECIFICATION\n       fovea-leaf --device-runtime -o OUT\n";
   std::string out, emit = "obj";
-  bool withoutAvx512 = false;
+  bool withoutAvx512 = false, deviceRuntime = false;
   for (int n = 1; n < argc; n++) {
     if (!std::strcmp(argv[n], "-o") && n + 1 < argc) {
       out = argv[++n];
@@ -29,6 +47,8 @@ int main(int argc, char **argv) {
       emit = argv[n] + 7;
     } else if (!std::strcmp(argv[n], "--without-avx512")) {
       withoutAvx512 = true;
+    } else if (!std::strcmp(argv[n], "--device-runtime")) {
+      deviceRuntime = true;
     } else {
       std::cerr << usage;
       return 2;
@@ -42,21 +62,12 @@ int main(int argc, char **argv) {
     std::cerr << usage;
     return 2;
   }
-  std::string error;
-  auto spec = fromJson(std::string(std::istreambuf_iterator<char>(std::cin), {}), error);
-  if (!spec) {
-    std::cerr << "fovea-leaf: " << error << "\n";
-    return 1;
-  }
   Reporter reporter;
   Halide::set_custom_compile_time_error_reporter(&reporter);
   try {
-    const TargetInfo &info = *findTarget(spec->target);
-    const bool avx512 = std::strstr(info.halide, "-avx512");   // tiles and layouts stay those of the target
-    const Halide::Target target(std::string(avx512 && withoutAvx512 ? findTarget("x86-64-v3")->halide : info.halide) + "-no_runtime-no_bounds_query-no_asserts");
-    Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : spec->attend.split ? buildWeigh(*spec, info) : buildAttendStep(*spec, info);
-    Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
-    withPlainSignature(module, *spec, built).compile({{forms.at(emit), out}});
+    if (deviceRuntime) return Halide::compile_standalone_runtime(out, Halide::Target("x86-64-linux-opencl-cuda")), 0;
+    const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+    compile(text, withoutAvx512).compile({{forms.at(emit), out}});
   } catch (const Halide::Error &e) {
     std::cerr << "fovea-leaf: " << e.what() << "\n";
     return 1;

@@ -76,13 +76,17 @@ bool seal(const std::vector<std::string> &objects, const std::vector<std::string
   return true;
 }
 
-std::string kernelRuntimeObject(std::string &error) {
-  for (std::filesystem::path path : {programFolder() / "../lib/fovea_kernel_runtime.o", std::filesystem::path(FOVEA_KERNEL_RUNTIME_OBJECT)})
+// A part of every object: in lib beside the running program's folder, else where it was built.
+static std::string runtimePart(const std::string &name, const char *built, std::string &error) {
+  for (std::filesystem::path path : {programFolder() / "../lib" / name, std::filesystem::path(built)})
     if (access(path.c_str(), R_OK) == 0)
       return path.string();
-  error = "fovea_kernel_runtime.o is missing: it belongs into lib beside the folder of this program";
+  error = name + " is missing: it belongs into lib beside the folder of this program";
   return {};
 }
+
+std::string kernelRuntimeObject(std::string &error) { return runtimePart("fovea_kernel_runtime.o", FOVEA_KERNEL_RUNTIME_OBJECT, error); }
+std::string deviceRuntimeObject(std::string &error) { return runtimePart("fovea_device_runtime.o", FOVEA_DEVICE_RUNTIME_OBJECT, error); }
 
 std::string programLibrary(const std::string &name, std::string &error) {
   std::filesystem::path path = programFolder() / "../lib" / name;

@@ -17,6 +17,9 @@ bool join(const std::vector<std::string> &objects, const std::string &outPath, s
 // fovea_kernel_runtime.o, in ../lib beside the running program's folder, else where it was built. Empty, with `error` set: missing.
 std::string kernelRuntimeObject(std::string &error);
 
+// fovea_device_runtime.o, which objects for a GPU carry too: found in the same way.
+std::string deviceRuntimeObject(std::string &error);
+
 // A library that programs are linked with (`libFoveaProgram.a` has main()): found in the same way.
 std::string programLibrary(const std::string &name, std::string &error);
 

@@ -25,7 +25,8 @@ typedef enum {
   FOVEA_OUT_OF_MEMORY = 13,
   FOVEA_WRONG_VERSION = 14,  /* an object whose parts come from different versions of Fovea */
   FOVEA_INTERNAL_ERROR = 15, /* a bug of Fovea: please report it */
-  FOVEA_WRONG_TARGET = 16    /* this machine runs no target that the kernel is compiled for, or not the one that FOVEA_TARGET names */
+  FOVEA_WRONG_TARGET = 16,   /* this machine runs no target that the kernel is compiled for, or not the one that FOVEA_TARGET names */
+  FOVEA_DEVICE_FAILED = 17   /* there is no GPU that the kernel can use, or it failed */
 } fovea_status;
 
 /* The sentence for this thread's last failed call; "" before the first. Valid until this thread's next failed call. */

@@ -1,0 +1,141 @@
+#include "lowering/halide/NestSpec.h"
+
+#include "lowering/halide/ContentHash.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+namespace fovea::leaf {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char *const storedNames[] = {"f32", "f16", "bf16", "i32", "i64", "i8", "bool"};
+
+NestSpec::Stored storedFrom(const Json &j) {
+  auto it = std::find(std::begin(storedNames), std::end(storedNames), j.get<std::string>());
+  if (it == std::end(storedNames)) throw std::invalid_argument("there is no type " + j.dump());
+  return NestSpec::Stored(it - std::begin(storedNames));
+}
+
+Json realJson(double real) {
+  if (real != real) return "nan";
+  if (real == std::numeric_limits<double>::infinity()) return "inf";
+  if (real == -std::numeric_limits<double>::infinity()) return "-inf";
+  return real;
+}
+
+double realFrom(const Json &j) {
+  if (!j.is_string()) return j.get<double>();
+  const double inf = std::numeric_limits<double>::infinity();
+  return j == "inf" ? inf : j == "-inf" ? -inf : std::numeric_limits<double>::quiet_NaN();
+}
+
+Json contentJson(const NestSpec &s) {
+  Json j;
+  j["kind"] = "nest";
+  j["target"] = s.target;
+  j["reduced"] = s.reduced;
+  j["scalars"] = Json::array();
+  for (NestSpec::Stored type : s.scalars) j["scalars"].push_back(storedNames[type]);
+  j["buffers"] = Json::array();
+  for (const NestSpec::Buffer &b : s.buffers) j["buffers"].push_back({{"type", storedNames[b.type]}, {"rank", b.rank}, {"dense", b.dense}});
+  j["steps"] = Json::array();
+  for (const NestSpec::Step &step : s.steps) {
+    Json line = Json::array({step.op, step.args});
+    if (step.op == "f32") line.push_back(realJson(step.real));
+    else if (step.integer) line.push_back(step.integer);
+    j["steps"].push_back(line);
+  }
+  j["axes"] = s.axes;
+  j["outputs"] = Json::array();
+  for (const NestSpec::Output &o : s.outputs) j["outputs"].push_back({o.buffer, o.value});
+  return j;
+}
+
+}  // namespace
+
+bool readsBefore(const NestSpec &spec, int n) {
+  return std::any_of(spec.steps.begin(), spec.steps.end(), [&](const NestSpec::Step &step) { return step.op == "before" && step.integer == n; });
+}
+
+std::vector<NestArgument> arguments(const NestSpec &spec) {
+  std::vector<NestArgument> list;
+  for (size_t n = 0; n < spec.reduced.size(); n++) list.push_back({NestArgument::Extent, int(n)});
+  for (size_t n = 0; n < spec.scalars.size(); n++) list.push_back({NestArgument::Scalar, int(n)});
+  for (size_t n = 0; n < spec.buffers.size(); n++) list.push_back({NestArgument::Buffer, int(n)});
+  for (const NestSpec::Output &o : spec.outputs) list.push_back({NestArgument::Buffer, o.buffer});
+  return list;
+}
+
+std::string check(const NestSpec &s) {
+  auto number = [](const char *what, int64_t n) { return std::string("there is no ") + what + " " + std::to_string(n); };
+  auto within = [](int64_t n, size_t count) { return n >= 0 && size_t(n) < count; };
+  if (s.target != "opencl" && s.target != "cuda") return "a nest is for `opencl` or `cuda`, not `" + s.target + "`";
+  if (s.name.empty() || s.name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) return "`name` is not a C identifier: \"" + s.name + "\"";
+  if (s.outputs.empty()) return "a nest has an output";
+  for (const NestSpec::Buffer &b : s.buffers)
+    if (b.rank < 0 || b.rank > 32) return "a buffer has 0 to 32 axes";
+  for (size_t n = 0; n < s.steps.size(); n++) {
+    const NestSpec::Step &step = s.steps[n];
+    for (int a : step.args)
+      if (!within(a, n)) return number("step before", a);
+    if (step.op == "loop" && !within(step.integer, s.reduced.size())) return number("loop", step.integer);
+    if (step.op == "scalar" && !within(step.integer, s.scalars.size())) return number("scalar", step.integer);
+    if (step.op == "before" && !within(step.integer, s.outputs.size())) return number("output", step.integer);
+    if (step.op == "load" && !within(step.integer, s.buffers.size())) return number("buffer", step.integer);
+    if (step.op == "load" && step.args.size() != size_t(s.buffers[step.integer].rank)) return "a load has a position for each axis";
+  }
+  for (size_t n = 0; n < s.axes.size(); n++)
+    if (!within(s.axes[n], s.reduced.size()) || s.reduced[s.axes[n]] || std::count(s.axes.begin(), s.axes.end(), s.axes[n]) != 1) return "an output's axes are different parallel loops";
+  if (s.axes.size() != size_t(std::count(s.reduced.begin(), s.reduced.end(), false))) return "every parallel loop is an axis of the outputs";
+  for (const NestSpec::Output &o : s.outputs) {
+    if (!within(o.buffer, s.buffers.size())) return number("buffer", o.buffer);
+    if (!within(o.value, s.steps.size())) return number("step", o.value);
+    if (s.buffers[o.buffer].rank != int(s.axes.size())) return "an output has as many axes as its buffer";
+  }
+  return {};
+}
+
+std::string toJson(const NestSpec &s) {
+  Json j = contentJson(s);
+  j["name"] = s.name;
+  return j.dump();
+}
+
+bool isNest(std::string_view text) {
+  Json j = Json::parse(text, nullptr, false);
+  return j.is_object() && j.contains("kind") && j["kind"] == "nest";
+}
+
+std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error) {
+  try {
+    const Json j = Json::parse(text);
+    NestSpec s;
+    s.name = j.at("name").get<std::string>();
+    s.target = j.at("target").get<std::string>();
+    s.reduced = j.at("reduced").get<std::vector<bool>>();
+    for (const Json &type : j.at("scalars")) s.scalars.push_back(storedFrom(type));
+    for (const Json &b : j.at("buffers")) s.buffers.push_back({storedFrom(b.at("type")), b.at("rank").get<int>(), b.at("dense").get<bool>()});
+    for (const Json &line : j.at("steps")) {
+      NestSpec::Step step{line.at(0).get<std::string>(), line.at(1).get<std::vector<int>>()};
+      if (line.size() > 2 && step.op == "f32") step.real = realFrom(line.at(2));
+      else if (line.size() > 2) step.integer = line.at(2).get<int64_t>();
+      s.steps.push_back(step);
+    }
+    s.axes = j.at("axes").get<std::vector<int>>();
+    for (const Json &o : j.at("outputs")) s.outputs.push_back({o.at(0).get<int>(), o.at(1).get<int>()});
+    error = check(s);
+    if (error.empty()) return s;
+  } catch (const std::exception &e) {
+    error = e.what();
+  }
+  return std::nullopt;
+}
+
+std::string contentHash(const NestSpec &s) { return contentHash(contentJson(s).dump()); }
+
+}  // namespace fovea::leaf

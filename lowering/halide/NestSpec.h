@@ -1,0 +1,76 @@
+// A nest of loops for a GPU, as one Halide pipeline: what the compiler asks of `fovea-leaf` for the targets `opencl` and `cuda`, and how it calls
+// what it gets. Knows neither MLIR nor Halide; throws nothing.
+//
+// A nest computes its outputs at every point of its parallel loops; loops that are reduced run inside, and fold into what the output held before.
+// Its function is Halide's `int NAME_argv(void **)`, whose arguments are listed by `arguments`.
+#ifndef FOVEA_LOWERING_HALIDE_NESTSPEC_H
+#define FOVEA_LOWERING_HALIDE_NESTSPEC_H
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fovea::leaf {
+
+struct NestSpec {
+  enum Stored : uint8_t { F32, F16, BF16, I32, I64, I8, Bool };  // in memory; Bool is a byte, F16 and BF16 are f32 once loaded
+
+  // One operation of the body, named as in the arith and math dialects ("addf", "cmpf_olt"), or
+  //   f32, i32, i64, bool   a constant: `real` or `integer`
+  //   loop                  where loop `integer` stands
+  //   scalar                argument `integer` of those
+  //   load                  buffer `integer` at the positions `args`, one an axis
+  //   before                what output `integer` held, or has been folded to
+  struct Step {
+    std::string op;
+    std::vector<int> args;   // numbers of earlier steps
+    int64_t integer = 0;
+    double real = 0;
+  };
+  struct Buffer {
+    Stored type{};
+    int rank = 0;
+    bool dense = false;      // the last axis' stride is 1
+  };
+  struct Output {
+    int buffer = 0;
+    int value = 0;           // a step
+  };
+
+  std::string name;          // the symbol
+  std::string target;        // "opencl" or "cuda"
+  std::vector<bool> reduced; // the loops, outermost first
+  std::vector<Stored> scalars;  // F32, I32, I64 or Bool
+  std::vector<Buffer> buffers;
+  std::vector<Step> steps;
+  std::vector<int> axes;     // of every output: the loop that runs along it
+  std::vector<Output> outputs;
+};
+
+// What the function takes, in order.
+struct NestArgument {
+  enum Kind : uint8_t { Extent, Scalar, Buffer } kind{};  // of loop, scalar, buffer `number`; an extent is an i32
+  int number = 0;
+};
+std::vector<NestArgument> arguments(const NestSpec &spec);
+
+// Whether a step reads what output `n` held.
+bool readsBefore(const NestSpec &spec, int n);
+
+// What `fovea-leaf` reads. Equal specifications give equal text.
+std::string toJson(const NestSpec &spec);
+// The reverse. A wrong specification gives nothing and one sentence in `error`.
+std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error);
+bool isNest(std::string_view text);
+
+// Empty when all is well.
+std::string check(const NestSpec &spec);
+
+// 32 hexadecimal digits over everything but the name.
+std::string contentHash(const NestSpec &spec);
+
+}  // namespace fovea::leaf
+
+#endif  // FOVEA_LOWERING_HALIDE_NESTSPEC_H

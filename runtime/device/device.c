@@ -1,0 +1,304 @@
+/* Kernels on a GPU through Halide's runtime: memory, launches, the way in and out. */
+#include "runtime/device/launch.h"
+#include "runtime/kernel/internal.h"
+
+#include "HalideRuntime.h"
+#include "HalideRuntimeCuda.h"
+#include "HalideRuntimeOpenCL.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_AXES = 33 };   /* of a nest's buffer: a tensor's, and one for its offset */
+
+/* What a memref of device code points to. */
+struct fovea_device_memory {
+  struct halide_buffer_t whole;    /* in units as large as its size allows */
+  struct halide_dimension_t dimension;
+  int64_t bytes;
+  struct fovea_device_memory *next, **link;   /* all of this call */
+};
+
+/* What a call in progress knows. */
+struct fovea_device_call {
+  const struct halide_device_interface_t *interface;
+  const char *device, *kernel;
+  struct fovea_device_memory *memory;
+  int32_t status;
+  jmp_buf escape;
+};
+static _Thread_local struct fovea_device_call *this_call;
+static _Thread_local char complaint[256];   /* of Halide's runtime */
+
+/* ---- what Halide's runtime asks of its surroundings */
+
+void halide_error(void *user_context, const char *message) {
+  (void)user_context;
+  size_t length = strlen(message);
+  while (length && message[length - 1] == '\n')
+    --length;
+  if (complaint[0])
+    return;   /* the first one says most */
+  snprintf(complaint, sizeof complaint, "%.*s", (int)length, message);
+}
+
+void halide_print(void *user_context, const char *message) {
+  (void)user_context;
+  (void)message;
+}
+
+/* The loader of OpenCL and CUDA: libraries without a version in their names belong to packages for developers. */
+void *halide_load_library(const char *name) {
+  void *library = dlopen(name, RTLD_LAZY);
+  if (!library && strcmp(name, "libOpenCL.so") == 0)
+    library = dlopen("libOpenCL.so.1", RTLD_LAZY);
+  if (!library && strcmp(name, "libcuda.so") == 0)
+    library = dlopen("libcuda.so.1", RTLD_LAZY);
+  return library;
+}
+
+void *halide_get_library_symbol(void *library, const char *name) { return dlsym(library, name); }
+void *halide_get_symbol(const char *name) { return dlsym(RTLD_DEFAULT, name); }
+
+/* ---- failures */
+
+static void give_up(int32_t status, const char *what) __attribute__((noreturn));
+static void give_up(int32_t status, const char *what) {
+  struct fovea_device_call *call = this_call;
+  call->status = fovea_failf(status, call->kernel, "%s%s%s", what, complaint[0] ? ": " : "", complaint);
+  longjmp(call->escape, 1);
+}
+
+static void out_of_memory(int64_t bytes) {
+  char what[96];
+  snprintf(what, sizeof what, "out of memory: no %lld bytes on the %s device", (long long)bytes, this_call->device);
+  give_up(FOVEA_OUT_OF_MEMORY, what);
+}
+
+static void must(int error, const char *what) {
+  if (error)
+    give_up(FOVEA_DEVICE_FAILED, what);
+}
+
+/* ---- memory */
+
+/* One axis of the largest units whose number fits an int32. */
+static int shape(struct fovea_device_memory *memory, int64_t bytes) {
+  int size = 1;
+  if (bytes < 1)
+    bytes = 1;
+  while (bytes / size > INT32_MAX && size < 8)
+    size *= 2;
+  bytes = (bytes + size - 1) / size * size;
+  if (bytes / size > INT32_MAX)
+    return 0;
+  memory->bytes = bytes;
+  memory->dimension.min = 0;
+  memory->dimension.extent = (int32_t)(bytes / size);
+  memory->dimension.stride = 1;
+  memory->whole.type.code = halide_type_uint;
+  memory->whole.type.bits = (uint8_t)(8 * size);
+  memory->whole.type.lanes = 1;
+  memory->whole.dimensions = 1;
+  memory->whole.dim = &memory->dimension;
+  return 1;
+}
+
+void *fovea_rt_device_alloc(int64_t bytes) {
+  struct fovea_device_call *call = this_call;
+  struct fovea_device_memory *memory = calloc(1, sizeof *memory);
+  if (!memory)
+    out_of_memory(bytes);
+  complaint[0] = 0;
+  if (!shape(memory, bytes) || halide_device_malloc(NULL, &memory->whole, call->interface)) {
+    free(memory);
+    out_of_memory(bytes);
+  }
+  memory->next = call->memory;
+  memory->link = &call->memory;
+  if (memory->next)
+    memory->next->link = &memory->next;
+  call->memory = memory;
+  return memory;
+}
+
+void fovea_rt_device_free(void *at) {
+  struct fovea_device_memory *memory = at;
+  *memory->link = memory->next;
+  if (memory->next)
+    memory->next->link = memory->link;
+  halide_device_free(NULL, &memory->whole);
+  free(memory);
+}
+
+/* `host` has room for memory->bytes. */
+static void to_device(struct fovea_device_memory *memory, void *host) {
+  memory->whole.host = host;
+  memory->whole.flags = halide_buffer_flag_host_dirty;
+  complaint[0] = 0;
+  must(halide_copy_to_device(NULL, &memory->whole, this_call->interface), "cannot copy to the device");
+  memory->whole.host = NULL;
+  memory->whole.flags = 0;
+}
+
+static void to_host(struct fovea_device_memory *memory, void *host) {
+  memory->whole.host = host;
+  memory->whole.flags = halide_buffer_flag_device_dirty;
+  complaint[0] = 0;
+  must(halide_copy_to_host(NULL, &memory->whole), "cannot copy from the device");
+  memory->whole.host = NULL;
+  memory->whole.flags = 0;
+}
+
+int64_t fovea_rt_device_read(void *at, int64_t element, int64_t bytes) {
+  struct fovea_device_memory *memory = at;
+  int64_t mark = fovea_arena_mark(), value = 0;
+  char *host = fovea_alloc(memory->bytes, 1);
+  to_host(memory, host);
+  memcpy(&value, host + element * bytes, (size_t)bytes);
+  fovea_arena_release(mark);
+  return value;
+}
+
+/* ---- launches */
+
+void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count) {
+  /* As of lowering/halide/NestSpec.h. */
+  static const struct halide_type_t types[] = {{halide_type_float, 32, 1}, {halide_type_uint, 16, 1}, {halide_type_uint, 16, 1}, {halide_type_int, 32, 1},
+                                               {halide_type_int, 64, 1},   {halide_type_int, 8, 1},   {halide_type_uint, 8, 1}};
+  void *arguments[count];   /* no more than words */
+  struct halide_buffer_t buffers[count];
+  struct halide_dimension_t dimensions[count];
+  int64_t made = 0, given = 0, axes = 0, empty = 0;
+  for (int64_t k = 0; k < count;) {
+    int64_t kind = words[k] & 255;
+    if (kind != FOVEA_LAUNCH_BUFFER) {
+      arguments[given++] = (void *)&words[k + 1];
+      k += 2;
+      continue;
+    }
+    int64_t rank = words[k] >> 16;
+    struct fovea_device_memory *memory = (struct fovea_device_memory *)(uintptr_t)words[k + 1];
+    struct halide_buffer_t *buffer = &buffers[made++];
+    struct halide_dimension_t *dim = &dimensions[axes];
+    *buffer = memory->whole;
+    buffer->type = types[words[k] >> 8 & 255];
+    buffer->dimensions = (int32_t)rank + 1;
+    buffer->dim = dim;
+    empty = 0;   /* the last buffer is an output: is there a point to compute? */
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      int64_t from = rank - 1 - axis;
+      dim[axis] = (struct halide_dimension_t){.extent = (int32_t)words[k + 3 + from], .stride = (int32_t)words[k + 3 + rank + from]};
+      empty |= dim[axis].extent == 0;
+    }
+    dim[rank] = (struct halide_dimension_t){.min = -(int32_t)words[k + 2], .extent = (int32_t)words[k + 2] + 1, .stride = 1};
+    axes += rank + 1;
+    arguments[given++] = buffer;
+    k += 3 + 2 * rank;
+  }
+  if (empty)
+    return;
+  complaint[0] = 0;
+  must(nest(arguments), "the device failed");
+}
+
+/* ---- the way in and out */
+
+/* Copies between a tensor and a dense row-major block of the same shape. */
+static void copy_axes(char *block, int64_t block_bytes, char *tensor, const int64_t *sizes, const int64_t *strides, int rank, int64_t size, int out) {
+  if (rank == 0) {
+    memcpy(out ? tensor : block, out ? block : tensor, (size_t)size);
+    return;
+  }
+  if (rank == 1 && strides[0] == 1) {
+    memcpy(out ? tensor : block, out ? block : tensor, (size_t)(sizes[0] * size));
+    return;
+  }
+  int64_t part = sizes[0] ? block_bytes / sizes[0] : 0;
+  for (int64_t n = 0; n < sizes[0]; ++n)
+    copy_axes(block + n * part, part, tensor + n * strides[0] * size, sizes + 1, strides + 1, rank - 1, size, out);
+}
+
+struct argument {
+  int64_t *memref;
+  char *host;              /* its first element */
+  int64_t *strides;        /* of the tensor as given */
+  int64_t bytes, size;
+  int rank;
+};
+
+static void run(const int32_t *words, const struct fovea_call *call, int32_t (*impl)(void **), void **args) {
+  struct argument *arguments = fovea_alloc(call->count, sizeof *arguments);
+  for (int k = 0; k < call->count; ++k) {
+    const int32_t *described = fovea_argument(call, k);
+    struct argument *a = &arguments[k];
+    a->rank = described[FOVEA_A_RANK];
+    if (a->rank < 0)
+      continue;
+    a->memref = args[k];
+    a->size = fovea_element_size(described[FOVEA_A_TYPE]);
+    a->strides = fovea_alloc(a->rank, 8);
+    a->host = (char *)(uintptr_t)a->memref[FOVEA_M_ALIGNED] + a->memref[FOVEA_M_OFFSET] * a->size;
+    int64_t *strides = fovea_strides(a->memref, a->rank), elements = 1;
+    memcpy(a->strides, strides, (size_t)a->rank * 8);
+    for (int axis = a->rank; axis-- > 0;) {
+      strides[axis] = elements;
+      elements *= a->memref[FOVEA_M_SIZES + axis];
+    }
+    a->bytes = elements * a->size;
+    struct fovea_device_memory *memory = fovea_rt_device_alloc(a->bytes);
+    if (k < call->parameters && a->bytes) {
+      int64_t mark = fovea_arena_mark();
+      char *block = fovea_alloc(memory->bytes, 1);
+      copy_axes(block, a->bytes, a->host, &a->memref[FOVEA_M_SIZES], a->strides, a->rank, a->size, 0);
+      to_device(memory, block);
+      fovea_arena_release(mark);
+    }
+    a->memref[FOVEA_M_ALLOCATED] = a->memref[FOVEA_M_ALIGNED] = (int64_t)(uintptr_t)memory;
+    a->memref[FOVEA_M_OFFSET] = 0;
+  }
+  this_call->status = impl(args);
+  for (int k = call->parameters; k < call->count && !this_call->status; ++k) {
+    struct argument *a = &arguments[k];
+    if (!a->bytes)
+      continue;
+    struct fovea_device_memory *memory = (struct fovea_device_memory *)(uintptr_t)a->memref[FOVEA_M_ALIGNED];
+    int64_t mark = fovea_arena_mark();
+    char *block = fovea_alloc(memory->bytes, 1);
+    to_host(memory, block);
+    copy_axes(block, a->bytes, a->host, &a->memref[FOVEA_M_SIZES], a->strides, a->rank, a->size, 1);
+    fovea_arena_release(mark);
+  }
+  (void)words;
+}
+
+int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strings, int32_t (*impl)(void **), void **args) {
+  struct fovea_thread *const thread = &fovea_this_thread;
+  jmp_buf host_escape, *const outer_escape = thread->escape;
+  struct fovea_device_call *const outer = this_call, call = {
+    .interface = kind == FOVEA_DEVICE_CUDA ? halide_cuda_device_interface() : halide_opencl_device_interface(),
+    .device = kind == FOVEA_DEVICE_CUDA ? "CUDA" : "OpenCL",
+    .kernel = strings + words[FOVEA_D_NAME],
+  };
+  struct fovea_device_call here = call;
+  int parameters = words[FOVEA_D_PARAMETERS], count = parameters + words[FOVEA_D_RESULTS];
+  struct fovea_call described = {words, strings, args, count, parameters, NULL, NULL};
+  volatile int no_host_memory = 0;
+  this_call = &here;
+  if (_setjmp(host_escape)) {
+    no_host_memory = 1;
+  } else {
+    thread->escape = &host_escape;
+    if (_setjmp(here.escape) == 0)
+      run(words, &described, impl, args);
+  }
+  thread->escape = outer_escape;
+  while (here.memory)
+    fovea_rt_device_free(here.memory);
+  this_call = outer;
+  if (no_host_memory)
+    fovea_escape(thread->wanted);
+  return here.status;
+}

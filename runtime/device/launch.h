@@ -1,0 +1,34 @@
+/* How code that the compiler made for a GPU asks the runtime to run a nest (lowering/Launch.cpp). */
+#ifndef FOVEA_RUNTIME_DEVICE_LAUNCH_H
+#define FOVEA_RUNTIME_DEVICE_LAUNCH_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A launch's arguments are 64-bit words: for each argument its kind and then
+ *   a number: its bits;
+ *   a buffer: a pointer to its struct fovea_device_memory, offset, sizes, strides, in elements; its kind is
+ *             FOVEA_LAUNCH_BUFFER | type << 8 | rank << 16, with the types of fovea::leaf::NestSpec::Stored. */
+enum { FOVEA_LAUNCH_I32, FOVEA_LAUNCH_F32, FOVEA_LAUNCH_I64, FOVEA_LAUNCH_BOOL, FOVEA_LAUNCH_BUFFER };
+
+/* Runs a nest, Halide's `int NAME_argv(void **)`. Does not return where that fails. */
+void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count);
+
+/* The bits of an element of `bytes` bytes, once all that was launched before is done. */
+int64_t fovea_rt_device_read(void *memory, int64_t at, int64_t bytes);
+
+/* What MLIR's lowering of memref.alloc and memref.dealloc calls in code for a GPU. */
+void *fovea_rt_device_alloc(int64_t bytes);
+void fovea_rt_device_free(void *memory);
+
+/* A kernel's arguments go to the device, its body runs there, its results come back. `interface`: FOVEA_DEVICE_*. */
+enum { FOVEA_DEVICE_OPENCL, FOVEA_DEVICE_CUDA };
+int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strings, int32_t (*impl)(void **), void **args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* FOVEA_RUNTIME_DEVICE_LAUNCH_H */
