@@ -223,11 +223,39 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     });
     if (walked.wasInterrupted()) return failure();
     for (memref::LoadOp read : reads) readFromDevice(read);
-    for (linalg::GenericOp op : generics) {
+    for (size_t n = 0; n < generics.size(); n++) {  // `align` adds some
+      linalg::GenericOp op = generics[n];
+      align(op, generics);
       hoist(op);
       if (failed(launch(op, function))) return failure();
     }
     return success();
+  }
+
+  // Several outputs of one nest begin where their memory does: one that does not is computed beside.
+  static void align(linalg::GenericOp op, SmallVectorImpl<linalg::GenericOp> &generics) {
+    if (op.getNumDpsInits() < 2) return;
+    OpBuilder b(op);
+    Location loc = op.getLoc();
+    auto copy = [&](Value from, Value to) {
+      AffineMap map = b.getMultiDimIdentityMap(unsigned(cast<MemRefType>(to.getType()).getRank()));
+      SmallVector<utils::IteratorType> loops(map.getNumDims(), utils::IteratorType::parallel);
+      generics.push_back(linalg::GenericOp::create(b, loc, ValueRange{from}, ValueRange{to}, ArrayRef<AffineMap>{map, map}, loops,
+                                                   [](OpBuilder &inside, Location at, ValueRange values) { linalg::YieldOp::create(inside, at, values[0]); }));
+    };
+    for (OpOperand &init : op.getDpsInitsMutable()) {
+      auto type = cast<MemRefType>(init.get().getType());
+      if (type.getLayout().isIdentity()) continue;
+      SmallVector<Value> extents;
+      for (int64_t axis = 0; axis < type.getRank(); axis++)
+        if (type.isDynamicDim(unsigned(axis))) extents.push_back(memref::DimOp::create(b, loc, init.get(), axis));
+      Value given = init.get(), beside = memref::AllocOp::create(b, loc, MemRefType::get(type.getShape(), type.getElementType()), extents);
+      if (!op.getMatchingBlockArgument(&init).use_empty()) copy(given, beside);
+      init.set(beside);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointAfter(op);
+      copy(beside, given);
+    }
   }
 
   // What does not differ between the points is computed before the launch.
@@ -270,20 +298,29 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     auto word = [&](Value v) { words.push_back(v.getType().isInteger(64) ? v : Value(arith::IndexCastOp::create(b, loc, b.getI64Type(), v))); };
     auto constant = [&](int64_t value) { words.push_back(arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value))); };
     SmallVector<Range> ranges = cast<linalg::LinalgOp>(op.getOperation()).createLoopRanges(b, loc);
+    SmallVector<memref::ExtractStridedMetadataOp> metadata;
+    for (Value buffer : nest.buffers) metadata.push_back(memref::ExtractStridedMetadataOp::create(b, loc, buffer));
     for (const leaf::NestArgument &argument : leaf::arguments(nest.spec)) {
-      if (argument.kind == leaf::NestArgument::Extent) {
-        constant(FOVEA_LAUNCH_I32);
-        word(getValueOrCreateConstantIndexOp(b, loc, ranges[argument.number].size));
-      } else if (argument.kind == leaf::NestArgument::Scalar) {
-        scalar(b, loc, nest.spec.scalars[argument.number], nest.scalars[argument.number], words);
-      } else {
-        const NestSpec::Buffer &buffer = nest.spec.buffers[argument.number];
-        auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, nest.buffers[argument.number]);
-        constant(FOVEA_LAUNCH_BUFFER | int64_t(buffer.type) << 8 | int64_t(buffer.rank) << 16);
-        word(memref::ExtractAlignedPointerAsIndexOp::create(b, loc, metadata.getBaseBuffer()));
-        word(metadata.getOffset());
-        for (Value size : metadata.getSizes()) word(size);
-        for (Value stride : metadata.getStrides()) word(stride);
+      using Kind = leaf::NestArgument;
+      const int n = argument.kind == Kind::Written ? nest.spec.outputs[argument.number].buffer : argument.number;
+      switch (argument.kind) {
+        case Kind::Points: {
+          Value points = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(1));
+          for (auto [loop, range] : llvm::enumerate(ranges))
+            if (!nest.spec.reduced[loop])
+              points = callRuntime(b, loc, "fovea_mul", b.getI64Type(), {points, arith::IndexCastOp::create(b, loc, b.getI64Type(), getValueOrCreateConstantIndexOp(b, loc, range.size))});
+          constant(FOVEA_LAUNCH_I32), words.push_back(points);
+          break;
+        }
+        case Kind::Extent: constant(FOVEA_LAUNCH_I32), word(getValueOrCreateConstantIndexOp(b, loc, ranges[n].size)); break;
+        case Kind::Scalar: scalar(b, loc, nest.spec.scalars[n], nest.scalars[n], words); break;
+        case Kind::Offset: constant(FOVEA_LAUNCH_I32), word(metadata[n].getOffset()); break;
+        case Kind::Stride: constant(FOVEA_LAUNCH_I32), word(metadata[n].getStrides()[argument.axis]); break;
+        case Kind::Buffer:
+        case Kind::Written:
+          constant(FOVEA_LAUNCH_BUFFER | int64_t(nest.spec.buffers[n].type) << 8);
+          word(memref::ExtractAlignedPointerAsIndexOp::create(b, loc, metadata[n].getBaseBuffer()));
+          break;
       }
     }
     // Words are the host's memory.
@@ -304,7 +341,8 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     words.push_back(arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(kind)));
     if (v.getType().isF32()) v = arith::BitcastOp::create(b, loc, b.getI32Type(), v);
     if (v.getType().isIndex()) v = arith::IndexCastOp::create(b, loc, b.getI64Type(), v);
-    if (!v.getType().isInteger(64)) v = arith::ExtUIOp::create(b, loc, b.getI64Type(), v);
+    if (v.getType().isInteger(1)) v = arith::ExtUIOp::create(b, loc, b.getI64Type(), v);
+    if (!v.getType().isInteger(64)) v = arith::ExtSIOp::create(b, loc, b.getI64Type(), v);
     words.push_back(v);
   }
 };

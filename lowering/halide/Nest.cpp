@@ -190,34 +190,32 @@ const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators
   return table;
 }
 
-// A pipeline under construction.
+// A pipeline under construction. Buffers have one axis, all of their memory: any offset and strides will do.
 struct Nest {
   const NestSpec &spec;
-  std::vector<Expr> extents, scalars;
+  Expr points;
+  std::vector<Expr> extents, scalars, offsets;
+  std::vector<std::vector<Expr>> strides;       // of buffers
   std::vector<ImageParam> images;
   std::vector<Halide::Argument> arguments;
-  std::vector<Var> vars;                        // of parallel loops
 
-  explicit Nest(const NestSpec &spec) : spec(spec), vars(spec.reduced.size()) {
-    for (size_t n = 0; n < spec.reduced.size(); n++) {
-      extents.push_back(parameter<int32_t>("extent" + std::to_string(n)));
-      vars[n] = Var("loop" + std::to_string(n));
-    }
-    for (size_t n = 0; n < spec.scalars.size(); n++) {
-      const std::string name = "scalar" + std::to_string(n);
-      switch (spec.scalars[n]) {
-        case NestSpec::F32: scalars.push_back(parameter<float>(name)); break;
-        case NestSpec::I32: scalars.push_back(parameter<int32_t>(name)); break;
-        case NestSpec::I64: scalars.push_back(parameter<int64_t>(name)); break;
-        default: scalars.push_back(parameter<uint8_t>(name) != cast<uint8_t>(0));
+  explicit Nest(const NestSpec &spec) : spec(spec), offsets(spec.buffers.size()), strides(spec.buffers.size()), images(spec.buffers.size()) {
+    for (const NestArgument &a : leaf::arguments(spec)) {
+      const std::string number = std::to_string(a.number);
+      switch (a.kind) {
+        case NestArgument::Points: points = parameter<int32_t>("points"); break;
+        case NestArgument::Extent: extents.push_back(parameter<int32_t>("extent" + number)); break;
+        case NestArgument::Scalar: scalars.push_back(scalar(spec.scalars[a.number], "scalar" + number)); break;
+        case NestArgument::Offset: offsets[a.number] = parameter<int32_t>("offset" + number); break;
+        case NestArgument::Stride: strides[a.number].push_back(parameter<int32_t>("stride" + number + "_" + std::to_string(a.axis))); break;
+        case NestArgument::Buffer:
+          if (spec.buffers[a.number].dense) strides[a.number].push_back(1);
+          images[a.number] = ImageParam(memoryType(spec.buffers[a.number].type), 1, "buffer" + number);
+          images[a.number].dim(0).set_min(0);
+          arguments.push_back(images[a.number]);
+          break;
+        case NestArgument::Written: break;      // the pipeline's outputs come last
       }
-    }
-    for (size_t n = 0; n < spec.buffers.size(); n++) {
-      const NestSpec::Buffer &b = spec.buffers[n];
-      ImageParam image(memoryType(b.type), b.rank + 1, "buffer" + std::to_string(n));
-      lay(image, b);
-      images.push_back(image);
-      arguments.push_back(image);
     }
   }
 
@@ -228,27 +226,25 @@ struct Nest {
     return p;
   }
 
-  // An axis more than the tensor has, outermost, of extent 1: its minimum says where the tensor begins.
-  static void lay(OutputImageParam image, const NestSpec::Buffer &b) {
-    for (int axis = 0; axis < b.rank; axis++) image.dim(axis).set_min(0).set_stride(axis == 0 && b.dense ? Expr(1) : Expr());
-    image.dim(b.rank).set_stride(1);
+  Expr scalar(NestSpec::Stored type, const std::string &name) {
+    switch (type) {
+      case NestSpec::F32: return parameter<float>(name);
+      case NestSpec::I32: return parameter<int32_t>(name);
+      case NestSpec::I64: return parameter<int64_t>(name);
+      default: return parameter<uint8_t>(name) != cast<uint8_t>(0);
+    }
   }
 
-  Expr read(int buffer, const std::vector<Expr> &at) const {
-    std::vector<Expr> position(at.rbegin(), at.rend());
-    // Nobody asks how far a buffer reaches, but Halide wants it bounded.
-    for (Expr &p : position)
-      if (!p.as<Internal::Variable>()) p = unsafe_promise_clamped(cast<int32_t>(p), 0, std::numeric_limits<int32_t>::max() - 1);
-    position.push_back(0);
-    return loaded(spec.buffers[buffer].type, images[buffer](position));
+  // Nobody asks how far a buffer reaches, but Halide wants it bounded.
+  static Expr bounded(Expr position) { return unsafe_promise_clamped(std::move(position), 0, std::numeric_limits<int32_t>::max() - 1); }
+
+  Expr place(int buffer, const std::vector<Expr> &at) const {
+    Expr position = offsets[buffer];
+    for (size_t axis = 0; axis < at.size(); axis++) position += cast<int32_t>(at[axis]) * strides[buffer][axis];
+    return bounded(position);
   }
 
-  // What output n held at a point of the parallel loops.
-  Expr initial(size_t n) const {
-    std::vector<Expr> at;
-    for (int loop : spec.axes) at.push_back(vars[loop]);
-    return read(spec.outputs[n].buffer, at);
-  }
+  Expr read(int buffer, const std::vector<Expr> &at) const { return loaded(spec.buffers[buffer].type, images[buffer](place(buffer, at))); }
 
   // The outputs' new values, where loops stand at `loops` and outputs held `before`.
   std::vector<Expr> values(const std::vector<Expr> &loops, const std::function<Expr(size_t)> &before) const {
@@ -286,50 +282,67 @@ struct Nest {
 
   Expr part(const FuncRef &all, size_t n) const { return spec.outputs.size() == 1 ? Expr(all) : Expr(all[int(n)]); }
 
-  Func build() {
-    std::vector<Var> point;                     // of the outputs, innermost first
-    for (auto loop = spec.axes.rbegin(); loop != spec.axes.rend(); ++loop) point.push_back(vars[*loop]);
-    const std::vector<Expr> at(point.begin(), point.end());
-    std::vector<Expr> loops(vars.begin(), vars.end());
-    std::vector<Expr> results;
-    Func folded("folded");
-    if (spec.axes.size() == spec.reduced.size()) {
-      results = values(loops, [&](size_t n) { return initial(n); });
-    } else {
-      Region region;                            // innermost first
-      for (size_t n = spec.reduced.size(); n-- > 0;)
-        if (spec.reduced[n]) region.push_back({0, extents[n]});
-      RDom r(region, "reduced");
-      for (size_t n = spec.reduced.size(), k = 0; n-- > 0;)
-        if (spec.reduced[n]) loops[n] = r[k++];
-      std::vector<Expr> first;
-      for (size_t n = 0; n < spec.outputs.size(); n++) first.push_back(initial(n));
-      folded(at) = Tuple(first);
-      folded(at) = Tuple(values(loops, [&](size_t n) -> Expr { return part(folded(at), n); }));
-      for (size_t n = 0; n < spec.outputs.size(); n++) results.push_back(part(folded(at), n));
+  // Where the loops stand at point `p`, the innermost axis of the outputs first: neighbours in memory are neighbours on the device, whatever the
+  // extents.
+  std::vector<Expr> loopsAt(Expr p) const {
+    std::vector<Expr> loops(spec.reduced.size());
+    for (size_t left = spec.axes.size(); left-- > 0;) {
+      Expr extent = max(extents[spec.axes[left]], 1);
+      loops[spec.axes[left]] = left ? p % extent : p;
+      p = p / extent;
     }
-    for (size_t n = 0; n < results.size(); n++) results[n] = stored(spec.buffers[spec.outputs[n].buffer].type, results[n]);
+    return loops;
+  }
 
+  std::vector<Expr> axesAt(const std::vector<Expr> &loops) const {
+    std::vector<Expr> axes;
+    for (int loop : spec.axes) axes.push_back(loops[loop]);
+    return axes;
+  }
+
+  // The outputs, as a Func of the point.
+  Func result() const {
+    Var p("p");
+    std::vector<Expr> loops = loopsAt(p);
+    const std::vector<Expr> axes = axesAt(loops);
+    auto initial = [&](size_t n) { return read(spec.outputs[n].buffer, axes); };
+    Func result("result");
+    if (axes.size() == loops.size()) {
+      result(p) = Tuple(values(loops, initial));
+      return result;
+    }
+    Region region;                              // innermost first
+    for (size_t n = loops.size(); n-- > 0;)
+      if (spec.reduced[n]) region.push_back({0, extents[n]});
+    RDom r(region, "reduced");
+    for (size_t n = loops.size(), k = 0; n-- > 0;)
+      if (spec.reduced[n]) loops[n] = r[k++];
+    std::vector<Expr> first;
+    for (size_t n = 0; n < spec.outputs.size(); n++) first.push_back(initial(n));
+    result(p) = Tuple(first);
+    std::vector<Expr> next = values(loops, [&](size_t n) -> Expr { return part(result(p), n); });
+    next[0] = select(r[0] >= 0, next[0], part(result(p), 0));  // always true: what does not name the domain would run once
+    result(p) = Tuple(next);
+    return result;
+  }
+
+  Func build() const {
+    Func result = this->result();
+    RDom all(0, points, "all");
+    Var u("u");
+    RVar block("block"), thread("thread");
     Func out("out");
-    Var where("where"), all("all"), block("block"), thread("thread");
-    point.push_back(where);
-    out(point) = Tuple(results);
-    for (int loop : spec.axes) out.bound(vars[loop], 0, extents[loop]);
-    out.bound(where, 0, 1);
-    for (size_t n = 0; n < results.size(); n++) lay(out.output_buffers()[n], spec.buffers[spec.outputs[n].buffer]);
-    // One loop over all points: whatever the extents, neighbours in the innermost axis are neighbours on the device.
-    if (spec.axes.empty()) {
-      out.gpu_single_thread();
-      return out;
+    std::vector<Expr> unwritten, stores;
+    for (size_t n = 0; n < spec.outputs.size(); n++) {
+      stores.push_back(stored(spec.buffers[spec.outputs[n].buffer].type, part(result(all.x), n)));
+      unwritten.push_back(undef(stores.back().type()));
     }
-    all = point[0];
-    for (size_t n = 1; n + 1 < point.size(); n++) {
-      Var fused("points" + std::to_string(n));
-      out.fuse(all, point[n], fused);
-      all = fused;
-    }
-    out.split(all, block, thread, threads, TailStrategy::GuardWithIf).reorder(thread, block, where).gpu_blocks(block).gpu_threads(thread);
-    if (folded.defined()) folded.compute_at(out, thread);
+    Expr where = place(spec.outputs[0].buffer, axesAt(loopsAt(all.x)));
+    if (spec.axes.empty()) where = select(all.x >= 0, where, 0);  // always true, too
+    out(u) = Tuple(unwritten);
+    out(where) = Tuple(stores);
+    out.update().allow_race_conditions().split(all.x, block, thread, threads, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
+    result.compute_at(out, thread);
     return out;
   }
 
@@ -346,7 +359,7 @@ Module buildNest(const NestSpec &spec, const Target &target) {
 
 Target nestTarget(const std::string &name) {
   const std::string host = "x86-64-linux-no_runtime-no_bounds_query-no_asserts-";
-  return Target(host + (name == "cuda" ? "cuda-cuda_capability_80" : "opencl"));
+  return Target(host + (name == "cuda" ? "cuda-cuda_capability_80" : "opencl-cl_doubles"));
 }
 
 }  // namespace fovea::leaf

@@ -63,11 +63,15 @@ bool readsBefore(const NestSpec &spec, int n) {
 }
 
 std::vector<NestArgument> arguments(const NestSpec &spec) {
-  std::vector<NestArgument> list;
+  std::vector<NestArgument> list = {{NestArgument::Points}};
   for (size_t n = 0; n < spec.reduced.size(); n++) list.push_back({NestArgument::Extent, int(n)});
   for (size_t n = 0; n < spec.scalars.size(); n++) list.push_back({NestArgument::Scalar, int(n)});
-  for (size_t n = 0; n < spec.buffers.size(); n++) list.push_back({NestArgument::Buffer, int(n)});
-  for (const NestSpec::Output &o : spec.outputs) list.push_back({NestArgument::Buffer, o.buffer});
+  for (size_t n = 0; n < spec.buffers.size(); n++) {
+    list.push_back({NestArgument::Offset, int(n)});
+    for (int axis = 0; axis < spec.buffers[n].rank - spec.buffers[n].dense; axis++) list.push_back({NestArgument::Stride, int(n), axis});
+    list.push_back({NestArgument::Buffer, int(n)});
+  }
+  for (size_t n = 0; n < spec.outputs.size(); n++) list.push_back({NestArgument::Written, int(n)});
   return list;
 }
 

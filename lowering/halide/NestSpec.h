@@ -2,6 +2,7 @@
 // what it gets. Knows neither MLIR nor Halide; throws nothing.
 //
 // A nest computes its outputs at every point of its parallel loops; loops that are reduced run inside, and fold into what the output held before.
+// Several outputs lie alike: the same offset and strides.
 // Its function is Halide's `int NAME_argv(void **)`, whose arguments are listed by `arguments`.
 #ifndef FOVEA_LOWERING_HALIDE_NESTSPEC_H
 #define FOVEA_LOWERING_HALIDE_NESTSPEC_H
@@ -51,8 +52,16 @@ struct NestSpec {
 
 // What the function takes, in order.
 struct NestArgument {
-  enum Kind : uint8_t { Extent, Scalar, Buffer } kind{};  // of loop, scalar, buffer `number`; an extent is an i32
-  int number = 0;
+  enum Kind : uint8_t {
+    Points,   // i32: how often the parallel loops run together
+    Extent,   // i32: of loop `number`
+    Scalar,   // scalar `number`
+    Offset,   // i32: the place of the first element of buffer `number`
+    Stride,   // i32: of its axis `axis`
+    Buffer,   // buffer `number`: all of its memory, one axis
+    Written,  // once more, for output `number`
+  } kind{};
+  int number = 0, axis = 0;
 };
 std::vector<NestArgument> arguments(const NestSpec &spec);
 

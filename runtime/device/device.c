@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_AXES = 33 };   /* of a nest's buffer: a tensor's, and one for its offset */
-
 /* What a memref of device code points to. */
 struct fovea_device_memory {
   struct halide_buffer_t whole;    /* in units as large as its size allows */
@@ -168,38 +166,20 @@ void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count) 
   /* As of lowering/halide/NestSpec.h. */
   static const struct halide_type_t types[] = {{halide_type_float, 32, 1}, {halide_type_uint, 16, 1}, {halide_type_uint, 16, 1}, {halide_type_int, 32, 1},
                                                {halide_type_int, 64, 1},   {halide_type_int, 8, 1},   {halide_type_uint, 8, 1}};
-  void *arguments[count];   /* no more than words */
-  struct halide_buffer_t buffers[count];
-  struct halide_dimension_t dimensions[count];
-  int64_t made = 0, given = 0, axes = 0, empty = 0;
-  for (int64_t k = 0; k < count;) {
-    int64_t kind = words[k] & 255;
-    if (kind != FOVEA_LAUNCH_BUFFER) {
-      arguments[given++] = (void *)&words[k + 1];
-      k += 2;
-      continue;
-    }
-    int64_t rank = words[k] >> 16;
-    struct fovea_device_memory *memory = (struct fovea_device_memory *)(uintptr_t)words[k + 1];
-    struct halide_buffer_t *buffer = &buffers[made++];
-    struct halide_dimension_t *dim = &dimensions[axes];
-    *buffer = memory->whole;
-    buffer->type = types[words[k] >> 8 & 255];
-    buffer->dimensions = (int32_t)rank + 1;
-    buffer->dim = dim;
-    empty = 0;   /* the last buffer is an output: is there a point to compute? */
-    for (int64_t axis = 0; axis < rank; ++axis) {
-      int64_t from = rank - 1 - axis;
-      dim[axis] = (struct halide_dimension_t){.extent = (int32_t)words[k + 3 + from], .stride = (int32_t)words[k + 3 + rank + from]};
-      empty |= dim[axis].extent == 0;
-    }
-    dim[rank] = (struct halide_dimension_t){.min = -(int32_t)words[k + 2], .extent = (int32_t)words[k + 2] + 1, .stride = 1};
-    axes += rank + 1;
-    arguments[given++] = buffer;
-    k += 3 + 2 * rank;
-  }
-  if (empty)
+  void *arguments[count / 2];
+  struct halide_buffer_t buffers[count / 2];
+  if (words[1] == 0)
     return;
+  for (int64_t n = 0; n < count / 2; ++n) {
+    int64_t kind = words[2 * n] & 255, value = words[2 * n + 1];
+    if (kind == FOVEA_LAUNCH_I32 && value != (int32_t)value)
+      give_up(FOVEA_TOO_LARGE, "a temporary has more elements than an i32 can count");
+    arguments[n] = kind == FOVEA_LAUNCH_BUFFER ? (void *)&buffers[n] : (void *)&words[2 * n + 1];
+    if (kind != FOVEA_LAUNCH_BUFFER)
+      continue;
+    buffers[n] = ((struct fovea_device_memory *)(uintptr_t)value)->whole;
+    buffers[n].type = types[words[2 * n] >> 8 & 255];
+  }
   complaint[0] = 0;
   must(nest(arguments), "the device failed");
 }

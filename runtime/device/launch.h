@@ -8,10 +8,9 @@
 extern "C" {
 #endif
 
-/* A launch's arguments are 64-bit words: for each argument its kind and then
- *   a number: its bits;
- *   a buffer: a pointer to its struct fovea_device_memory, offset, sizes, strides, in elements; its kind is
- *             FOVEA_LAUNCH_BUFFER | type << 8 | rank << 16, with the types of fovea::leaf::NestSpec::Stored. */
+/* A launch's arguments are 64-bit words, two for each: its kind, and a number's bits or a pointer to a buffer's struct fovea_device_memory. A
+ * buffer's kind is FOVEA_LAUNCH_BUFFER | type << 8, with the types of fovea::leaf::NestSpec::Stored. The first argument is how many points the
+ * nest has. */
 enum { FOVEA_LAUNCH_I32, FOVEA_LAUNCH_F32, FOVEA_LAUNCH_I64, FOVEA_LAUNCH_BOOL, FOVEA_LAUNCH_BUFFER };
 
 /* Runs a nest, Halide's `int NAME_argv(void **)`. Does not return where that fails. */

@@ -149,13 +149,13 @@ def strided(item, folder, build, out):
 
 
 def check(item, build, way):
-    """Runs one case, `way` being `compiled`, `without tiles`, `oracle` or `strided`; returns what is wrong, or None."""
+    """Runs one case, `way` being `compiled`, `without tiles`, `oracle`, `opencl` or `strided`; returns what is wrong, or None."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.safetensors")
         if way == "strided":
             lines = strided(item, folder, build, out)
         else:
-            lines = [command(item, folder, build) + ["--out", out] + (["--oracle"] if way == "oracle" else [])]
+            lines = [command(item, folder, build) + ["--out", out] + {"oracle": ["--oracle"], "opencl": ["--target", "opencl"]}.get(way, [])]
         environment = {**os.environ, "FOVEA_TILES": "0"} if way == "without tiles" else None
         for line in lines:
             try:

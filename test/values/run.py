@@ -20,7 +20,7 @@ MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions"
 def main():
     parser = family.parser(__doc__)
     parser.add_argument("--formulas", action="store_true", help="only evaluate the formulas")
-    parser.add_argument("--way", choices=["compiled", "without tiles", "oracle", "strided"])
+    parser.add_argument("--way", choices=["compiled", "without tiles", "oracle", "strided", "opencl"])
     options = parser.parse_args()
     for module in MODULES:
         importlib.import_module(module)
@@ -60,7 +60,9 @@ def main():
 def ways(item):
     if item.tiles:
         return ["compiled", "without tiles", "oracle"]
-    return ["compiled"] if item.error or not item.oracle else ["compiled", "oracle", "strided"] if os.path.isabs(item.source) else ["compiled", "oracle"]
+    if item.error or not item.oracle:
+        return ["compiled"]
+    return ["compiled", "oracle", "opencl"] + (["strided"] if os.path.isabs(item.source) else [])
 
 
 def unchecked_kernels():
