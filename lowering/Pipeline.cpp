@@ -89,8 +89,6 @@ void buildNestsPipeline(OpPassManager &pm) {
   pm.addPass(createDecomposePass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
-  pm.addPass(createLinalgElementwiseOpFusionPass());
-  pm.addPass(createCanonicalizerPass());
   pm.addPass(createFillsPass());
   addBufferization(pm);
   pm.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());  // nothing is allocated twice

@@ -168,7 +168,7 @@ Expr sine(Expr x, int quadrants) {
   Expr s = polynomial(z, {-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1}) * z * r + r;
   Expr c = polynomial(z, {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2}) * z * z - 0.5f * z + 1.f;
   Expr y = select((quadrant & 1) == 0, s, c);
-  y = fromBits(bits(y) ^ ((quadrant & 2) << 30));
+  y = fromBits(bits(y) ^ reinterpret<int>((cast<uint32_t>(quadrant) & Expr(2u)) << Expr(30u)));  // unsigned: 2 << 30 is no int32
   return choose(magnitude(x) >= 0x7f800000, notANumber(), y);
 }
 

@@ -300,15 +300,22 @@ struct Nest {
     return axes;
   }
 
-  // The outputs, as a Func of the point.
-  Func result() const {
-    Var p("p");
+  // The outputs, as a Func of the point and a slot. What several outputs are folded to goes from slot to slot in turns: Halide stores one after the
+  // other, and the second may read the first as it was.
+  struct Result {
+    Func f{"result"};
+    Var p{"p"}, slot{"slot"};
+    Expr last = 0;
+  };
+  Result result() const {
+    Result result;
+    Func f = result.f;
+    Var p = result.p, slot = result.slot;
     std::vector<Expr> loops = loopsAt(p);
     const std::vector<Expr> axes = axesAt(loops);
     auto initial = [&](size_t n) { return read(spec.outputs[n].buffer, axes); };
-    Func result("result");
     if (axes.size() == loops.size()) {
-      result(p) = Tuple(values(loops, initial));
+      f(p, slot) = Tuple(values(loops, initial));
       return result;
     }
     Region region;                              // innermost first
@@ -319,22 +326,32 @@ struct Nest {
       if (spec.reduced[n]) loops[n] = r[k++];
     std::vector<Expr> first;
     for (size_t n = 0; n < spec.outputs.size(); n++) first.push_back(initial(n));
-    result(p) = Tuple(first);
-    std::vector<Expr> next = values(loops, [&](size_t n) -> Expr { return part(result(p), n); });
-    next[0] = select(r[0] >= 0, next[0], part(result(p), 0));  // always true: what does not name the domain would run once
-    result(p) = Tuple(next);
+    f(p, slot) = Tuple(first);
+    Expr from = 0, to = 0;
+    if (first.size() > 1) {
+      Expr steps = 1, done = 0;
+      for (int n = 0; n < r.dimensions(); n++) {
+        done += r[n] * steps;
+        steps *= region[n].extent;
+      }
+      from = done % 2, to = 1 - from, result.last = steps % 2;
+      f.bound(slot, 0, 2);
+    }
+    std::vector<Expr> next = values(loops, [&](size_t n) -> Expr { return part(f(p, from), n); });
+    next[0] = select(r[0] >= 0, next[0], part(f(p, from), 0));  // always true: what does not name the domain would run once
+    f(p, to) = Tuple(next);
     return result;
   }
 
   Func build() const {
-    Func result = this->result();
+    Result result = this->result();
     RDom all(0, points, "all");
     Var u("u");
     RVar block("block"), thread("thread");
     Func out("out");
     std::vector<Expr> unwritten, stores;
     for (size_t n = 0; n < spec.outputs.size(); n++) {
-      stores.push_back(stored(spec.buffers[spec.outputs[n].buffer].type, part(result(all.x), n)));
+      stores.push_back(stored(spec.buffers[spec.outputs[n].buffer].type, part(result.f(all.x, result.last), n)));
       unwritten.push_back(undef(stores.back().type()));
     }
     Expr where = place(spec.outputs[0].buffer, axesAt(loopsAt(all.x)));
@@ -342,7 +359,7 @@ struct Nest {
     out(u) = Tuple(unwritten);
     out(where) = Tuple(stores);
     out.update().allow_race_conditions().split(all.x, block, thread, threads, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
-    result.compute_at(out, thread);
+    result.f.compute_at(out, thread);
     return out;
   }
 
