@@ -7,6 +7,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import ptx  # noqa: E402
+from ptx_warp import flush, rounded_sum  # noqa: E402
 
 KERNEL = """.entry kernel(.param .u64 kernel_param_0, .param .u64 .ptr .global .align 8 kernel_param_1, .param .b64 kernel_param_2) {{
   .reg .b32 %r<20>;  .shared .align 16 .b8 memory[256];
@@ -82,11 +83,11 @@ fd, gd = f.astype(np.float64), g.astype(np.float64)
 FLOATS = [
     ("add.rn.f32 %r3, %r1, %r2;", f + g),
     ("mul.rn.f32 %r3, %r1, 0f40490FDB;", f * np.float32(np.pi)),
-    ("fma.rn.f32 %r3, %r1, %r1, %r2;", ptx.rounded_sum(fd * fd, gd)),
+    ("fma.rn.f32 %r3, %r1, %r1, %r2;", rounded_sum(fd * fd, gd)),
     ("max.f32 %r3, %r1, %r2;", np.fmax(f, g)),
     ("max.NaN.f32 %r3, %r1, %r2;", np.maximum(f, g)),
     ("abs.f32 %r3, %r1;", abs(f)),
-    ("ex2.approx.ftz.f32 %r3, %r1;", ptx.flush(np.exp2(fd).astype(np.float32))),
+    ("ex2.approx.ftz.f32 %r3, %r1;", flush(np.exp2(fd).astype(np.float32))),
     ("rcp.rn.f32 %r3, %r1;", (1 / fd).astype(np.float32)),
     ("setp.gtu.f32 %p1, %r1, %r2; selp.f32 %r3, %r1, %r2, %p1;", np.where(~(f <= g), f, g)),
     ("setp.le.f32 %p1, %r1, %r2; selp.f32 %r3, %r1, %r2, %p1;", np.where(f <= g, f, g)),
