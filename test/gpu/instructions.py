@@ -36,6 +36,7 @@ u, s = X.astype(np.uint32), X.astype(np.uint32).view(np.int32)
 v, t = Y.astype(np.uint32), Y.astype(np.uint32).view(np.int32)
 Xs, Ys = X.view(np.int64), Y.view(np.int64)
 
+COPY = "shl.b32 %r5, %r9, 3; mov.u32 %r4, memory; add.s32 %r4, %r4, %r5; cp.async.ca.shared.global [%r4], [%rd1], 8, 4; cp.async.commit_group; "
 INTEGERS = [
     ("add.s32 %r3, %r1, %r2;", s + t),
     ("sub.s64 %rd7, %rd5, %rd6;", Xs - Ys),
@@ -74,6 +75,11 @@ INTEGERS = [
     # The other lane's word, through shared memory.
     ("mov.u32 %r4, memory; shl.b32 %r5, %r9, 2; add.s32 %r6, %r4, %r5; st.shared.b32 [%r6], %r1; bar.sync 0; xor.b32 %r5, %r5, 124; add.s32 %r6, %r4, %r5; ld.shared.b32 %r3, [%r6];", u[::-1]),
     ("shl.b32 %r5, %r9, 3; mov.u32 %r4, memory; add.s32 %r4, %r4, %r5; st.shared.v2.b32 [%r4], {%r1, %r2}; ld.shared.b32 %r3, [%r4+4];", v),
+    # A copy: what is there before the wait, what comes of four bytes, and the four that are filled.
+    (COPY + "ld.shared.b32 %r3, [%r4]; cp.async.wait_group 0;", 0 * u + 0xFFFFFFFF),
+    (COPY + "cp.async.wait_group 0; ld.shared.b32 %r3, [%r4];", u),
+    (COPY + "cp.async.wait_group 0; ld.shared.b32 %r3, [%r4+4];", 0 * u),
+    (COPY + "cp.async.wait_group 1; ld.shared.b32 %r3, [%r4];", 0 * u + 0xFFFFFFFF),
 ]
 
 np.seterr(all="ignore")
@@ -104,6 +110,7 @@ ERRORS = [
     ("tanh.approx.f32 %r3, %r1;", "this instruction is not supported"),
     ("setp.lt.s32 %p1, %r9, 7; @%p1 shfl.sync.bfly.b32 %r3, %r1, 1, 31, -1;", "7 of 32 lanes come here together"),
     ("setp.lt.s32 %p1, %r9, 7; @%p1 bra OVER; bar.sync 0; OVER: mov.u32 %r3, 1;", "25 of 32 lanes come here together"),
+    ("mov.u32 %r4, memory; cp.async.ca.shared.global [%r4], [%rd1+4], 8;", "no multiple of 8"),
     ("mov.u32 %r4, 256; ld.shared.b32 %r3, [%r4];", "outside of shared memory"),
     ("rem.s32 %r3, %r1, 0;", "division by zero"),
     ("ld.param.u64 %rd7, [kernel_param_3];", "there is no parameter `kernel_param_3`"),

@@ -365,6 +365,8 @@ class Warp:
             raise Error("more bytes are read than written")
         shared, to = self.place(["shared"], o[0], mask, size)
         source, moved = self.addresses(o[1], "global")[mask], np.zeros((mask.sum(), size), np.uint8)
+        if (source % np.uint64(size)).any():
+            raise Error(f"an address is no multiple of {size}")
         for length in set(count.tolist()) - {0}:
             lanes = count == length
             data, offsets = self.machine.memory.at(source[lanes], length)
