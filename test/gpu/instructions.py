@@ -67,6 +67,7 @@ INTEGERS = [
     ("shfl.sync.bfly.b32 %r3, %r1, 5, 31, -1;", u[LANE ^ 5]),
     ("shfl.sync.up.b32 %r3, %r1, 3, 0, -1;", u[np.where(LANE < 3, LANE, LANE - 3)]),
     ("shfl.sync.down.b32 %r3, %r1, 3, 31, -1;", u[np.where(LANE > 28, LANE, LANE + 3)]),
+    ("shfl.sync.down.b32 %r3, %r1, 3, 0x181f, -1;", u[np.where(LANE % 8 > 4, LANE, LANE + 3) % 32]),  # eight lanes each
     ("shfl.sync.idx.b32 %r3, %r1, 9, 31, -1;", u[0 * LANE + 9]),
     # A loop of a lane's own length, and lanes of an odd number taking another way.
     ("mov.u32 %r4, %tid.x; LOOP: add.s32 %r3, %r3, %r4; sub.s32 %r4, %r4, 1; setp.ge.s32 %p1, %r4, 0; @%p1 bra LOOP; and.b32 %r5, %r9, 1; setp.eq.s32 %p2, %r5, 1; "
