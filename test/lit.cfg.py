@@ -1,7 +1,9 @@
 """lit: every .mlir, .attn and .test file under test/ with RUN lines. Run by test/run, or by hand:
 /usr/lib/llvm-22/bin/lit -sv test/dialect --param build=build"""
 
+import glob
 import os
+import shutil
 
 import lit.formats
 
@@ -23,7 +25,8 @@ for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "HOME", "XDG_CACHE
 
 config.substitutions.append(("%root", root))
 config.substitutions.append(("%build", build))
-config.substitutions.append(("%python", lit_config.params.get("python", "python3")))
+python = lit_config.params.get("python", "python3")
+config.substitutions.append(("%python", python))
 config.substitutions.append(("%cc", lit_config.params.get("cc", "cc")))
 
 # Features for REQUIRES lines: what this CPU has.
@@ -34,3 +37,10 @@ for feature in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "cpuid_fault"):
         config.available_features.add(feature)
 if lit_config.params.get("sanitize"):
     config.available_features.add("sanitize")
+
+# NVIDIA's assembler: that of the venv, else an installed toolkit's.
+venv = os.path.dirname(os.path.dirname(python))
+ptxas = next(iter(glob.glob(os.path.join(venv, "lib/python3*/site-packages/nvidia/cuda_nvcc/bin/ptxas"))), None) or shutil.which("ptxas")
+if ptxas:
+    config.available_features.add("ptxas")
+    config.substitutions.append(("%ptxas", ptxas))
