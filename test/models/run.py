@@ -4,6 +4,8 @@
     compare_gru.py           g2p_gru, with the published package
     compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
     compare_checkpoints.py   MarianMT, BART and T5, with `transformers`
+
+With --whole only the steps are compared, of every held-out input of every model that has a Network.
 """
 
 import concurrent.futures
@@ -41,7 +43,9 @@ def build_int8(program, report, fovea):
 
 
 def main():
-    options = family.parser(__doc__).parse_args()
+    parser = family.parser(__doc__)
+    parser.add_argument("--whole", action="store_true")
+    options = parser.parse_args()
     tests = family.Tests(options)
     report = tests.report
 
@@ -81,7 +85,8 @@ def main():
 
     wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
     references = [("g2p_transformer", "compare_transformer.py", ["{program}"]), ("g2p_gru", "compare_gru.py", ["{program}"] + wheel)]
-    references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in sequence_training.models()]
+    networks = [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in sequence_training.models()]
+    references = [(name, script, arguments + ["--whole"]) for name, script, arguments in networks] if options.whole else references + networks
     if options.filter:
         references = [r for r in references if options.filter in r[0] or r[0].startswith(options.filter.split(":")[0])]
     for model, _, _ in references:
@@ -91,7 +96,7 @@ def main():
         run("models", [os.path.join(ROOT, "dev"), "build"] + [model for model, _, _ in references])
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         waiting = [pool.submit(compare, *reference) for reference in references]
-        if not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints"):
+        if not options.whole and (not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints")):
             waiting.append(pool.submit(compare_checkpoints))
         for done in waiting:
             done.result()
