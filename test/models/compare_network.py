@@ -36,7 +36,7 @@ import reference  # noqa: E402
 
 NEAR_TIE = 1e-4           # two logits nearer than this may change places
 CHUNK = 500               # inputs whose traces are held at a time
-KINDS = {"p": "weights", "s": "scores", "context": "contexts"}    # by the last part of a trace's path; any other is a state
+KINDS = {"p": "weights", "s": "scores", "context": "contexts"}    # by the last part of a trace's path
 
 
 @dataclasses.dataclass
@@ -163,6 +163,7 @@ class Comparison:
         known = self.network.start(self.network.encode(torch.tensor([row]), torch.tensor([len(row)])))
         states = [name for name in program.states_of(self.args.name) if name in known]
         totals, wrong, off, lost, parted = {}, {}, {}, [], 0
+        kind_of = lambda name: "states" if name in states else KINDS[name.split(".")[-1]]
 
         def compare(kind, what, found, wanted):
             totals[kind] = totals.get(kind, 0) + 1
@@ -177,7 +178,7 @@ class Comparison:
             for first in range(0, len(inputs), CHUNK):
                 chunk = inputs[first:first + CHUNK]
                 wanted = self.answers(chunk, states)
-                maps = any(name.split(".")[-1] == "p" for name in wanted.traces[0])
+                maps = any(kind_of(name) == "weights" for name in wanted.traces[0])
                 said, found = program.steps(self.args.program, chunk, maps, "--threads", self.args.threads)
                 same = [n for n in range(len(chunk)) if said[n] == wanted.texts[n]]
                 for n in set(range(len(chunk))) - set(same):
@@ -189,7 +190,7 @@ class Comparison:
                 for n in same:
                     compare("logits", chunk[n], found[n].get("logits"), wanted.logits[n])
                     for name, value in wanted.traces[n].items():
-                        kind = KINDS.get(name.split(".")[-1], "states")
+                        kind = kind_of(name)
                         compare(kind, f"{chunk[n]}, {name}", (found if kind == "weights" else more)[n].get(name), value)
         self.find.report("steps, tokens", len(lost), len(inputs), lost)
         self.find.require(parted <= 2, f"steps ties: {parted} parted where two logits lie within {NEAR_TIE:g}, at most 2")
