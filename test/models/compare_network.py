@@ -2,7 +2,8 @@
 
     compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--step-inputs N] [--beam-inputs N] [--ensemble-inputs N] [--whole] [--threads N]
 
-Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are).
+Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are); of g2p_transformer, reference_transformer.py
+is the network.
 
   greedy    every held-out input (or the first N): the same tokens, the log-probability within 1e-4 a step
   steps     300 inputs: after every step the logits, each attention's weights, scores and context, and each state that both sides name, within 1e-4. The
@@ -25,10 +26,12 @@ import tempfile
 
 import numpy
 import program
+import reference_transformer
 import safetensors.torch
 import torch
 from compare_transformer import Findings
 
+import g2p_training
 import sequence_training as training
 
 sys.path.insert(0, os.path.join(program.ROOT, "test", "search"))
@@ -49,10 +52,32 @@ class Answers:
     traces: list          # {trace or state: [t,...]}, if wanted
 
 
+class Transformer:
+    """reference_transformer.py's model as a Network."""
+
+    def __init__(self):
+        self.model = reference_transformer.Reference(os.path.dirname(program.model_file("g2p_transformer")))
+
+    @torch.no_grad()
+    def encode(self, source, lengths):
+        layers, hidden = self.model.encode_tokens(source, lengths)
+        return {"layers": layers, "hidden": hidden}
+
+    def start(self, memory):
+        return {f"{side}{n}": keys[:, :, :0] for n, (keys, _) in enumerate(memory["layers"]) for side in "kv"}
+
+    @torch.no_grad()
+    def step(self, y, t, state, memory):
+        cache = [(state[f"k{n}"], state[f"v{n}"]) for n in range(self.model.decoders)]
+        logits, traces = self.model.traced_step(y, t, memory["layers"], memory["hidden"], cache)
+        after = {f"{side}{n}": value for n, layer in enumerate(cache) for side, value in zip("kv", layer)}
+        return logits, after, {f"dec.{n}.{what}": value for n, layer in enumerate(traces) for what, value in layer.items()}
+
+
 class Comparison:
     def __init__(self, args):
         self.args, self.find = args, Findings()
-        self.network, self.task = training.load(args.name, args.weights)
+        self.network, self.task = (Transformer(), g2p_training.TASK) if args.name == "g2p_transformer" else training.load(args.name, args.weights)
 
     def run(self, inputs, *options, **settings):
         return program.run(self.args.program, inputs, *options, "--threads", self.args.threads, **settings)

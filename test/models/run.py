@@ -5,7 +5,7 @@
     compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
     compare_checkpoints.py   MarianMT, BART and T5, with `transformers`
 
-With --whole only the steps are compared, of every held-out input of every model that has a Network.
+With --whole only the steps are compared, of every held-out input of every model that has a Network, and of g2p_transformer.
 """
 
 import concurrent.futures
@@ -73,7 +73,7 @@ def main():
         if os.path.exists(program):
             code, found, text = run(model, [sys.executable, os.path.join(HERE, script)] + [a.format(program=program) for a in arguments])
             report(f"{model}: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
-            if model == "g2p_transformer":
+            if model == "g2p_transformer" and not options.whole:
                 programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))
                 code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
                 report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
@@ -85,8 +85,11 @@ def main():
 
     wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
     references = [("g2p_transformer", "compare_transformer.py", ["{program}"]), ("g2p_gru", "compare_gru.py", ["{program}"] + wheel)]
-    networks = [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in sequence_training.models()]
-    references = [(name, script, arguments + ["--whole"]) for name, script, arguments in networks] if options.whole else references + networks
+    networks = sequence_training.models()
+    if options.whole:
+        references = [(name, "compare_network.py", [name, "{program}", "--whole", "--threads", "1"]) for name in networks + ["g2p_transformer"]]
+    else:
+        references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in networks]
     if options.filter:
         references = [r for r in references if options.filter in r[0] or r[0].startswith(options.filter.split(":")[0])]
     for model, _, _ in references:
