@@ -101,7 +101,7 @@ def logits(program, lines, *arguments):
 
 
 def compare_logits(title, found, wanted):
-    """Prints how many lines have a logit for each step, and by how much they differ: at most 1e-4. Returns whether all is well."""
+    """Prints how many lines have a row of numbers for each step, and by how much they differ: at most 1e-4. Returns whether all is well."""
     same = [n for n, (a, b) in enumerate(zip(found, wanted)) if a.shape == b.shape and a.dtype == numpy.float32]
     off = max((float(numpy.abs(found[n] - wanted[n]).max()) for n in same), default=0.0)
     print(f"{title} shapes: {len(same)} of {len(wanted)} equal")

@@ -5,7 +5,8 @@
     compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
     compare_checkpoints.py   MarianMT, BART and T5, with `transformers`
 
-With --whole only the steps are compared, of every held-out input of every model that has a Network, and of g2p_transformer.
+With --whole only the steps are compared, of every held-out input of every model that has a Network, and of
+g2p_transformer and g2p_gru.
 """
 
 import concurrent.futures
@@ -88,6 +89,7 @@ def main():
     networks = sequence_training.models()
     if options.whole:
         references = [(name, "compare_network.py", [name, "{program}", "--whole", "--threads", "1"]) for name in networks + ["g2p_transformer"]]
+        references.append(("g2p_gru", "compare_gru.py", ["{program}"] + wheel + ["--whole"]))
     else:
         references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in networks]
     if options.filter:
