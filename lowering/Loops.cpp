@@ -122,8 +122,15 @@ class LoopNest {
 
   // ---- loops over parallel dimensions
 
-  // One loop over blocks of the flattened dimensions; within a block, a loop over its points.
+  // One loop over blocks of the flattened dimensions; within a block, a loop over its points. Where the mask bounds one of them, the block is a
+  // loop over rows of that dimension, each within its bounds, and those after it are loops of their own.
   void blocks(ArrayRef<unsigned> dims) {
+    size_t flat = dims.size();
+    while (flat && conditionsOn(dims[flat - 1]).empty()) flat--;
+    std::optional<unsigned> bounded;
+    if (flat) bounded = dims[flat - 1];
+    ArrayRef<unsigned> others = dims.drop_front(flat ? flat : dims.size());
+    dims = dims.drop_back(others.size());
     Value one = constant(1), total = one, within = one;
     for (unsigned d : dims) total = arith::MulIOp::create(b, loc, total, extents[d]);
     for (unsigned d = 0; d < extents.size(); d++)
@@ -138,15 +145,70 @@ class LoopNest {
       first = arith::MulIOp::create(b, loc, loop.getInductionVars()[0], perBlock);
       last = arith::MinSIOp::create(b, loc, arith::AddIOp::create(b, loc, first, perBlock), total);
     }
+    if (bounded) return rows(dims, others, first, last);
     auto points = scf::ForOp::create(b, loc, first, last, one);
     b.setInsertionPointToStart(points.getBody());
-    Value rest = points.getInductionVar();
+    place(dims, points.getInductionVar());
+    innerLoops();
+  }
+
+  // The positions of flattened dimensions.
+  void place(ArrayRef<unsigned> dims, Value rest) {
     for (unsigned k = dims.size(); k-- > 1;) {
       body.positions[dims[k]] = arith::RemUIOp::create(b, loc, rest, extents[dims[k]]);
       rest = arith::DivUIOp::create(b, loc, rest, extents[dims[k]]);
     }
-    body.positions[dims[0]] = rest;
-    innerLoops();
+    if (!dims.empty()) body.positions[dims[0]] = rest;
+  }
+
+  // The points first .. last of the flattened dimensions, of the last of them only those that its conditions leave.
+  void rows(ArrayRef<unsigned> dims, ArrayRef<unsigned> others, Value first, Value last) {
+    unsigned dim = dims.back();
+    Value size = arith::MaxSIOp::create(b, loc, extents[dim], constant(1));
+    loop(arith::DivUIOp::create(b, loc, first, size), arith::CeilDivUIOp::create(b, loc, last, size), 1, [&](Value row) {
+      place(dims.drop_back(), row);
+      Value begin = arith::MulIOp::create(b, loc, row, size);
+      Value from = arith::MaxSIOp::create(b, loc, constant(0), arith::SubIOp::create(b, loc, first, begin));
+      Value end = arith::MinSIOp::create(b, loc, arith::SubIOp::create(b, loc, last, begin), size);
+      SmallVector<unsigned> inside(others);
+      if (inner) inside.push_back(*inner);
+      countRows(arith::SubIOp::create(b, loc, end, from), inside);
+      Support range = supportAlong(dim, /*steps=*/false);
+      Value low = arith::MaxSIOp::create(b, loc, from, range.low), high = arith::MinSIOp::create(b, loc, end, range.high);
+      body.hold(range.held);
+      loop(low, high, 1, [&](Value at) {
+        body.positions[dim] = at;
+        whereKept(dim, [&] { otherLoops(others); });
+      });
+      body.release(range.held.size());
+    });
+  }
+
+  // What bounds leave of the conditions on a dimension is tested at each of its positions.
+  void whereKept(unsigned dim, function_ref<void()> inside) {
+    Value kept;
+    SmallVector<Value> tested;
+    for (Value condition : conditionsOn(dim)) {
+      Value here = body.holds(condition) ? Value() : body.outside(condition);
+      if (!here) continue;
+      kept = kept ? Value(arith::AndIOp::create(b, loc, kept, here)) : here;
+      tested.push_back(condition);
+    }
+    if (!kept) return inside();
+    auto test = scf::IfOp::create(b, loc, kept, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(test.thenBlock());
+    body.hold(tested);
+    inside();
+    body.release(tested.size());
+  }
+
+  void otherLoops(ArrayRef<unsigned> dims) {
+    if (dims.empty()) return innerLoops();
+    loop(constant(0), extents[dims[0]], 1, [&](Value at) {
+      body.positions[dims[0]] = at;
+      otherLoops(dims.drop_front());
+    });
   }
 
   // The dimension kept apart, in vectors if it can be; then the reductions.
@@ -154,9 +216,16 @@ class LoopNest {
     body.preload();
     if (!inner) return alongReduced ? reduceVectors() : reducePoint();
     if (!lanes) return loop(constant(0), extents[*inner], 1, [&](Value at) { body.positions[*inner] = at, reducePoint(); });
-    chunks(*inner, reduced.empty() ? 1 : mostAccumulators, constant(0), extents[*inner], {}, [&](Value at, int64_t count, Value valid, ValueRange) {
+    Support range = whole(*inner);
+    if (!conditionsOn(*inner).empty()) {
+      if (!rowsCounted) countRows(extents[*inner], {});
+      range = supportAlong(*inner, /*steps=*/false);
+    }
+    body.hold(range.held);
+    chunks(*inner, reduced.empty() ? 1 : mostAccumulators, range.low, range.high, {}, [&](Value at, int64_t count, Value valid, ValueRange) {
       return reduceChunks(at, count, valid), SmallVector<Value>();
     });
+    body.release(range.held.size());
     body.points();
   }
 
@@ -221,7 +290,7 @@ class LoopNest {
 
   void reducePoint() {
     if (reduced.empty()) return body.store(body.compute(body.loadOutputs()));
-    count(Count::Rows, width = constant(1));
+    countPoint(constant(1));
     body.store(boundedLoops(0, reduced.size(), body.loadOutputs(), [&](ValueRange accumulators) { return body.compute(accumulators); }));
   }
 
@@ -239,8 +308,7 @@ class LoopNest {
       accumulators.append(body.loadOutputs());
     }
     size_t each = accumulators.size() / count;
-    width = valid ? Value(arith::MinSIOp::create(b, loc, valid, constant(lanes))) : constant(count * lanes);
-    this->count(Count::Rows, width);
+    countPoint(valid ? Value(arith::MinSIOp::create(b, loc, valid, constant(lanes))) : constant(count * lanes));
     SmallVector<Value> results = boundedLoops(0, reduced.size(), accumulators, [&](ValueRange carried) {
       SmallVector<Value> next;
       for (int64_t k = 0; k < count; k++) {
@@ -263,7 +331,7 @@ class LoopNest {
     SmallVector<Value> start = body.identity(first), accumulators;
     const size_t each = start.size();
     for (int64_t k = 0; k < mostAccumulators; k++) accumulators.append(start);
-    count(Count::Rows, width = constant(1));
+    countPoint(constant(1));
     SmallVector<Value> results = boundedLoops(0, reduced.size() - 1, accumulators, [&](ValueRange carried) {
       Support range = supportAlong(dim, /*steps=*/false);
       countPoints(range);
@@ -313,6 +381,18 @@ class LoopNest {
   void count(Count what, Value amount) {
     if (counting) counting->add(b, loc, what, amount);
   }
+  // As many outer points, unless all of them are counted already.
+  void countPoint(Value points) {
+    width = points;
+    if (!rowsCounted) count(Count::Rows, points);
+  }
+  // Of a dimension with bounds all points count, at all positions of those inside it.
+  void countRows(Value points, ArrayRef<unsigned> inside) {
+    rowsCounted = true;
+    if (!counting) return;
+    for (unsigned d : inside) points = arith::MulIOp::create(b, loc, points, extents[d]);
+    count(Count::Rows, points);
+  }
   // The points of the innermost loop, at as many rows as run side by side.
   void countPoints(const Support &range) {
     if (!counting) return;
@@ -339,7 +419,7 @@ class LoopNest {
     Value at(Value v, Value position) override { return body.at(v, dim, position); }
     bool holds(Value v) override { return body.holds(v); }
     void became(Value condition, const Became &what) override {
-      if (!nest.counting) return;
+      if (!nest.counting || !llvm::is_contained(nest.reduced, dim)) return;
       SmallVector<utils::IteratorType> iterators = nest.op.getIteratorTypesArray();
       unsigned number = llvm::count(ArrayRef(iterators).take_front(dim), utils::IteratorType::reduction);
       nest.counting->note(condition.getLoc(), number, what);
@@ -353,9 +433,24 @@ class LoopNest {
     return {};
   }
 
+  // The conditions of the mask that say something of a parallel dimension, whatever is reduced. At points where one is false the op leaves what
+  // it starts from.
+  SmallVector<Value> conditionsOn(unsigned dim) {
+    SmallVector<Value> conditions, left;
+    if (Value mask = keep(); mask && !reduced.empty()) left.push_back(mask);
+    while (!left.empty()) {
+      Value condition = left.pop_back_val();
+      if (auto both = condition.getDefiningOp<arith::AndIOp>()) left.append({both.getRhs(), both.getLhs()});
+      else if (body.dependsOn(condition, dim) && llvm::none_of(reduced, [&](unsigned d) { return body.dependsOn(condition, d); })) conditions.push_back(condition);
+    }
+    return conditions;
+  }
+
+  Support whole(unsigned dim) { return {constant(0), extents[dim], true, 1, {}}; }
+
   Support supportAlong(unsigned dim, bool steps) {
     Value mask = keep();
-    if (!mask) return {constant(0), extents[dim], true};
+    if (!mask) return whole(dim);
     View view(*this, dim);
     return supportOf(view, b, loc, mask, extents[dim], steps);
   }
@@ -376,6 +471,7 @@ class LoopNest {
   std::optional<unsigned> inner;       // a parallel dimension that is looped over inside a block
   bool alongReduced = false;           // the last of `reduced` becomes vectors
   std::optional<Counting> counting;    // a reduction under a mask, for target host-count
+  bool rowsCounted = false;            // before the loop over them
   Value width;                         // points of the parallel dimensions that are reduced side by side, where that is counted
   int64_t lanes = 0;                   // of the dimension that becomes vectors; 0: none does
 };

@@ -24,11 +24,13 @@ class Attending(nn.Module):
         self.conv, self.ask, self.take = nn.Conv1d(m, 2 * m, 3), nn.Linear(m, e), nn.Linear(e, m)
 
     def forward(self, x, y, memory):
-        """x [b,t,m] of all steps so far, y [b,t,e] -> [b,t,m] and weights [b,t,i]"""
+        """x [b,t,m] of all steps so far, y [b,t,e] -> [b,t,m], and weights and scores [b,t,i] and what they attend to [b,t,e]"""
         h = F.glu(self.conv(F.pad(x.transpose(1, 2), (2, 0))), 1).transpose(1, 2)
-        p = torch.softmax((self.ask(h) + y) * HALF @ memory["keys"].transpose(1, 2) + memory["hide"][:, None], 2)
-        z = self.take(p @ memory["values"] * memory["lengths"].float().sqrt()[:, None, None])
-        return ((h + z) * HALF + x) * HALF, p
+        s = (self.ask(h) + y) * HALF @ memory["keys"].transpose(1, 2) + memory["hide"][:, None]
+        p = torch.softmax(s, 2)
+        context = p @ memory["values"]
+        z = self.take(context * memory["lengths"].float().sqrt()[:, None, None])
+        return ((h + z) * HALF + x) * HALF, {"p": p, "s": s, "context": context}
 
 
 class Convolutional(nn.Module):
@@ -60,12 +62,13 @@ class Convolutional(nn.Module):
         return {"keys": keys, "values": (keys + letter) * HALF, "hide": hide, "lengths": lengths}
 
     def decode(self, memory, target):
-        """target [b,t] -> logits [b,t,W] and the weights of each layer [b,t,i]"""
+        """target [b,t] -> logits [b,t,W] and each layer's traces [b,t,...]"""
         y = self.drop(self.tgt(target) + places(self.tgt_place, target.shape[1]))
-        x, maps = self.write_in(y), {}
+        x, traces = self.write_in(y), {}
         for n, layer in enumerate(self.dec):
-            x, maps[f"dec.{n}.p"] = layer(self.drop(x), y, memory)
-        return self.out(self.drop(self.write_out(x))), maps
+            x, seen = layer(self.drop(x), y, memory)
+            traces.update({f"dec.{n}.{name}": value for name, value in seen.items()})
+        return self.out(self.drop(self.write_out(x))), traces
 
     def teacher(self, memory, target):
         return self.decode(memory, target)[0]
@@ -75,5 +78,5 @@ class Convolutional(nn.Module):
 
     def step(self, y, t, state, memory):
         said = torch.cat([state["said"], y[:, None]], 1)
-        logits, maps = self.decode(memory, said)
-        return logits[:, -1], {"said": said}, {name: p[:, -1] for name, p in maps.items()}
+        logits, traces = self.decode(memory, said)
+        return logits[:, -1], {"said": said}, {name: value[:, -1] for name, value in traces.items()}

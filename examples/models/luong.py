@@ -42,8 +42,9 @@ class Luong(training.Decoder):
         raise NotImplementedError
 
     def weights(self, h, t, memory):
-        """[b,i]"""
-        return torch.softmax(self.score(h, t, memory) + memory["hide"], 1)
+        """Weights and masked scores, both [b,i]."""
+        s = self.score(h, t, memory) + memory["hide"]
+        return torch.softmax(s, 1), s
 
     def encode(self, source, lengths):
         ann, h1, c1, h2, c2 = self.reader(self.drop(self.src(source)), lengths)
@@ -60,9 +61,10 @@ class Luong(training.Decoder):
             x = torch.cat([x, state["fed"]], 1)
         _, (h1, c1) = self.dec1(x[:, None], (state["h1"][None].contiguous(), state["c1"][None].contiguous()))
         _, (h2, c2) = self.dec2(self.drop(h1[0])[:, None], (state["h2"][None].contiguous(), state["c2"][None].contiguous()))
-        p = self.weights(h2[0], t, memory)
-        fed = torch.tanh(self.merge(torch.cat([(p[:, None] @ memory["ann"])[:, 0], h2[0]], 1)))
-        return self.out(self.drop(fed)), {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0], "fed": fed}, {"p": p}
+        p, s = self.weights(h2[0], t, memory)
+        context = (p[:, None] @ memory["ann"])[:, 0]
+        fed = torch.tanh(self.merge(torch.cat([context, h2[0]], 1)))
+        return self.out(self.drop(fed)), {"h1": h1[0], "c1": c1[0], "h2": h2[0], "c2": c2[0], "fed": fed}, {"p": p, "s": s, "context": context}
 
 
 class General(Luong):
@@ -88,5 +90,5 @@ class LocalP(General):
     def weights(self, h, t, memory):
         i = torch.arange(memory["ann"].shape[1])
         off = i - (memory["lengths"] - 1)[:, None] * torch.sigmoid(torch.tanh(self.guess(h)) @ self.v)[:, None]
-        p = torch.softmax((self.score(h, t, memory) + memory["hide"]).masked_fill(off.abs() > self.side, -torch.inf), 1)
-        return p * torch.exp(-2 * off * off / self.side ** 2)
+        s = (self.score(h, t, memory) + memory["hide"]).masked_fill(off.abs() > self.side, -torch.inf)
+        return torch.softmax(s, 1) * torch.exp(-2 * off * off / self.side ** 2), s

@@ -28,15 +28,18 @@ class Attention(nn.Module):
         self.norm, self.heads, self.turn, self.scale = nn.LayerNorm(m), heads, turn, (m // heads) ** -0.5
 
     def forward(self, x, source, bias, drop):
-        """x [b,t,m] -> x and what it attends to, weights [b,h,t,i]; source None: x itself. bias is added to the scores."""
+        """x [b,t,m] -> x and what it attends to, and its traces: weights and scores [b,h,t,i], what they attend to [b,h,t,d]; source None: x itself.
+        bias is added to the scores."""
         z = self.norm(x)
         source = z if source is None else source
         heads = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         q, k, v = heads(self.q(z)), heads(self.k(source)), heads(self.v(source))
         if self.turn:
             q, k = self.turn(q), self.turn(k)
-        p = torch.softmax(q @ k.transpose(2, 3) * self.scale + bias, -1)
-        return x + drop(self.o((p @ v).transpose(1, 2).flatten(2))), p
+        s = q @ k.transpose(2, 3) * self.scale + bias
+        p = torch.softmax(s, -1)
+        context = p @ v
+        return x + drop(self.o(context.transpose(1, 2).flatten(2))), {"p": p, "s": s, "context": context}
 
 
 class Inner(nn.Module):
@@ -111,12 +114,13 @@ class Prenorm(nn.Module):
         return {"memory": self.enc_norm(x), "hide": hide}
 
     def decode(self, memory, target):
-        """target [b,t] -> logits [b,t,W] and the cross-attention of each layer [b,h,t,i]"""
-        x, maps = self.embed(self.tgt, target), {}
+        """target [b,t] -> logits [b,t,W] and the cross-attention's traces of each layer [b,h,t,...]"""
+        x, traces = self.embed(self.tgt, target), {}
         for name, layer in self.layers():
-            x, maps[f"{name}.cross.p"] = layer.cross(self.look_back(layer.past, x), memory["memory"], memory["hide"], self.drop)
+            x, seen = layer.cross(self.look_back(layer.past, x), memory["memory"], memory["hide"], self.drop)
+            traces.update({f"{name}.cross.{what}": value for what, value in seen.items()})
             x = layer.inner(x, self.drop)
-        return F.linear(self.dec_norm(x), self.tgt.weight), maps
+        return F.linear(self.dec_norm(x), self.tgt.weight), traces
 
     def teacher(self, memory, target):
         return self.decode(memory, target)[0]
@@ -126,13 +130,15 @@ class Prenorm(nn.Module):
 
     def step(self, y, t, state, memory):
         said = torch.cat([state["said"], y[:, None]], 1)
-        logits, maps = self.decode(memory, said)
-        return logits[:, -1], {"said": said}, {name: p[:, :, -1] for name, p in maps.items()}
+        logits, traces = self.decode(memory, said)
+        return logits[:, -1], {"said": said}, {name: value[:, :, -1] for name, value in traces.items()}
 
 
 class Stateful(Prenorm):
-    """Decoder layers that carry a state from step to step; model.attn names them one by one."""
+    """Decoder layers that carry a state from step to step; model.attn names them one by one. Here look_back() computes each step's anew and leaves the
+    last one as past.last [b,m]."""
     places = True
+    carried = ""                       # model.attn's states are this and the layer's number
 
     def add_decoder(self, layers):
         for n, layer in enumerate(layers, 1):
@@ -140,3 +146,11 @@ class Stateful(Prenorm):
 
     def layers(self):
         return [(f"dec{n}", getattr(self, f"dec{n}")) for n in range(1, self.decoders + 1)]
+
+    def start(self, memory):
+        nothing = torch.zeros(len(memory["hide"]), self.m)
+        return {**super().start(memory), **{f"{self.carried}{n}": nothing for n in range(1, self.decoders + 1)}}
+
+    def step(self, y, t, state, memory):
+        logits, state, traces = super().step(y, t, state, memory)
+        return logits, {**state, **{name.replace("dec", self.carried): layer.past.last for name, layer in self.layers()}}, traces

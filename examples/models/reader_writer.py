@@ -52,10 +52,11 @@ class Attending(training.Decoder):
 
     def step(self, y, t, state, memory):
         h = state["h"]
-        p = torch.softmax(torch.tanh(self.query(h)[:, None] + memory["keys"]) @ self.v + memory["hide"], 1)
+        s = torch.tanh(self.query(h)[:, None] + memory["keys"]) @ self.v + memory["hide"]
+        p = torch.softmax(s, 1)
         z = (p[:, None] @ memory["ann"])[:, 0]
         h = self.cell(torch.cat([self.tgt(y), z], 1)[:, None], h[None].contiguous())[1][0]
-        return self.out(torch.cat([h, z], 1)), {"h": h}, {"net.p": p}
+        return self.out(torch.cat([h, z], 1)), {"h": h}, {"net.p": p, "net.s": s, "net.context": z}
 
 
 class Net(nn.Module):

@@ -250,6 +250,9 @@ class Emitter {
   bool isPositive(NodeId n);
   // An axis that what is summed lies along, and no bound depends on, is better innermost than one that bounds differ along.
   void orderAxes(const Node &reduction, Axes &out);
+  // Masks that hold wherever a sum is used and that may bound its own axes: what they remove need not be computed, it is 0. Not for whole
+  // numbers, whose zeros may be no positions.
+  MaskSet masksOfUsers(NodeId n, const Axes &out);
   // What a reduction's operand adds to its masks.
   void addSupport(Body &body, const Node &reduction, SmallVectorImpl<Value> &conditions);
 

@@ -148,6 +148,36 @@ void Emitter::orderAxes(const Node &reduction, Axes &out) {
     }
 }
 
+MaskSet Emitter::masksOfUsers(NodeId n, const Axes &out) {
+  const Node &sum = f.nodes[n];
+  MaskSet found;
+  if (!options.rows || sum.op != Op::Sum || sum.type != core::Type::F32) return found;
+  auto longAxes = [&](const Node &node) { return llvm::count_if(node.free, [&](IndexId i) { return isLong(i); }); };
+  for (NodeId m : holds[n]) {
+    const Node &mask = f.nodes[m];
+    if (llvm::is_contained(ArrayRef(sum.args).drop_front(), m) || !mayBound(m, out)) continue;
+    // Known here, and of axes that no window has narrowed.
+    if (!llvm::all_of(mask.free, [&](IndexId i) { return (llvm::is_contained(out, i) && !window(i, current)) || fixedPosition(i, current); })) continue;
+    // What it reads is smaller than the sum, and it is the same in each nest that evaluates it: in a kernel arithmetic on reals may be
+    // contracted in one and not in another.
+    bool apt = true;
+    core::walkBehind(f, m, [&](NodeId, const Node &node) -> std::span<const NodeId> {
+      const bool tensor = node.op == Op::State || node.op == Op::LoopResult || isReduction(node.op);
+      if (tensor) apt &= longAxes(node) < longAxes(sum);
+      if (tensor || node.op == Op::Load) return {};
+      apt &= options.contiguous || node.type != core::Type::F32 || node.args.empty();
+      return node.args;
+    });
+    bool early = llvm::all_of(loopsOf[m], [&](uint32_t tag) {
+      for (Scope *s = current; s; s = s->parent)
+        if (s->tag == tag) return true;
+      return false;
+    });
+    if (apt && early) found.insert(m);
+  }
+  return found;
+}
+
 void Emitter::addSupport(Body &body, const Node &reduction, SmallVectorImpl<Value> &conditions) {
   if (!options.rows) return;
   NodeId operand = reduction.args[0];

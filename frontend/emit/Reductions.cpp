@@ -72,9 +72,20 @@ Materialised Emitter::reduce(NodeId n) {
   core::Type operandType = f.nodes[node.args[0]].type;
   bool floating = operandType == core::Type::F32;
   Type value = scalar().typeOf(operandType);
+  // A product of two tensors is better left to a leaf.
+  const Node &product = f.nodes[node.args[0]];
+  auto isOperand = [&](NodeId n) {
+    auto leaf = nest.leaves.find(n);
+    return leaf != nest.leaves.end() && leaf->second.direct;
+  };
+  MaskSet used;
+  if (product.op != Op::Mul || !llvm::all_of(product.args, isOperand)) used = masksOfUsers(n, out);
+  for (NodeId m : used) collect(nest, m, {});
+  if (failedAny) return {};
   auto kept = [&](Body &body) -> Value {
     SmallVector<Value> conditions;
     for (NodeId m : masks) conditions.push_back(evaluate(body, m));
+    for (NodeId m : used) conditions.push_back(evaluate(body, m));
     addSupport(body, node, conditions);
     if (conditions.empty()) return {};
     return attn::SupportOp::create(b, loc, b.getI1Type(), scalar().conjunction(conditions));

@@ -2,6 +2,7 @@
 
 #include "runtime/program/AttentionMap.h"
 #include "runtime/program/Error.h"
+#include "runtime/program/Logits.h"
 #include "runtime/program/TraceCut.h"
 
 #include <nlohmann/json.hpp>
@@ -68,10 +69,46 @@ std::vector<std::vector<float>> valuesOf(const StepRows &traced, const TraceCut 
   return values;
 }
 
+const std::string &traced(const std::string &folder, const Model &model, const char *what) {
+  if (model.table.traces.empty())
+    throw Error(std::string("the model traces nothing, so there are no ") + what);
+  return folder;
+}
+
+TraceCut cutOf(const Model &model, const std::string &trace) {
+  const auto &arguments = model.table.step.arguments;
+  return TraceCut(std::find_if(arguments.begin(), arguments.end(), [&](const Argument &argument) {
+           return argument.what == What::Trace && argument.name == trace;
+         })->shape);
+}
+
+std::string fileName(std::string trace) {
+  std::replace(trace.begin(), trace.end(), '/', '_');
+  return trace;
+}
+
 }  // namespace
 
-Maps::Maps(const std::string &folder, const Model &model)
-    : folder(model.table.traces.empty() ? throw Error("the model traces nothing, so there are no maps") : folder), model(model) {}
+Maps::Maps(const std::string &folder, const Model &model) : folder(traced(folder, model, "maps")), model(model) {}
+
+Traces::Traces(const std::string &folder, const Model &model) : folder(traced(folder, model, "traces")), model(model) {}
+
+void Traces::write(const Job &job) const {
+  for (size_t index = 0; index < job.traces.size(); ++index) {
+    const StepRows &traced = job.traces[index];
+    if (traced.rows.empty())
+      continue;
+    const std::string &trace = model.table.traces[index].name;
+    TraceCut cut = cutOf(model, trace);
+    int64_t steps = int64_t(traced.rows.size()), heads = cut.heads(traced.shapes[0]), columns = cut.columns(int64_t(job.source.size()), steps);
+    std::vector<float> values;  // [steps, heads, columns]
+    for (size_t step = 0; step < traced.rows.size(); ++step)
+      for (int64_t head = 0; head < heads; ++head)
+        for (int64_t column = 0; column < columns; ++column)
+          values.push_back(cut.value(traced.rows[step].data(), traced.shapes[step], head, column));
+    folder.write(job.line, fileName(trace) + ".npy", toNpy(heads > 1 ? std::vector<int64_t>{steps, heads, columns} : std::vector<int64_t>{steps, columns}, values));
+  }
+}
 
 void Maps::write(const std::string &input, const Job &job) const {
   const Hypothesis &best = job.best.front();
@@ -89,17 +126,13 @@ void Maps::write(const std::string &input, const Job &job) const {
     const StepRows &traced = job.traces[index];
     if (traced.rows.empty())
       continue;
-    const auto &arguments = model.table.step.arguments;
-    TraceCut cut(std::find_if(arguments.begin(), arguments.end(), [&](const Argument &argument) {
-              return argument.what == What::Trace && argument.name == trace;
-            })->shape);
+    TraceCut cut = cutOf(model, trace);
     int64_t columns = cut.columns(int64_t(source.size()), int64_t(traced.rows.size())), heads = cut.heads(traced.shapes[0]);
     AttentionMap map{input, model.target.decode(best.tokens), trace, 0, heads, produced, {}, {}, ""};
     map.across = cut.kind == TraceCut::Source ? "input" : cut.kind == TraceCut::Steps ? "output so far" : "";
     for (int64_t column = 0; column < columns; ++column)
       map.columns.push_back(cut.kind == TraceCut::Source ? source[size_t(column)] : cut.kind == TraceCut::Steps ? before[size_t(column)] : std::to_string(column));
-    std::string name = trace;
-    std::replace(name.begin(), name.end(), '/', '_');
+    std::string name = fileName(trace);
     for (map.head = heads > 1 ? -1 : 0; map.head < heads; ++map.head) {
       map.values = valuesOf(traced, cut, columns, map.head, heads);
       std::string suffix = heads > 1 && map.head >= 0 ? "-h" + std::to_string(map.head) : "";

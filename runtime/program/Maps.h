@@ -1,4 +1,4 @@
-// Traces as pictures and JSON.
+// Traces as pictures and JSON, or as numbers.
 #ifndef FOVEA_RUNTIME_PROGRAM_MAPS_H
 #define FOVEA_RUNTIME_PROGRAM_MAPS_H
 
@@ -18,6 +18,20 @@ public:
 
   // Throws Error when a file cannot be written.
   void write(const std::string &input, const Job &job) const;
+
+private:
+  LineFolder folder;
+  const Model &model;
+};
+
+// Writes the same values into a folder as NumPy files.
+class Traces {
+public:
+  // Makes the folder. Throws Error if it cannot, or if the model traces nothing.
+  Traces(const std::string &folder, const Model &model);
+
+  // Throws Error when a file cannot be written.
+  void write(const Job &job) const;
 
 private:
   LineFolder folder;

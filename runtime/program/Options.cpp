@@ -216,6 +216,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.add_flag("--replace-unknown", options.replaceUnknown, "write for an unknown token what stands in the input where the model looked");
   app.add_flag("--score", options.search.score, "search nothing: lines are `input TAB output`, the result is the log-probability of that output");
   app.add_option("--maps", options.maps, "write a picture and a JSON file of every attention map of every line")->type_name("DIR");
+  app.add_option("--traces", options.traces, "write what maps show, as NumPy files without pictures")->type_name("DIR");
   app.add_option("--logits", options.logits, "write the logits of every step of every line's best result as a NumPy file")->type_name("DIR");
   app.add_option("--input", options.input, "read from FILE instead of standard input")->type_name("FILE");
   app.add_option("--output", options.output, "write to FILE, which is complete or not there")->type_name("FILE");
@@ -236,7 +237,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
       options.batch = 1;
     if (options.batch == 0)
       options.batch = std::max<int64_t>(1, 64 / std::max(options.search.beam, options.search.nbest));
-    options.search.keep = {!options.maps.empty(), !options.logits.empty(), nullptr};
+    options.search.keep = {!options.maps.empty() || !options.traces.empty(), !options.logits.empty(), nullptr};
     return options;
   } catch (const CLI::ParseError &error) {
     code = app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;

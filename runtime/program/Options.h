@@ -14,7 +14,7 @@ namespace fovea::program {
 struct Options {
   SearchOptions search;
   std::vector<std::string> weights;                  // files; several: an ensemble
-  std::string maps, logits, input, output;  // empty: not given
+  std::string maps, traces, logits, input, output;  // empty: not given
   std::vector<std::string> suppress, require, phrases;  // texts of tokens
   std::string prefix, attention;
   bool prefixColumn = false;                 // a line is an input, a TAB and what its output begins with

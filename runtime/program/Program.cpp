@@ -87,6 +87,8 @@ public:
         searches(size_t(options.threads)) {
     if (!options.maps.empty())
       maps = std::make_unique<Maps>(options.maps, model);
+    if (!options.traces.empty())
+      traces = std::make_unique<Traces>(options.traces, model);
     if (!options.logits.empty())
       logits = std::make_unique<LineFolder>(options.logits);
   }
@@ -133,6 +135,7 @@ private:
   Workers workers;
   std::vector<std::unique_ptr<Search>> searches;  // by worker
   std::unique_ptr<Maps> maps;
+  std::unique_ptr<Traces> traces;
   std::unique_ptr<LineFolder> logits;
   std::mutex mutex;                               // for all below
   std::vector<Entry> entries;
@@ -312,6 +315,8 @@ private:
       try {
         if (maps)
           maps->write(entry.text, job);
+        if (traces)
+          traces->write(job);
         if (logits)
           logits->write(job.line, "logits.npy", toNpy(job.logits));
       } catch (const Error &error) {

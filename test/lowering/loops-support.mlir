@@ -145,3 +145,84 @@ func.func @inside(%x: memref<4x64xf32>, %y: memref<?xf32>, %out: memref<4xf32>) 
   }
   return
 }
+
+#xy = affine_map<(b, i, d) -> (b, i, d)>
+#bi = affine_map<(b, i, d) -> (b, i)>
+
+// i < len[b], whatever is summed: the bound of the loop over i, in each block of the points (b, i). The sum keeps its own bounds.
+// CHECK-LABEL: func @outer
+// CHECK-SAME: %[[LEN:[a-z0-9]+]]: memref<4xi32>
+// CHECK: scf.parallel
+// CHECK: scf.for %[[B:[a-z0-9]+]] = %{{.*}} to %{{.*}} step
+// CHECK: memref.load %[[LEN]][%[[B]]]
+// CHECK: arith.minsi
+// CHECK-NEXT: %[[HIGH:.*]] = arith.maxsi
+// CHECK-NEXT: %[[FROM:.*]] = arith.maxsi
+// CHECK-NEXT: %[[END:.*]] = arith.minsi %{{.*}}, %[[HIGH]]
+// CHECK: scf.for %{{.*}} = %[[FROM]] to %[[END]] step
+// CHECK: scf.for %{{.*}} = %c0{{.*}} iter_args
+// CHECK-NOT: arith.select
+// CHECK: return
+func.func @outer(%x: memref<4x64x32xf32>, %len: memref<4xi32>, %out: memref<4x64xf32>) {
+  linalg.generic {indexing_maps = [#xy, affine_map<(b, i, d) -> (b)>, #bi], iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %len : memref<4x64x32xf32>, memref<4xi32>) outs(%out : memref<4x64xf32>) {
+  ^bb0(%a: f32, %l: i32, %acc: f32):
+    %i = linalg.index 1 : index
+    %i32 = arith.index_cast %i : index to i32
+    %keep = arith.cmpi slt, %i32, %l : i32
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// b < 3 alone: the loop over i stands inside.
+// CHECK-LABEL: func @first
+// CHECK: scf.for %[[B:[a-z0-9]+]] = %{{.*}} to %{{.*}} step
+// CHECK: scf.for %[[I:[a-z0-9]+]] = %c0{{.*}} to %c64{{.*}} step
+// CHECK-NOT: arith.select
+// CHECK: return
+func.func @first(%x: memref<4x64x32xf32>, %out: memref<4x64xf32>) {
+  %three = arith.constant 3 : i32
+  linalg.generic {indexing_maps = [#xy, #bi], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x : memref<4x64x32xf32>) outs(%out : memref<4x64xf32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %b = linalg.index 0 : index
+    %b32 = arith.index_cast %b : index to i32
+    %keep = arith.cmpi slt, %b32, %three : i32
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}
+
+// i <= b or i == 60: up to the larger one, and tested once for each i, not for each term.
+// CHECK-LABEL: func @either
+// CHECK: arith.maxsi
+// CHECK: scf.for %[[I:[a-z0-9]+]] = %{{.*}} to %{{.*}} step
+// CHECK: %[[KEEP:.*]] = arith.ori
+// CHECK: scf.if %[[KEEP]]
+// CHECK: scf.for %{{.*}} = %c0{{.*}} iter_args
+// CHECK-NOT: arith.select
+// CHECK: return
+func.func @either(%x: memref<4x64x32xf32>, %out: memref<4x64xf32>) {
+  %last = arith.constant 60 : i32
+  linalg.generic {indexing_maps = [#xy, #bi], iterator_types = ["parallel", "parallel", "reduction"]} ins(%x : memref<4x64x32xf32>) outs(%out : memref<4x64xf32>) {
+  ^bb0(%a: f32, %acc: f32):
+    %b = linalg.index 0 : index
+    %i = linalg.index 1 : index
+    %b32 = arith.index_cast %b : index to i32
+    %i32 = arith.index_cast %i : index to i32
+    %before = arith.cmpi sle, %i32, %b32 : i32
+    %end = arith.cmpi eq, %i32, %last : i32
+    %keep = arith.ori %before, %end : i1
+    %support = attn.support %keep
+    %s = arith.addf %acc, %a : f32
+    %n = arith.select %support, %s, %acc : f32
+    linalg.yield %n : f32
+  }
+  return
+}

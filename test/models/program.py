@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,55 @@ def traced_maps(folder):
     return found
 
 
+def model_file(name):
+    return os.path.join(ROOT, "examples", "models", name, "model.attn")
+
+
+def states_of(name):
+    """The vectors that a model carries from step to step."""
+    with open(model_file(name), encoding="utf-8") as file:
+        return re.findall(r"\bstate (\w+): f32\[b,", file.read())
+
+
+def traced_copy(name, states, folder, program, weights=None):
+    """Builds examples/models/NAME as folder/program, with these states traced, and of each attention what it calls `context` and its scores `s`."""
+    models = os.path.join(ROOT, "examples", "models")
+    more = lambda text: re.sub(r"^( *)let context = .*$", r"\g<0>\n\1trace context;\n\1trace s;", text, flags=re.MULTILINE)
+    os.mkdir(os.path.join(folder, name))
+    for other in os.listdir(models):
+        if other.endswith(".attn"):
+            with open(os.path.join(models, other), encoding="utf-8") as file, open(os.path.join(folder, other), "w", encoding="utf-8") as copy:
+                copy.write(more(file.read()))
+        elif other != name:
+            os.symlink(os.path.join(models, other), os.path.join(folder, other))
+    for other in os.listdir(os.path.join(models, name)):
+        if other != "model.attn":
+            os.symlink(os.path.join(models, name, other), os.path.join(folder, name, other))
+    with open(model_file(name), encoding="utf-8") as file:
+        text = file.read()
+    end = text.rindex("\n  }\n}")
+    with open(os.path.join(folder, name, "model.attn"), "w", encoding="utf-8") as copy:
+        copy.write(more(text[:end] + "".join(f"\n    trace {state};" for state in states) + text[end:]))
+    fovea = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(program))), "bin", "fovea")
+    built = os.path.join(folder, "program")
+    done = subprocess.run([fovea, "build", os.path.join(folder, name, "model.attn"), "--weights", weights or os.path.join(models, name, "weights.safetensors"), "-o", built],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"the copy of {name} that traces more does not build:\n{done.stderr[:2000]}")
+    return built
+
+
+def steps(program, lines, traces, *arguments):
+    """The program's answers, and for each line {"logits": [t, W], trace: [t, columns] or [t, heads, columns]} of its best answer's steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers = run(program, lines, "--logits", folder, *(["--traces", folder] if traces else []), *arguments)
+        found = [{} for _ in lines]
+        for file in os.listdir(folder):
+            number, name = file.removesuffix(".npy").split("-", 1)
+            found[int(number) - 1][name] = numpy.load(os.path.join(folder, file))
+        return answers, found
+
+
 def logits(program, lines, *arguments):
     """The program's answers, as `run` gives them, and for each line the logits [t, W] of its best answer's steps."""
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +101,7 @@ def logits(program, lines, *arguments):
 
 
 def compare_logits(title, found, wanted):
-    """Prints how many lines have a logit for each step, and by how much they differ: at most 1e-4. Returns whether all is well."""
+    """Prints how many lines have a row of numbers for each step, and by how much they differ: at most 1e-4. Returns whether all is well."""
     same = [n for n, (a, b) in enumerate(zip(found, wanted)) if a.shape == b.shape and a.dtype == numpy.float32]
     off = max((float(numpy.abs(found[n] - wanted[n]).max()) for n in same), default=0.0)
     print(f"{title} shapes: {len(same)} of {len(wanted)} equal")

@@ -87,15 +87,21 @@ def words():
 
 def logits(g2p, word):
     """[t, W]: the logits of every step of `predict`, the one that ends it included, by the package's own cells."""
+    return steps(g2p, word)[0]
+
+
+def steps(g2p, word):
+    """The same, and the state [t, m] after each step."""
     import numpy as np
     x = g2p.encode(word)
     h = g2p.gru(x, len(word) + 1, g2p.enc_w_ih, g2p.enc_w_hh, g2p.enc_b_ih, g2p.enc_b_hh)[:, -1]
-    token, rows = 2, []
+    token, rows, states = 2, [], []
     while len(rows) < 20 and token != 3:
         h = g2p.grucell(g2p.dec_emb[[token]], h, g2p.dec_w_ih, g2p.dec_w_hh, g2p.dec_b_ih, g2p.dec_b_hh)
         rows.append((np.matmul(h, g2p.fc_w.T) + g2p.fc_b)[0])
+        states.append(h[0])
         token = int(rows[-1].argmax())
-    return np.stack(rows)
+    return np.stack(rows), np.stack(states)
 
 
 def margin(g2p, word):

@@ -82,12 +82,13 @@ class Reference:
         return self.linear(name, x).unflatten(-1, (self.number_of_heads, -1)).transpose(1, 2)
 
     def attend(self, q, k, v, hidden=None):
-        """q [b,h,t,d], k and v [b,h,i,d], hidden bool [b,1,1,i] -> [b,t,m] and the map [b,h,t,i]."""
+        """q [b,h,t,d], k and v [b,h,i,d], hidden bool [b,1,1,i] -> [b,t,m], and weights p and scores s [b,h,t,i] and the context [b,h,t,d]."""
         s = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
         if hidden is not None:
             s = s.masked_fill(hidden, -torch.inf)
         p = torch.softmax(s, -1)
-        return (p @ v).transpose(1, 2).flatten(2), p
+        context = p @ v
+        return context.transpose(1, 2).flatten(2), {"p": p, "s": s, "context": context}
 
     def feed_forward(self, name, x):
         return self.linear(name + ".down", torch.relu(self.linear(name + ".up", x)))
@@ -101,7 +102,10 @@ class Reference:
         """Words -> what all steps share: per decoder layer the keys and values [b,h,i,d] of the source, and `hidden` [b,1,1,i]."""
         rows = [self.tokens(w) for w in words]
         length = torch.tensor([len(r) for r in rows])
-        source = torch.tensor([r + [0] * (int(length.max()) - len(r)) for r in rows])
+        return self.encode_tokens(torch.tensor([r + [0] * (int(length.max()) - len(r)) for r in rows]), length)
+
+    def encode_tokens(self, source, length):
+        """The same of tokens [b,i] and their numbers [b]."""
         hidden = (torch.arange(source.shape[1]) >= length[:, None])[:, None, None]
         x = self.weights["src.weight"][source] * math.sqrt(self.width) + self.waves[:source.shape[1]]
         for n in range(self.encoders):
@@ -114,8 +118,13 @@ class Reference:
 
     def step(self, y, t, source, hidden, cache):
         """Tokens y [b] at position t -> logits [b,W] and per layer the map [b,h,i]. cache: per layer keys, values [b,h,t,d], replaced."""
+        logits, traces = self.traced_step(y, t, source, hidden, cache)
+        return logits, [layer["p"] for layer in traces]
+
+    def traced_step(self, y, t, source, hidden, cache):
+        """The same, with weights p and scores s [b,h,i] and the context [b,h,d] of each layer's cross-attention."""
         x = (self.weights["tgt.weight"][y] * math.sqrt(self.width) + self.waves[t])[:, None]
-        maps = []
+        traces = []
         for n in range(self.decoders):
             name = f"dec.{n}"
             q, k, v = (self.heads(f"{name}.self_attn.{c}_proj", x) for c in "qkv")
@@ -124,11 +133,11 @@ class Reference:
             cache[n] = (k, v)
             a, _ = self.attend(q, k, v)
             x = self.norm(name + ".norm1", x + self.linear(name + ".self_attn.o_proj", a))
-            a, p = self.attend(self.heads(name + ".cross_attn.q_proj", x), *source[n], hidden)
-            maps.append(p[:, :, 0])
+            a, seen = self.attend(self.heads(name + ".cross_attn.q_proj", x), *source[n], hidden)
+            traces.append({what: value[:, :, 0] for what, value in seen.items()})
             x = self.norm(name + ".norm2", x + self.linear(name + ".cross_attn.o_proj", a))
             x = self.norm(name + ".norm3", x + self.feed_forward(name, x))
-        return self.linear("tgt", x[:, 0]), maps
+        return self.linear("tgt", x[:, 0]), traces
 
     # Searches
 

@@ -4,6 +4,9 @@
     compare_gru.py           g2p_gru, with the published package
     compare_transformer.py   g2p_transformer; compare_int8.py its quantised programs
     compare_checkpoints.py   MarianMT, BART and T5, with `transformers`
+
+With --whole only the steps are compared, of every held-out input of every model that has a Network, and of
+g2p_transformer and g2p_gru.
 """
 
 import concurrent.futures
@@ -41,7 +44,9 @@ def build_int8(program, report, fovea):
 
 
 def main():
-    options = family.parser(__doc__).parse_args()
+    parser = family.parser(__doc__)
+    parser.add_argument("--whole", action="store_true")
+    options = parser.parse_args()
     tests = family.Tests(options)
     report = tests.report
 
@@ -69,7 +74,7 @@ def main():
         if os.path.exists(program):
             code, found, text = run(model, [sys.executable, os.path.join(HERE, script)] + [a.format(program=program) for a in arguments])
             report(f"{model}: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
-            if model == "g2p_transformer":
+            if model == "g2p_transformer" and not options.whole:
                 programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))
                 code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
                 report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
@@ -81,7 +86,12 @@ def main():
 
     wheel = glob.glob(os.path.join(ROOT, "build", "downloads", "*.whl"))
     references = [("g2p_transformer", "compare_transformer.py", ["{program}"]), ("g2p_gru", "compare_gru.py", ["{program}"] + wheel)]
-    references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in sequence_training.models()]
+    networks = sequence_training.models()
+    if options.whole:
+        references = [(name, "compare_network.py", [name, "{program}", "--whole", "--threads", "1"]) for name in networks + ["g2p_transformer"]]
+        references.append(("g2p_gru", "compare_gru.py", ["{program}"] + wheel + ["--whole"]))
+    else:
+        references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in networks]
     if options.filter:
         references = [r for r in references if options.filter in r[0] or r[0].startswith(options.filter.split(":")[0])]
     for model, _, _ in references:
@@ -91,7 +101,7 @@ def main():
         run("models", [os.path.join(ROOT, "dev"), "build"] + [model for model, _, _ in references])
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         waiting = [pool.submit(compare, *reference) for reference in references]
-        if not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints"):
+        if not options.whole and (not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints")):
             waiting.append(pool.submit(compare_checkpoints))
         for done in waiting:
             done.result()

@@ -59,7 +59,7 @@ TEST(Logits, BesideMaps) {
 TEST(LineFolder, ThatCannotBe) {
   std::string folder = temporaryFolder();
   writeFile(folder + "/file", "");
-  for (const char *option : {"--maps", "--logits"})
+  for (const char *option : {"--maps", "--traces", "--logits"})
     for (const std::string &wrong : {folder + "/file", folder + "/file/deeper", std::string("/dev/null"), std::string("/proc/none"), std::string(5000, 'd')}) {
       Outcome outcome = execute(toy::model(), {option, wrong, "--output", folder + "/out"}, "abc\n");
       EXPECT_EQ(outcome.code, 1) << wrong;

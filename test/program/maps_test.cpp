@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstring>
 #include <filesystem>
 #include <set>
 
@@ -19,6 +20,42 @@ using namespace fovea::program;
 using nlohmann::json;
 
 namespace {
+
+// The numbers of the pictures' JSON, in a .npy of f32 [steps, columns] or [steps, heads, columns].
+TEST(Maps, NumbersAsNumPy) {
+  std::string folder = temporaryFolder() + "/traces";
+  EXPECT_EQ(execute(toy::model(), {"--traces", folder, "--maps", folder, "--beam", "3"}, "abcde\n").code, 0);
+  auto load = [&](const std::string &name, std::string &shape) {
+    std::string bytes = readFile(folder + "/000001-" + name + ".npy");
+    size_t open = bytes.find("'shape': (") + 10;
+    shape = bytes.substr(open, bytes.find(')') - open);
+    std::string values = bytes.substr(bytes.find('\n') + 1);
+    std::vector<float> numbers(values.size() / sizeof(float));
+    std::memcpy(numbers.data(), values.data(), values.size());
+    return numbers;
+  };
+  auto numbers = [](const json &rows) {
+    std::vector<std::vector<float>> found;
+    for (const json &row : rows)
+      found.push_back(row.get<std::vector<float>>());
+    return found;
+  };
+  std::string shape;
+  auto p = numbers(json::parse(readFile(folder + "/000001-p.json"))["values"]);
+  std::vector<float> wanted;
+  for (const auto &row : p)
+    wanted.insert(wanted.end(), row.begin(), row.end());
+  EXPECT_EQ(load("p", shape), wanted);
+  EXPECT_EQ(shape, std::to_string(p.size()) + ", 6");
+  auto first = numbers(json::parse(readFile(folder + "/000001-dec.1.heads-h0.json"))["values"]), second = numbers(json::parse(readFile(folder + "/000001-dec.1.heads-h1.json"))["values"]);
+  wanted.clear();
+  for (size_t step = 0; step < first.size(); ++step) {
+    wanted.insert(wanted.end(), first[step].begin(), first[step].end());
+    wanted.insert(wanted.end(), second[step].begin(), second[step].end());
+  }
+  EXPECT_EQ(load("dec.1.heads", shape), wanted);
+  EXPECT_EQ(shape, std::to_string(first.size()) + ", 2, " + std::to_string(first[0].size()));
+}
 
 TEST(Maps, EveryTraceOfEveryLine) {
   std::string folder = temporaryFolder() + "/maps";

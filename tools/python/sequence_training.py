@@ -4,7 +4,8 @@ A Network(task) is a torch.nn.Module that says what its model.attn says, so that
 
     encode(source [b,i], lengths [b])        -> memory, a dict of tensors with first axis b
     start(memory)                            -> state, a dict of tensors with first axis b
-    step(y [b], t, state, memory)            -> logits [b,W], state, maps: {trace: [b,i] or [b,h,i]}
+    step(y [b], t, state, memory)            -> logits [b,W], state, traces: of each attention what its model.attn calls p, s and context, by their
+                                                paths: weights and scores (-inf where a mask removes them) [b,i] or [b,h,i], contexts [b,m] or [b,h,d]
     teacher(memory, target [b,t])            -> logits [b,t,W] under teacher forcing; Decoder has it as a loop over step
 
 A Task says what is read and written. A train.py has both, as `Network` and `TASK`; tasks are g2p_training.py's pronunciation, and those that stand
@@ -108,8 +109,8 @@ def batches(pairs, size, generator):
 
 @torch.no_grad()
 def greedy(network, task, inputs, size=256, collect=None):
-    """The output tokens for each input, as the program says them. collect(n, t, logits [W], maps {trace: [i] or [h,i]}) sees
-    every step of input n."""
+    """The output tokens for each input, as the program says them. collect(n, t, logits [W], traces, state) sees every step of input n,
+    without the padding of its weights and scores."""
     order = sorted(range(len(inputs)), key=lambda n: len(inputs[n]))
     answers = [None] * len(inputs)
     for first in range(0, len(order), size):
@@ -120,11 +121,12 @@ def greedy(network, task, inputs, size=256, collect=None):
         state, y = network.start(memory), torch.full((len(chunk),), task.start)
         said, unfinished = [[] for _ in chunk], set(range(len(chunk)))
         for t in range(task.at_most):
-            logits, state, maps = network.step(y, t, state, memory)
+            logits, state, traces = network.step(y, t, state, memory)
             y = logits.argmax(-1)
             for r in sorted(unfinished):
                 if collect:
-                    collect(chunk[r], t, logits[r], {name: p[r, ..., :lengths[r]] for name, p in maps.items()})
+                    own = {name: v[r] if name.split(".")[-1] == "context" else v[r, ..., :lengths[r]] for name, v in traces.items()}
+                    collect(chunk[r], t, logits[r], own, {name: v[r] for name, v in state.items()})
                 if y[r] == task.end:
                     unfinished.discard(r)
                 else:

@@ -23,12 +23,16 @@ class Average(nn.Module):
 
 
 class Network(prenorm.Stateful):
+    carried = "total"
+
     def make_past(self):
         return Average(self.m, self.inner)
 
     def look_back(self, past, x):
         y = past.norm(x)
-        mean = past.down(torch.relu(past.up(y.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None])))
+        total = y.cumsum(1)
+        past.last = total[:, -1]
+        mean = past.down(torch.relu(past.up(total / torch.arange(1, x.shape[1] + 1)[:, None])))
         keep, take = torch.sigmoid(past.gate(torch.cat([y, mean], 2))).chunk(2, 2)
         return x + self.drop(keep * y + take * mean)
 

@@ -39,11 +39,12 @@ class Network(training.Decoder):
 
     def step(self, y, t, state, memory):
         h, x = state["h"], self.drop(self.tgt(y))
-        p = torch.softmax(torch.tanh(self.query(h)[:, None] + memory["keys"]) @ self.v + memory["hide"], 1)
+        s = torch.tanh(self.query(h)[:, None] + memory["keys"]) @ self.v + memory["hide"]
+        p = torch.softmax(s, 1)
         z = (p[:, None] @ memory["ann"])[:, 0]
         h = self.cell(torch.cat([x, z], 1)[:, None], h[None].contiguous())[1][0]
         u = self.readout(self.drop(torch.cat([h, x, z], 1)))
-        return self.out(torch.maximum(u[:, ::2], u[:, 1::2])), {"h": h}, {"p": p}
+        return self.out(torch.maximum(u[:, ::2], u[:, 1::2])), {"h": h}, {"p": p, "s": s, "context": z}
 
 
 if __name__ == "__main__":

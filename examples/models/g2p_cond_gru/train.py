@@ -42,11 +42,12 @@ class Network(training.Decoder):
     def step(self, y, t, state, memory):
         x = self.drop(self.tgt(y))
         between = self.cell1(x[:, None], state["h"][None].contiguous())[1]
-        p = torch.softmax(torch.tanh(self.query(between[0])[:, None] + memory["keys"]) @ self.v + memory["hide"], 1)
+        s = torch.tanh(self.query(between[0])[:, None] + memory["keys"]) @ self.v + memory["hide"]
+        p = torch.softmax(s, 1)
         z = (p[:, None] @ memory["ann"])[:, 0]
         h = self.cell2(z[:, None], between)[1][0]
         o = torch.tanh(self.from_state(self.drop(h)) + self.from_token(x) + self.from_context(z))
-        return self.out(self.drop(o)), {"h": h}, {"p": p}
+        return self.out(self.drop(o)), {"h": h}, {"p": p, "s": s, "context": z}
 
 
 if __name__ == "__main__":

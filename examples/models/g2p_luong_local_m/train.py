@@ -17,7 +17,8 @@ class Network(luong.General):
     def weights(self, h, t, memory):
         i, last = torch.arange(memory["ann"].shape[1]), memory["lengths"][:, None] - 1
         far = ((i - t).abs() > 3) & (i != last)
-        return torch.softmax((self.score(h, t, memory) + memory["hide"]).masked_fill(far, -torch.inf), 1)
+        s = (self.score(h, t, memory) + memory["hide"]).masked_fill(far, -torch.inf)
+        return torch.softmax(s, 1), s
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class Unit(nn.Module):
 
 
 class Network(prenorm.Stateful):
+    carried = "c"
+
     def make_past(self):
         return Unit(self.m)
 
@@ -32,6 +34,7 @@ class Network(prenorm.Stateful):
         for t in range(x.shape[1]):
             kept = gate[:, t] * kept + (1 - gate[:, t]) * new[:, t]
             rows.append(kept)
+        past.last = kept
         return x + self.drop(torch.relu(torch.stack(rows, 1)))
 
 

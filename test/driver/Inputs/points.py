@@ -96,6 +96,12 @@ CASES = {
     "rows: sparsemax": (fused("mask j <= i;", body="score s = sum[d](q * k); o = sum[j](sparsemax[j](s) * v);"), SIZES, {}, {}, J <= I, "exact"),
     "rows: an additive score": (
         fused("mask abs(i - j) <= 9;", body="score s = sum[d](tanh(q + k)); o = sum[j](softmax[j](s) * v);"), SIZES, {}, {}, abs(I - J) <= 9, "exact"),
+    "a sum that masks leave unused": (
+        "kernel t(q: f32[i,d], k: f32[n,j,d], at: i32[i]) -> p: f32[i,j] { mask abs(i - j) <= 9; p = tanh(sum[d](q * k[n: at])); }",
+        {"i": 200, "j": 330, "d": 8, "n": 2}, {}, {}, np.broadcast_to((abs(I - J) <= 9)[:, :, None], (200, 330, 8)), "exact"),
+    "a sum that alternatives leave unused": (
+        "kernel t(q: f32[i,d], k: f32[n,j,d], at: i32[i], len: i32) -> p: f32[i,j] { mask j < len; mask abs(i - j) <= 9 or j == len - 1; p = tanh(sum[d](q * k[n: at])); }",
+        {"i": 200, "j": 330, "d": 8, "n": 2}, {}, {"len": 77}, np.broadcast_to(((J < 77) & ((abs(I - J) <= 9) | (J == 76)))[:, :, None], (200, 330, 8)), "exact"),
     "decode with past": (fused("mask j <= i + past;", ", past: i32"), {**SIZES, "i": 3}, {}, {"past": 200}, J <= I[:3] + 200, "tiles"),
     "a length in vectors": (
         "kernel t(x: f32[j,m], len: i32) -> o: f32[m] { mask j < len; o = max[j](x); }", {"j": 330, "m": 37}, {}, {"len": 100},
