@@ -323,6 +323,7 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
 
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
   if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
+  if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: a program's weights, caches and states do not live on a GPU yet", false;
   if (options.target == "portable") return internal = false, error = "target `portable` is for kernels: a program's weights are laid out for one target; name it with --target", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
