@@ -178,6 +178,8 @@ struct Unit {
     }
     if (onDevice()) {
       out.onDevice = true;
+      if (!run("schedule", buildSchedulePipeline)) return mistaken = true, false;
+      if (options.form == Form::Schedule) return out.text = print(*module), true;
       if (!run("nests", buildNestsPipeline)) return false;
       if (options.form == Form::Stmt) return out.text = print(*module), true;
       if (options.form == Form::Object) beginLeaves(*out.leaves);

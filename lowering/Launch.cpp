@@ -1,6 +1,7 @@
 // attn-launch: for a GPU, every linalg operation on buffers becomes one nest (lowering/halide/NestSpec.h) and its launch. Memory is the device's: what
 // a memref points to is the runtime's record of it (runtime/device/device.h), offsets and strides are as ever. What host code needs to know of a
 // tensor, say how long a loop is, it asks the device for.
+#include "dialect/Attn.h"
 #include "lowering/LeafCall.h"
 #include "lowering/Passes.h"
 #include "lowering/RuntimeCall.h"
@@ -37,16 +38,23 @@ std::optional<NestSpec::Stored> storedType(Type type) {
   return std::nullopt;
 }
 
-// A linalg.generic as a nest: its specification, and what it is called with.
+// A linalg.generic or an attn.attend as a nest: its specification, and what it is called with.
 class NestOf {
  public:
-  explicit NestOf(linalg::GenericOp op) : op(op) {}
+  explicit NestOf(Operation *op) : op(op) {}
 
   NestSpec spec;
   SmallVector<Value> scalars;   // by number
   SmallVector<Value> buffers;   // memrefs, by number
 
-  LogicalResult build() {
+  LogicalResult build() { return isa<attn::AttendOp>(op) ? build(cast<attn::AttendOp>(op)) : build(cast<linalg::GenericOp>(op)); }
+
+ private:
+  Operation *op;
+  llvm::DenseMap<Value, int> known;        // steps
+  llvm::DenseMap<Value, int> numbers;      // of buffers and scalars
+
+  LogicalResult build(linalg::GenericOp op) {
     for (utils::IteratorType type : op.getIteratorTypesArray()) spec.reduced.push_back(type == utils::IteratorType::reduction);
     AffineMap outputs = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
     for (OpOperand &init : op.getDpsInitsMutable())
@@ -61,15 +69,7 @@ class NestOf {
       if (n >= inputs) {
         if (!argument.use_empty()) known[argument] = step("before", {}, n - inputs);
       } else if (!argument.use_empty()) {
-        if (!isa<MemRefType>(operand.get().getType())) {
-          std::optional<int> value = valueOf(operand.get());
-          if (!value) return failure();
-          known[argument] = *value;
-          continue;
-        }
-        SmallVector<int> at;
-        for (AffineExpr e : op.getMatchingIndexingMap(&operand).getResults()) at.push_back(position(e));
-        std::optional<int> value = load(operand.get(), at);
+        std::optional<int> value = element(operand.get(), op.getMatchingIndexingMap(&operand));
         if (!value) return failure();
         known[argument] = *value;
       }
@@ -86,10 +86,57 @@ class NestOf {
     return success();
   }
 
- private:
-  linalg::GenericOp op;
-  llvm::DenseMap<Value, int> known;        // steps
-  llvm::DenseMap<Value, int> numbers;      // of buffers and scalars
+  LogicalResult build(attn::AttendOp op) {
+    DictionaryAttr schedule = *op.getSchedule();
+    auto size = [&](StringRef name) { return int(schedule.getAs<IntegerAttr>(name).getInt()); };
+    ArrayRef<int64_t> threads = schedule.getAs<DenseI64ArrayAttr>("threads").asArrayRef();
+    spec.attend.emplace();
+    NestSpec::Attend &attend = *spec.attend;
+    attend.queries = size("queries"), attend.keys = size("keys"), attend.columns = size("columns"), attend.depth = size("depth");
+    attend.threadsAcross = int(threads[0]), attend.threadsDown = int(threads[1]);
+    attend.row = int(op.getDimension("row")), attend.key = int(op.getDimension("key"));
+    attend.contracted = int(op.getDimension("contracted")), attend.along = int(op.getDimension("value"));
+    attend.pointwise = op.getPointwise();
+    for (size_t n = 0; n < op.getRoles().size(); n++) spec.reduced.push_back(int(n) == attend.key || int(n) == attend.contracted);
+    AffineMap output = op.getMap(op.firstOutput());
+    for (AffineExpr e : output.getResults()) {
+      auto d = dyn_cast<AffineDimExpr>(e);
+      if (!d) return op.emitError("on a GPU, a result whose axes are not loops is not supported yet");
+      spec.axes.push_back(int(d.getPosition()));
+    }
+    std::optional<int> query = element(op.getQuery(), op.getMap(0)), key = element(op.getKey(), op.getMap(1)), value = element(op.getValue(), op.getMap(2));
+    if (!query || !key || !value) return failure();
+    attend.queryElement = *query, attend.keyElement = *key, attend.valueElement = *value;
+    Block &body = op.getBody().front();
+    known[body.getArgument(0)] = step("dot", {});
+    for (auto [n, input] : llvm::enumerate(op.getInputs())) {
+      if (body.getArgument(unsigned(n) + 1).use_empty()) continue;
+      std::optional<int> read = element(input, op.getMap(3 + unsigned(n)));
+      if (!read) return failure();
+      known[body.getArgument(unsigned(n) + 1)] = *read;
+    }
+    for (auto [n, sink] : llvm::enumerate(op.getSinks())) {
+      std::optional<int> read = element(sink, op.getMap(op.firstSink() + unsigned(n)));
+      if (!read) return failure();
+      attend.sinks.push_back(*read);
+    }
+    for (Operation &nested : body.without_terminator())
+      if (failed(translate(&nested))) return failure();
+    auto yield = cast<attn::YieldOp>(body.getTerminator());
+    std::optional<int> score = valueOf(yield.getValue()), keep = valueOf(yield.getKeep()), buffer = bufferOf(op.getInits()[0]);
+    if (!score || !keep || !buffer) return failure();
+    attend.score = *score, attend.keep = *keep;
+    spec.outputs.push_back({*buffer, *score});
+    return success();
+  }
+
+  // What an operand is where the loops stand.
+  std::optional<int> element(Value operand, AffineMap map) {
+    if (!isa<MemRefType>(operand.getType())) return valueOf(operand);
+    SmallVector<int> at;
+    for (AffineExpr e : map.getResults()) at.push_back(position(e));
+    return load(operand, at);
+  }
 
   int step(StringRef name, ArrayRef<int> args, int64_t integer = 0, double real = 0) {
     spec.steps.push_back({name.str(), std::vector<int>(args.begin(), args.end()), integer, real});
@@ -103,7 +150,7 @@ class NestOf {
     if (!isNew) return at->second;
     auto type = cast<MemRefType>(memref.getType());
     std::optional<NestSpec::Stored> element = storedType(type.getElementType());
-    if (!element) return (void)(op.emitError("on a GPU, tensors of ") << type.getElementType() << " are not supported yet"), std::nullopt;
+    if (!element) return (void)(op->emitError("on a GPU, tensors of ") << type.getElementType() << " are not supported yet"), std::nullopt;
     auto [strides, offset] = type.getStridesAndOffset();
     spec.buffers.push_back({*element, int(type.getRank()), !strides.empty() && strides.back() == 1});
     buffers.push_back(memref);
@@ -134,7 +181,7 @@ class NestOf {
   std::optional<int> valueOf(Value v) {
     if (auto at = known.find(v); at != known.end()) return at->second;
     std::optional<NestSpec::Stored> type = storedType(v.getType());
-    if (!type) return (void)(op.emitError("on a GPU, values of ") << v.getType() << " are not supported yet"), std::nullopt;
+    if (!type) return (void)(op->emitError("on a GPU, values of ") << v.getType() << " are not supported yet"), std::nullopt;
     int made;
     Attribute constant;
     if (matchPattern(v, m_Constant(&constant))) {
@@ -142,7 +189,7 @@ class NestOf {
       if (auto real = dyn_cast<FloatAttr>(constant)) made = step("f32", {}, 0, real.getValueAsDouble());
       else made = step(names[*type], {}, v.getType().isInteger(1) ? cast<IntegerAttr>(constant).getValue().getBoolValue() : cast<IntegerAttr>(constant).getValue().getSExtValue());
     } else {
-      if (*type == NestSpec::F16 || *type == NestSpec::BF16 || *type == NestSpec::I8) return (void)(op.emitError("on a GPU, arguments of ") << v.getType() << " are not supported yet"), std::nullopt;
+      if (*type == NestSpec::F16 || *type == NestSpec::BF16 || *type == NestSpec::I8) return (void)(op->emitError("on a GPU, arguments of ") << v.getType() << " are not supported yet"), std::nullopt;
       made = step("scalar", {}, int64_t(scalars.size()));
       scalars.push_back(v);
       spec.scalars.push_back(*type);
@@ -152,6 +199,13 @@ class NestOf {
   }
 
   LogicalResult translate(Operation *nested) {
+    if (auto index = dyn_cast<attn::IndexOp>(nested)) return known[index.getResult()] = step("loop", {}, index.getDimension()), success();
+    if (isa<attn::SupportOp>(nested)) {
+      std::optional<int> value = valueOf(nested->getOperand(0));
+      if (!value) return failure();
+      known[nested->getResult(0)] = *value;
+      return success();
+    }
     if (auto index = dyn_cast<linalg::IndexOp>(nested)) return known[index.getResult()] = step("loop", {}, int64_t(index.getDim())), success();
     if (auto read = dyn_cast<memref::LoadOp>(nested)) {
       SmallVector<int> at;
@@ -212,10 +266,10 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   }
 
   LogicalResult launch(func::FuncOp function) {
-    SmallVector<linalg::GenericOp> generics;
+    SmallVector<Operation *> nests;
     SmallVector<memref::LoadOp> reads;
     WalkResult walked = function.walk<WalkOrder::PreOrder>([&](Operation *op) {
-      if (auto generic = dyn_cast<linalg::GenericOp>(op)) return generics.push_back(generic), WalkResult::skip();
+      if (isa<linalg::GenericOp, attn::AttendOp>(op)) return nests.push_back(op), WalkResult::skip();
       if (auto read = dyn_cast<memref::LoadOp>(op)) reads.push_back(read);
       if (auto alloc = dyn_cast<memref::AllocOp>(op)) alloc.removeAlignmentAttr();
       if (isa<memref::StoreOp, linalg::LinalgOp, scf::ParallelOp>(op)) return (void)(op->emitError("on a GPU, `") << op->getName() << "` is not supported yet"), WalkResult::interrupt();
@@ -223,24 +277,23 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     });
     if (walked.wasInterrupted()) return failure();
     for (memref::LoadOp read : reads) readFromDevice(read);
-    for (size_t n = 0; n < generics.size(); n++) {  // `align` adds some
-      linalg::GenericOp op = generics[n];
-      align(op, generics);
-      hoist(op);
-      if (failed(launch(op, function))) return failure();
+    for (size_t n = 0; n < nests.size(); n++) {  // `align` adds some
+      if (auto op = dyn_cast<linalg::GenericOp>(nests[n])) align(op, nests);
+      hoist(nests[n]);
+      if (failed(launch(nests[n], function))) return failure();
     }
     return success();
   }
 
   // Several outputs of one nest begin where their memory does: one that does not is computed beside.
-  static void align(linalg::GenericOp op, SmallVectorImpl<linalg::GenericOp> &generics) {
+  static void align(linalg::GenericOp op, SmallVectorImpl<Operation *> &nests) {
     if (op.getNumDpsInits() < 2) return;
     OpBuilder b(op);
     Location loc = op.getLoc();
     auto copy = [&](Value from, Value to) {
       AffineMap map = b.getMultiDimIdentityMap(unsigned(cast<MemRefType>(to.getType()).getRank()));
       SmallVector<utils::IteratorType> loops(map.getNumDims(), utils::IteratorType::parallel);
-      generics.push_back(linalg::GenericOp::create(b, loc, ValueRange{from}, ValueRange{to}, ArrayRef<AffineMap>{map, map}, loops,
+      nests.push_back(linalg::GenericOp::create(b, loc, ValueRange{from}, ValueRange{to}, ArrayRef<AffineMap>{map, map}, loops,
                                                    [](OpBuilder &inside, Location at, ValueRange values) { linalg::YieldOp::create(inside, at, values[0]); }));
     };
     for (OpOperand &init : op.getDpsInitsMutable()) {
@@ -259,10 +312,10 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   }
 
   // What does not differ between the points is computed before the launch.
-  static void hoist(linalg::GenericOp op) {
-    Block &body = op.getRegion().front();
+  static void hoist(Operation *op) {
+    Block &body = op->getRegion(0).front();
     for (Operation &nested : llvm::make_early_inc_range(body.without_terminator())) {
-      bool inside = isa<linalg::IndexOp, memref::LoadOp>(nested) || nested.getNumRegions() || !isPure(&nested);
+      bool inside = isa<linalg::IndexOp, attn::IndexOp, memref::LoadOp>(nested) || nested.getNumRegions() || !isPure(&nested);
       for (Value operand : nested.getOperands()) inside |= operand.getParentBlock() == &body;
       // A value of half precision stays where it is used.
       for (Type type : nested.getResultTypes()) inside |= type.isF16() || type.isBF16() || type.isInteger(8);
@@ -287,17 +340,35 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     read.erase();
   }
 
-  LogicalResult launch(linalg::GenericOp op, func::FuncOp function) {
+  // How often each loop runs.
+  static SmallVector<Value> extentsOf(Operation *op, OpBuilder &b) {
+    SmallVector<Value> extents;
+    if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+      for (Range range : linalgOp.createLoopRanges(b, op->getLoc())) extents.push_back(getValueOrCreateConstantIndexOp(b, op->getLoc(), range.size));
+      return extents;
+    }
+    auto attend = cast<attn::AttendOp>(op);
+    extents.resize(attend.getRoles().size());
+    for (unsigned n : {attend.firstOutput(), 0u, 1u, 2u}) {
+      Value operand = op->getOperand(n);
+      for (auto [axis, e] : llvm::enumerate(attend.getMap(n).getResults()))
+        if (auto d = dyn_cast<AffineDimExpr>(e); d && !extents[d.getPosition()]) extents[d.getPosition()] = memref::DimOp::create(b, op->getLoc(), operand, int64_t(axis));
+    }
+    return extents;
+  }
+
+  LogicalResult launch(Operation *op, func::FuncOp function) {
     NestOf nest(op);
     nest.spec.target = getOperation()->getAttrOfType<StringAttr>("attn.target").getValue().str();
     if (failed(nest.build()) || failed(declareNest(op, getOperation(), nest.spec))) return failure();
 
     OpBuilder b(op);
-    Location loc = op.getLoc();
+    Location loc = op->getLoc();
     SmallVector<Value> words;   // as runtime/device/launch.h says
     auto word = [&](Value v) { words.push_back(v.getType().isInteger(64) ? v : Value(arith::IndexCastOp::create(b, loc, b.getI64Type(), v))); };
     auto constant = [&](int64_t value) { words.push_back(arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value))); };
-    SmallVector<Range> ranges = cast<linalg::LinalgOp>(op.getOperation()).createLoopRanges(b, loc);
+    SmallVector<Value> extents = extentsOf(op, b);
+    if (llvm::is_contained(extents, Value())) return op->emitError("on a GPU, a loop that is no axis of a tensor is not supported yet");
     SmallVector<memref::ExtractStridedMetadataOp> metadata;
     for (Value buffer : nest.buffers) metadata.push_back(memref::ExtractStridedMetadataOp::create(b, loc, buffer));
     for (const leaf::NestArgument &argument : leaf::arguments(nest.spec)) {
@@ -306,13 +377,12 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
       switch (argument.kind) {
         case Kind::Points: {
           Value points = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(1));
-          for (auto [loop, range] : llvm::enumerate(ranges))
-            if (!nest.spec.reduced[loop])
-              points = callRuntime(b, loc, "fovea_mul", b.getI64Type(), {points, arith::IndexCastOp::create(b, loc, b.getI64Type(), getValueOrCreateConstantIndexOp(b, loc, range.size))});
+          for (auto [loop, extent] : llvm::enumerate(extents))
+            if (!nest.spec.reduced[loop]) points = callRuntime(b, loc, "fovea_mul", b.getI64Type(), {points, arith::IndexCastOp::create(b, loc, b.getI64Type(), extent)});
           constant(FOVEA_LAUNCH_I32), words.push_back(points);
           break;
         }
-        case Kind::Extent: constant(FOVEA_LAUNCH_I32), word(getValueOrCreateConstantIndexOp(b, loc, ranges[n].size)); break;
+        case Kind::Extent: constant(FOVEA_LAUNCH_I32), word(extents[n]); break;
         case Kind::Scalar: scalar(b, loc, nest.spec.scalars[n], nest.scalars[n], words); break;
         case Kind::Offset: constant(FOVEA_LAUNCH_I32), word(metadata[n].getOffset()); break;
         case Kind::Stride: constant(FOVEA_LAUNCH_I32), word(metadata[n].getStrides()[argument.axis]); break;
@@ -332,7 +402,7 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     Value at = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, array);
     Value count = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(int64_t(words.size())));
     callRuntime(b, loc, "fovea_rt_launch", {}, {nestFunction, at, count});
-    op.erase();
+    op->erase();
     return success();
   }
 

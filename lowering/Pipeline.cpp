@@ -86,7 +86,7 @@ void buildLoopsPipeline(OpPassManager &pm) {
 }
 
 void buildNestsPipeline(OpPassManager &pm) {
-  pm.addPass(createDecomposePass());
+  pm.addPass(createDecomposeUnfusedPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createFillsPass());

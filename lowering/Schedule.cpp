@@ -7,6 +7,7 @@
 //   few      another schedule, used when there are at most `rows` rows
 //   tiles    another one, used where the process may use AMX's tile registers: both products are computed in them (TileProduct.h); `offered`: only
 //            where the program asks for it
+//   columns, depth, threads   for a GPU: value columns of a block, what is contracted at a time, threads across and down (lowering/halide/Blocks.cpp)
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h); from
 //            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited
 #include "dialect/Attn.h"
@@ -32,6 +33,10 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
   StringRef getDescription() const final { return "Choose a schedule for every attn.attend from the target's table"; }
   void runOnOperation() final {
     auto name = getOperation()->getAttrOfType<StringAttr>("attn.target");
+    if (name && (name == "opencl" || name == "cuda")) {
+      getOperation().walk([&](attn::AttendOp op) { scheduleBlocks(op, name); });
+      return;
+    }
     const leaf::TargetInfo *target = leaf::findTarget(name ? name.getValue().str() : "x86-64-v2");
     if (!target) {
       getOperation().emitError("unknown leaf target ") << name;
@@ -57,6 +62,16 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
     });
     if (failed(applyGivenSchedules(getOperation(), *target))) signalPassFailure();
+  }
+
+  // A block of 256 threads, each with 4 rows and 4 columns in registers, in less than 48 KB of shared memory. What one kernel cannot carry is
+  // decomposed: results beside the aggregate.
+  void scheduleBlocks(attn::AttendOp op, StringAttr target) {
+    if (op.getSchedule() || op.getWeights() || op.hasSecond()) return;
+    Builder b(&getContext());
+    auto number = [&](StringRef name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
+    op.setScheduleAttr(b.getDictionaryAttr({number("columns", 64), number("depth", 16), number("keys", 32), number("queries", op.getDimension("row") < 0 ? 16 : 64),
+                                            b.getNamedAttr("target", target), b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16}))}));
   }
 
   // Measured on Zen 4, four heads that share 4,096 keys: packing a tile of keys pays from about 5 queries on; 16 take 20 % less.

@@ -34,6 +34,13 @@ double realFrom(const Json &j) {
   return j == "inf" ? inf : j == "-inf" ? -inf : std::numeric_limits<double>::quiet_NaN();
 }
 
+const std::pair<const char *, int NestSpec::Attend::*> attendNumbers[] = {
+    {"row", &NestSpec::Attend::row}, {"key", &NestSpec::Attend::key}, {"contracted", &NestSpec::Attend::contracted}, {"along", &NestSpec::Attend::along},
+    {"query_element", &NestSpec::Attend::queryElement}, {"key_element", &NestSpec::Attend::keyElement}, {"value_element", &NestSpec::Attend::valueElement},
+    {"score", &NestSpec::Attend::score}, {"keep", &NestSpec::Attend::keep}, {"queries", &NestSpec::Attend::queries}, {"keys", &NestSpec::Attend::keys},
+    {"columns", &NestSpec::Attend::columns}, {"depth", &NestSpec::Attend::depth}, {"threads_across", &NestSpec::Attend::threadsAcross},
+    {"threads_down", &NestSpec::Attend::threadsDown}};
+
 Json contentJson(const NestSpec &s) {
   Json j;
   j["kind"] = "nest";
@@ -53,6 +60,13 @@ Json contentJson(const NestSpec &s) {
   j["axes"] = s.axes;
   j["outputs"] = Json::array();
   for (const NestSpec::Output &o : s.outputs) j["outputs"].push_back({o.buffer, o.value});
+  if (s.attend) {
+    Json a;
+    for (auto [key, member] : attendNumbers) a[key] = (*s.attend).*member;
+    a["pointwise"] = s.attend->pointwise;
+    a["sinks"] = s.attend->sinks;
+    j["attend"] = a;
+  }
   return j;
 }
 
@@ -101,6 +115,21 @@ std::string check(const NestSpec &s) {
     if (!within(o.value, s.steps.size())) return number("step", o.value);
     if (s.buffers[o.buffer].rank != int(s.axes.size())) return "an output has as many axes as its buffer";
   }
+  if (!s.attend) return {};
+  const NestSpec::Attend &a = *s.attend;
+  for (int loop : {a.key, a.contracted, a.along})
+    if (!within(loop, s.reduced.size())) return number("loop", loop);
+  if (a.row != -1 && !within(a.row, s.reduced.size())) return number("loop", a.row);
+  for (size_t n = 0; n < s.reduced.size(); n++)
+    if (s.reduced[n] != (int(n) == a.key || int(n) == a.contracted)) return "an attend reduces its keys and what is contracted, and nothing else";
+  std::vector<int> steps = a.sinks;
+  steps.insert(steps.end(), {a.queryElement, a.keyElement, a.valueElement, a.score, a.keep});
+  for (int n : steps)
+    if (!within(n, s.steps.size())) return number("step", n);
+  for (int size : {a.queries, a.keys, a.columns, a.depth, a.threadsAcross, a.threadsDown})
+    if (size < 1 || size > 1024) return "a block's sizes are 1 to 1024";
+  if (a.threadsAcross * a.threadsDown > 1024 || a.queries % a.threadsDown || a.keys % a.threadsAcross || a.columns % a.threadsAcross) return "a block's threads, 1024 at most, divide its rows, keys and columns";
+  if (s.outputs.size() != 1) return "an attend has one output";
   return {};
 }
 
@@ -132,6 +161,13 @@ std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error) 
     }
     s.axes = j.at("axes").get<std::vector<int>>();
     for (const Json &o : j.at("outputs")) s.outputs.push_back({o.at(0).get<int>(), o.at(1).get<int>()});
+    if (j.contains("attend")) {
+      NestSpec::Attend a;
+      for (auto [key, member] : attendNumbers) a.*member = j["attend"].at(key).get<int>();
+      a.pointwise = j["attend"].at("pointwise").get<bool>();
+      a.sinks = j["attend"].at("sinks").get<std::vector<int>>();
+      s.attend = a;
+    }
     error = check(s);
     if (error.empty()) return s;
   } catch (const std::exception &e) {

@@ -24,6 +24,7 @@ struct NestSpec {
   //   scalar                argument `integer` of those
   //   load                  buffer `integer` at the positions `args`, one an axis
   //   before                what output `integer` held, or has been folded to
+  //   dot                   the dot product of query and key, in an attend's score and mask
   struct Step {
     std::string op;
     std::vector<int> args;   // numbers of earlier steps
@@ -40,6 +41,17 @@ struct NestSpec {
     int value = 0;           // a step
   };
 
+  // Attention in blocks (attn.attend): the aggregate of softmax(score) over the keys, or, `pointwise`, of the scores as they are. Its reduced loops
+  // are `key` and `contracted`; its output is the first one, whose value is not used.
+  struct Attend {
+    int row = -1, key = 0, contracted = 0, along = 0;  // loops; a row of -1: one query; `along` the value's columns
+    int queryElement = 0, keyElement = 0, valueElement = 0, score = 0, keep = 0;  // steps
+    std::vector<int> sinks;                            // steps: scores of keys without a value
+    bool pointwise = false;
+    int queries = 0, keys = 0, columns = 0, depth = 0; // of a block: rows, keys, value columns, contracted at a time
+    int threadsAcross = 0, threadsDown = 0;            // of a block: along keys or columns, and along rows; they divide these
+  };
+
   std::string name;          // the symbol
   std::string target;        // "opencl" or "cuda"
   std::vector<bool> reduced; // the loops, outermost first
@@ -48,6 +60,7 @@ struct NestSpec {
   std::vector<Step> steps;
   std::vector<int> axes;     // of every output: the loop that runs along it
   std::vector<Output> outputs;
+  std::optional<Attend> attend;
 };
 
 // What the function takes, in order.

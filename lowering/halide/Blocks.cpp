@@ -1,0 +1,352 @@
+// Attention as one GPU kernel: a block of threads for each block of rows and value columns of a batch entry. Keys and values go through shared
+// memory, block after block; a thread holds its part of the scores and of the accumulator in registers. Of each block of keys, softmax is local,
+// and an exact merge adds it to what came before (Dao et al., "FlashAttention", 2022).
+#include "lowering/halide/Math.h"
+#include "lowering/halide/LeafSpec.h"
+#include "lowering/halide/NestBody.h"
+
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+using namespace Halide;
+using namespace Halide::Internal;
+
+namespace fovea::leaf {
+namespace {
+
+const float log2e = 1.44269504f;
+
+// What a thread holds in registers. Halide gives each of these Funcs one allocation for all threads of a block; here each thread gets its own elements,
+// whose places do not depend on the thread any more, and, with the loops over them unrolled, are constants.
+class OwnElements : public IRMutator {
+  using IRMutator::visit;
+  std::map<std::string, Expr> threads;   // loops over threads -> 0
+  std::vector<std::pair<std::string, Expr>> lets;
+  std::map<std::string, int64_t> sizes;  // of allocations, as far as they are used
+
+  static bool isHeld(const std::string &name) {
+    const std::string base = name.substr(0, name.find_first_of(".$"));
+    return base == "dot" || base == "score" || base == "sums" || base == "accumulator";
+  }
+  Expr own(const std::string &name, const Expr &index) {
+    Expr place = index;
+    for (auto let = lets.rbegin(); let != lets.rend(); ++let)
+      if (expr_uses_var(place, let->first)) place = substitute(let->first, let->second, place);
+    place = simplify(substitute(threads, place));
+    std::optional<int64_t> constant = as_const_int(place);
+    if (!constant) throw std::logic_error("a thread's element of `" + name + "` has no constant place");
+    sizes[name] = std::max(sizes[name], *constant + 1);
+    return place;
+  }
+
+  Stmt visit(const For *op) override {
+    if (op->for_type != ForType::GPUThread) return IRMutator::visit(op);
+    threads[op->name] = 0;
+    Stmt s = IRMutator::visit(op);
+    threads.erase(op->name);
+    return s;
+  }
+  Stmt visit(const LetStmt *op) override {
+    Expr value = mutate(op->value);
+    lets.emplace_back(op->name, op->value);
+    Stmt rest = mutate(op->body);
+    lets.pop_back();
+    return LetStmt::make(op->name, value, rest);
+  }
+  Expr visit(const Let *op) override {
+    Expr value = mutate(op->value);
+    lets.emplace_back(op->name, op->value);
+    Expr rest = mutate(op->body);
+    lets.pop_back();
+    return Let::make(op->name, value, rest);
+  }
+  Expr visit(const Load *op) override {
+    if (!isHeld(op->name)) return IRMutator::visit(op);
+    return Load::make(op->type, op->name, own(op->name, op->index), op->image, op->param, mutate(op->predicate), ModulusRemainder());
+  }
+  Stmt visit(const Store *op) override {
+    if (!isHeld(op->name)) return IRMutator::visit(op);
+    return Store::make(op->name, mutate(op->value), own(op->name, op->index), op->param, mutate(op->predicate), ModulusRemainder());
+  }
+  Stmt visit(const Allocate *op) override {
+    if (!isHeld(op->name)) return IRMutator::visit(op);
+    Stmt rest = mutate(op->body);
+    return Allocate::make(op->name, op->type, op->memory_type, {Expr(int32_t(std::max<int64_t>(sizes[op->name], 1)))}, op->condition, rest);
+  }
+};
+
+// A pipeline under construction.
+struct Blocks {
+  const NestBody &body;
+  const NestSpec::Attend &a;
+  Expr rows, keys, depth, columns;               // extents
+  Expr rowBlocks, columnBlocks, keyBlocks;
+  int down, across, acrossKeys;                  // elements of a thread: rows, columns, keys
+  Var block{"block"}, keyBlock{"key_block"}, i{"i"}, j{"j"}, c{"c"}, e{"e"}, chunk{"chunk"};
+  Var tx{"tx"}, ty{"ty"}, x{"x"}, y{"y"};        // a thread, and its own elements
+
+  explicit Blocks(const NestBody &body)
+      : body(body), a(*body.spec.attend), down(a.queries / a.threadsDown), across(a.columns / a.threadsAcross), acrossKeys(a.keys / a.threadsAcross) {
+    rows = a.row < 0 ? Expr(1) : body.extents[a.row], keys = body.extents[a.key], depth = body.extents[a.contracted], columns = body.extents[a.along];
+    rowBlocks = (rows + (a.queries - 1)) / a.queries, columnBlocks = (columns + (a.columns - 1)) / a.columns, keyBlocks = (keys + (a.keys - 1)) / a.keys;
+  }
+
+  Expr firstRow(Expr block) const { return (block / columnBlocks) % rowBlocks * a.queries; }
+  Expr firstColumn(Expr block) const { return block % columnBlocks * a.columns; }
+
+  // Where the loops over batches stand.
+  std::vector<Expr> loopsAt(Expr block) const {
+    std::vector<Expr> loops(body.spec.reduced.size());
+    Expr rest = block / (columnBlocks * rowBlocks);
+    for (size_t n = loops.size(); n-- > 0;) {
+      if (body.spec.reduced[n] || int(n) == a.row || int(n) == a.along) continue;
+      Expr extent = max(body.extents[n], 1);
+      loops[n] = rest % extent;
+      rest = rest / extent;
+    }
+    return loops;
+  }
+
+  NestBody::Point at(Expr block, Expr row, Expr key, Expr contracted, Expr along) const {
+    NestBody::Point point{body, loopsAt(block)};
+    if (a.row >= 0) point.loops[a.row] = row;
+    point.loops[a.key] = key, point.loops[a.contracted] = contracted, point.loops[a.along] = along;
+    return point;
+  }
+
+  // ---- which keys a block's rows may visit: the bounds that the mask's conjunction puts on the key
+
+  bool depends(int step, int loop) const {
+    const NestSpec::Step &s = body.spec.steps[step];
+    if (s.op == "loop" && s.integer == loop) return true;
+    if (s.op == "dot") return true;
+    for (int n : s.args)
+      if (depends(n, loop)) return true;
+    return false;
+  }
+
+  // A step in 64 bits at a row, if it is a sum of the row and what does not depend on it: then it lies between its values at the first and last row.
+  std::optional<Expr> straight(int step, const NestBody::Point &point) const {
+    const NestSpec::Step &s = body.spec.steps[step];
+    if (!depends(step, a.row < 0 ? -2 : a.row)) {
+      Expr value = point.step(step);
+      if (!value.type().is_int()) return std::nullopt;
+      return cast<int64_t>(value);
+    }
+    if (s.op == "loop") return cast<int64_t>(point.loops[s.integer]);
+    if (s.op != "addi" && s.op != "subi") return std::nullopt;
+    auto l = straight(s.args[0], point), r = straight(s.args[1], point);
+    if (!l || !r) return std::nullopt;
+    return s.op == "addi" ? *l + *r : *l - *r;
+  }
+
+  // The key as `sign` * key + other steps: nothing if a step is not of this form.
+  struct Sum {
+    bool key = false;
+    std::vector<std::pair<int, int>> others;     // sign, step
+  };
+  std::optional<Sum> sumOf(int step) const {
+    const NestSpec::Step &s = body.spec.steps[step];
+    if (!depends(step, a.key)) return Sum{false, {{1, step}}};
+    if (s.op == "loop") return Sum{true, {}};
+    if (s.op != "addi" && s.op != "subi") return std::nullopt;
+    auto l = sumOf(s.args[0]), r = sumOf(s.args[1]);
+    if (!l || !r || (l->key && r->key) || (s.op == "subi" && r->key)) return std::nullopt;
+    for (auto [sign, n] : r->others) l->others.emplace_back(s.op == "addi" ? sign : -sign, n);
+    l->key |= r->key;
+    return l;
+  }
+
+  struct Range {
+    Expr from, to;
+  };
+  // Narrows a range of keys by a condition of the block's rows.
+  void narrow(int step, Expr block, Range &range) const {
+    const NestSpec::Step &s = body.spec.steps[step];
+    if (s.op == "andi") {
+      narrow(s.args[0], block, range);
+      narrow(s.args[1], block, range);
+      return;
+    }
+    if (s.op != "cmpi_slt" && s.op != "cmpi_sle" && s.op != "cmpi_sgt" && s.op != "cmpi_sge") return;
+    auto l = sumOf(s.args[0]), r = sumOf(s.args[1]);
+    if (!l || !r || l->key == r->key) return;
+    const bool keyLeft = l->key, less = s.op == "cmpi_slt" || s.op == "cmpi_sle", equal = s.op == "cmpi_sle" || s.op == "cmpi_sge";
+    if (!keyLeft) std::swap(l, r);
+    // key + l < r: key < r - l, and so on. In 64 bits; what wraps in 32 bounds nothing.
+    Expr low, high;
+    Expr first = firstRow(block), last = min(first + a.queries, rows) - 1;
+    for (const Expr &row : {first, last}) {
+      NestBody::Point point = at(block, row, Expr(), Expr(), Expr());
+      Expr sum = Internal::make_zero(Int(64)), keyPart = Internal::make_zero(Int(64));
+      for (auto [sign, n] : r->others) {
+        auto value = straight(n, point);
+        if (!value) return;
+        sum = sign > 0 ? sum + *value : sum - *value;
+      }
+      for (auto [sign, n] : l->others) {
+        auto value = straight(n, point);
+        if (!value) return;
+        keyPart = sign > 0 ? keyPart + *value : keyPart - *value;
+      }
+      // Neither side may leave 32 bits for any key.
+      Expr largest = Internal::make_const(Int(64), std::numeric_limits<int32_t>::max());
+      Expr fits = sum <= largest && sum >= -largest && keyPart >= -largest && keyPart + cast<int64_t>(keys) <= largest;
+      Expr bound = sum - keyPart, all = cast<int64_t>(keys), none = Internal::make_zero(Int(64));
+      bool upper = less == keyLeft;
+      if (upper) bound = equal ? bound + Internal::make_one(Int(64)) : bound;
+      else bound = equal ? bound : bound + Internal::make_one(Int(64));
+      bound = cast<int32_t>(clamp(select(fits, bound, upper ? all : none), none, all));
+      low = low.defined() ? min(low, bound) : bound;
+      high = high.defined() ? max(high, bound) : bound;
+    }
+    if (less == keyLeft) range.to = min(range.to, high);
+    else range.from = max(range.from, low);
+  }
+
+  // ---- the pipeline
+
+  Func build() const {
+    Expr row = firstRow(block) + i, key = keyBlock * a.keys + j;
+    // Tiles in shared memory; 0 beyond the tensors, where nothing is read.
+    Func queries("queries"), keyTile("keys"), values("values");
+    Expr contracted = chunk * a.depth + c;
+    Expr rowIn = min(row, rows - 1), keyIn = min(key, keys - 1), contractedIn = min(contracted, depth - 1);
+    queries(c, i, chunk, block) = select(contracted < depth && row < rows, at(block, rowIn, Expr(), contractedIn, Expr()).step(a.queryElement), 0.f);
+    keyTile(c, j, chunk, keyBlock, block) = select(contracted < depth && key < keys, at(block, Expr(), keyIn, contractedIn, Expr()).step(a.keyElement), 0.f);
+    Expr column = firstColumn(block) + e;
+    values(e, j, keyBlock, block) = select(column < columns && key < keys, at(block, Expr(), keyIn, Expr(), min(column, columns - 1)).step(a.valueElement), 0.f);
+
+    // Scores: thread (tx, ty) has keys tx * acrossKeys + x and rows ty * down + y of the block.
+    Func dot("dot"), score("score"), most("most"), top("top"), weight("weight"), part("part"), total("total"), sums("sums");
+    RDom k({{0, a.depth}, {0, (depth + (a.depth - 1)) / a.depth}}, "k");
+    const std::vector<Expr> mine = {x, y, tx, ty, keyBlock, block};
+    dot(mine_(x, y, tx, ty, keyBlock, block)) = 0.f;
+    dot(mine_(x, y, tx, ty, keyBlock, block)) += queries(k.x, ty * down + y, k.y, block) * keyTile(k.x, tx * acrossKeys + x, k.y, keyBlock, block);
+    Expr myRow = firstRow(block) + ty * down + y, myKey = keyBlock * a.keys + tx * acrossKeys + x;
+    NestBody::Point point = at(block, min(myRow, rows - 1), min(myKey, keys - 1), Expr(), Expr());
+    point.dot = dot(mine);
+    Expr keep = point.step(a.keep) && myRow < rows && myKey < keys, value = point.step(a.score);
+    if (a.pointwise) score(mine_(x, y, tx, ty, keyBlock, block)) = select(keep, value, 0.f);
+    else score(mine_(x, y, tx, ty, keyBlock, block)) = select(keep, value * log2e, emptyMaximum);
+
+    // Of a block of keys: the rows' maxima, weights, their sums, and the values that they weigh. Each row's is first folded by the thread, then over
+    // the threads that share the row.
+    RDom own(0, acrossKeys, "own"), others(0, a.threadsAcross, "others"), keysOf(0, a.keys, "keys_of");
+    Var t("t");
+    most(t, i, keyBlock, block) = emptyMaximum;
+    most(t, i, keyBlock, block) = max(most(t, i, keyBlock, block), score(own, i % down, t, i / down, keyBlock, block));
+    top(i, keyBlock, block) = emptyMaximum;
+    top(i, keyBlock, block) = max(top(i, keyBlock, block), most(others, i, keyBlock, block));
+    Expr s = score(j % acrossKeys, i % down, j / acrossKeys, i / down, keyBlock, block);
+    if (a.pointwise) weight(j, i, keyBlock, block) = s;
+    else weight(j, i, keyBlock, block) = select(strictLessEqual(s, Expr(lowestScore)), 0.f, weightExp2(s, top(i, keyBlock, block)));
+    part(t, i, keyBlock, block) = 0.f;
+    part(t, i, keyBlock, block) += weight(t * acrossKeys + own, i, keyBlock, block);
+    total(i, keyBlock, block) = 0.f;
+    total(i, keyBlock, block) += part(others, i, keyBlock, block);
+    sums(mine_(x, y, tx, ty, keyBlock, block)) = 0.f;
+    sums(mine_(x, y, tx, ty, keyBlock, block)) += weight(keysOf, ty * down + y, keyBlock, block) * values(tx * across + x, keysOf, keyBlock, block);
+
+    // The merge: accumulator, sum and maximum of each row, stored in this order, so that each is read as it was.
+    Func accumulator("accumulator");
+    Range range{0, keys};
+    narrow(a.keep, block, range);
+    RDom blocks(0, keyBlocks, "blocks");
+    blocks.where(blocks.x * a.keys < range.to && blocks.x * a.keys + a.keys > range.from);
+    Expr b = blocks.x;
+    const std::vector<Expr> here = {x, y, tx, ty, block};
+    Expr myIndex = ty * down + y, added = sums(x, y, tx, ty, b, block);
+    if (a.pointwise) {
+      accumulator(x, y, tx, ty, block) = 0.f;
+      accumulator(x, y, tx, ty, block) += added;
+    } else {
+      NestBody::Point sinkPoint = at(block, min(myRow, rows - 1), Expr(), Expr(), Expr());
+      Expr maximum = emptyMaximum, sum = 0.f;
+      for (int n : a.sinks) maximum = max(maximum, sinkPoint.step(n) * log2e);
+      for (int n : a.sinks) sum = sum + weightExp2(sinkPoint.step(n) * log2e, maximum);
+      accumulator(x, y, tx, ty, block) = Tuple(Expr(0.f), sum, maximum);
+      FuncRef state = accumulator(x, y, tx, ty, block);
+      Expr before = state[2], blockTop = top(myIndex, b, block), now = max(before, blockTop);
+      Expr shrink = weightExp2(before, now), grow = weightExp2(blockTop, now);
+      accumulator(x, y, tx, ty, block) = Tuple(state[0] * shrink + added * grow, state[1] * shrink + total(myIndex, b, block) * grow, now);
+    }
+
+    // One loop nest over all blocks and threads; what lies beyond the tensor is not written.
+    Expr allBlocks = rowBlocks * columnBlocks;
+    for (size_t n = 0; n < body.spec.reduced.size(); n++)
+      if (!body.spec.reduced[n] && int(n) != a.row && int(n) != a.along) allBlocks = allBlocks * body.extents[n];
+    RDom r({{0, across}, {0, down}, {0, a.threadsAcross}, {0, a.threadsDown}, {0, allBlocks}}, "r");
+    Expr outRow = firstRow(r[4]) + r[3] * down + r[1], outColumn = firstColumn(r[4]) + r[2] * across + r[0];
+    r.where(outRow < rows && outColumn < columns);
+    std::vector<Expr> loops = at(r[4], outRow, Expr(), Expr(), outColumn).loops, axes;
+    for (int loop : body.spec.axes) axes.push_back(loops[loop]);
+    FuncRef last = accumulator(r[0], r[1], r[2], r[3], r[4]);
+    Expr result = a.pointwise ? Expr(last) : select(strictEqual(last[1], 0.f), 0.f, last[0] / last[1]);
+    Func out("out");
+    Var u("u");
+    Expr stored = body.stored(0, result);
+    out(u) = undef(stored.type());
+    out(body.place(body.spec.outputs[0].buffer, axes)) = stored;
+
+    // ---- schedule
+    out.update().allow_race_conditions().unroll(r[0]).unroll(r[1]).gpu_threads(r[2], r[3]).gpu_blocks(r[4]);
+    const int ax = across, ak = acrossKeys, ad = down;
+    auto threaded = [&](Func f, int nx) {
+      f.store_in(MemoryType::Register).bound(x, 0, nx).bound(y, 0, ad).bound(tx, 0, a.threadsAcross).bound(ty, 0, a.threadsDown);
+      f.unroll(x).unroll(y).gpu_threads(tx, ty);
+    };
+    threaded(accumulator, ax);
+    accumulator.compute_at(out, r[4]);
+    accumulator.update().reorder(x, y, tx, ty, b_(blocks), block).unroll(x).unroll(y).gpu_threads(tx, ty);
+    auto perKeys = [&](Func f) { f.compute_at(accumulator, blocks.x); };
+    threaded(sums, ax);
+    perKeys(sums);
+    sums.update().reorder(x, y, keysOf.x, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
+    auto cooperative = [&](Func f, Var first, int extent, Var second, int extent2) {
+      Var fo("fo"), so("so");
+      f.bound_extent(first, extent).bound_extent(second, extent2);
+      f.split(first, fo, tx, a.threadsAcross, TailStrategy::GuardWithIf).split(second, so, ty, a.threadsDown, TailStrategy::GuardWithIf).reorder(fo, so, tx, ty).gpu_threads(tx, ty);
+    };
+    perKeys(values);
+    cooperative(values, e, a.columns, j, a.keys);
+    perKeys(weight);
+    weight.bound_extent(j, a.keys).bound_extent(i, a.queries).split(j, tx, x, ak).split(i, ty, y, ad).reorder(x, y, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
+    if (!a.pointwise) {
+      for (Func f : {most, part}) {
+        perKeys(f);
+        f.bound(t, 0, a.threadsAcross).bound_extent(i, a.queries).split(i, ty, y, ad).reorder(y, t, ty).unroll(y).gpu_threads(t, ty);
+        f.update().split(i, ty, y, ad).reorder(own.x, y, t, ty).unroll(y).unroll(own.x).gpu_threads(t, ty);
+      }
+      for (Func f : {top, total}) {
+        perKeys(f);
+        Var io("io");
+        const int wide = a.threadsAcross;        // rows side by side, so that no thread has more than its share
+        f.bound_extent(i, a.queries).split(i, io, i, wide, TailStrategy::GuardWithIf).gpu_threads(i, io);
+        f.update().split(i, io, i, wide, TailStrategy::GuardWithIf).reorder(others.x, i, io).unroll(others.x).gpu_threads(i, io);
+      }
+    }
+    threaded(score, ak);
+    perKeys(score);
+    threaded(dot, ak);
+    perKeys(dot);
+    dot.update().reorder(x, y, k.x, tx, ty, k.y).unroll(x).unroll(y).unroll(k.x).gpu_threads(tx, ty);
+    queries.compute_at(dot, k.y);
+    cooperative(queries, c, a.depth, i, a.queries);
+    keyTile.compute_at(dot, k.y);
+    cooperative(keyTile, c, a.depth, j, a.keys);
+    return out;
+  }
+
+  static std::vector<Var> mine_(Var x, Var y, Var tx, Var ty, Var keyBlock, Var block) { return {x, y, tx, ty, keyBlock, block}; }
+  static RVar b_(const RDom &r) { return r.x; }
+};
+
+}  // namespace
+
+Func buildBlocks(const NestBody &body) { return Blocks(body).build(); }
+
+std::unique_ptr<IRMutator> registersOfThreads() { return std::make_unique<OwnElements>(); }
+
+}  // namespace fovea::leaf

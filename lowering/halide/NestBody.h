@@ -1,0 +1,64 @@
+// Inside fovea-leaf: what every nest has: its arguments as Halide's, and the steps of its body as expressions.
+#ifndef FOVEA_LOWERING_HALIDE_NESTBODY_H
+#define FOVEA_LOWERING_HALIDE_NESTBODY_H
+
+#include "Halide.h"
+#include "lowering/halide/NestSpec.h"
+
+#include <functional>
+#include <map>
+#include <vector>
+
+namespace fovea::leaf {
+
+// Buffers have one axis, all of their memory: any offset and strides will do.
+struct NestBody {
+  explicit NestBody(const NestSpec &spec);
+
+  const NestSpec &spec;
+  Halide::Expr points;
+  std::vector<Halide::Expr> extents, scalars, offsets;
+  std::vector<std::vector<Halide::Expr>> strides;  // of buffers
+  std::vector<Halide::ImageParam> images;
+  std::vector<Halide::Argument> arguments;
+
+  // Where an element lies in its buffer, and its value.
+  Halide::Expr place(int buffer, const std::vector<Halide::Expr> &at) const;
+  Halide::Expr read(int buffer, const std::vector<Halide::Expr> &at) const;
+  // A value as output `n` stores it.
+  Halide::Expr stored(size_t n, Halide::Expr value) const;
+
+  // Steps at one point: loops stand at `loops` (those that a wanted step does not name may be undefined), `before` gives what outputs held, `dot` is
+  // the dot product.
+  struct Point {
+    const NestBody &body;
+    std::vector<Halide::Expr> loops;
+    std::function<Halide::Expr(size_t)> before = {};
+    Halide::Expr dot = {};
+    mutable std::map<int, Halide::Expr> known = {};
+
+    Halide::Expr step(int n) const;
+  };
+
+  // A parameter called `name`.
+  template <typename T>
+  Halide::Expr parameter(const std::string &name) {
+    Halide::Param<T> p(name);
+    arguments.push_back(p);
+    return p;
+  }
+
+ private:
+  Halide::Expr scalar(NestSpec::Stored type, const std::string &name);
+};
+
+// The kinds of nests.
+Halide::Func buildPoints(const NestBody &body);   // Points.cpp: a thread for each point of the parallel loops
+Halide::Func buildBlocks(const NestBody &body);   // Blocks.cpp: attention, a block of threads for each block of rows
+
+// Rewrites what Halide made of a nest, at the end of its lowering: Blocks.cpp.
+std::unique_ptr<Halide::Internal::IRMutator> registersOfThreads();
+
+}  // namespace fovea::leaf
+
+#endif  // FOVEA_LOWERING_HALIDE_NESTBODY_H
