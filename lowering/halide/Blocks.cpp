@@ -205,6 +205,12 @@ struct Blocks {
     else range.from = max(range.from, low);
   }
 
+  // Whether there is a mask at all.
+  bool masks() const {
+    const NestSpec::Step &keep = body.spec.steps[a.keep];
+    return keep.op != "bool" || !keep.integer;
+  }
+
   // ---- the pipeline
 
   Func build() const {
@@ -215,9 +221,7 @@ struct Blocks {
     Expr rowIn = min(row, rows - 1), keyIn = min(key, keys - 1), contractedIn = min(contracted, depth - 1);
     queries(c, i, chunk, block) = select(contracted < depth && row < rows, at(block, rowIn, Expr(), contractedIn, Expr()).step(a.queryElement), 0.f);
     keyTile(c, j, chunk, keyBlock, block) = select(contracted < depth && key < keys, at(block, Expr(), keyIn, contractedIn, Expr()).step(a.keyElement), 0.f);
-    Expr column = firstColumn(block) + e;
-    values(e, j, keyBlock, block) = select(column < columns && key < keys, at(block, Expr(), keyIn, Expr(), min(column, columns - 1)).step(a.valueElement), 0.f);
-
+    Var t("t");
     // Scores: thread (tx, ty) has keys tx * acrossKeys + x and rows ty * down + y of the block.
     Func dot("dot"), score("score"), most("most"), top("top"), weight("weight"), part("part"), total("total"), sums("sums");
     RDom k({{0, a.depth}, {0, (depth + (a.depth - 1)) / a.depth}}, "k");
@@ -231,10 +235,21 @@ struct Blocks {
     if (a.pointwise) score(mine_(x, y, tx, ty, keyBlock, block)) = select(keep, value, 0.f);
     else score(mine_(x, y, tx, ty, keyBlock, block)) = select(keep, value * log2e, emptyMaximum);
 
+    Func wanted("wanted"), wantedAtAll("wanted_at_all");
+    RDom ownRows(0, down, "own_rows"), down_(0, a.threadsDown, "down");
+    Expr mineScore = score(j % acrossKeys, ownRows, j / acrossKeys, t, keyBlock, block);
+    wanted(j, t, keyBlock, block) = 0;
+    wanted(j, t, keyBlock, block) = wanted(j, t, keyBlock, block) | select(a.pointwise ? strictEqual(mineScore, 0.f) : strictLessEqual(mineScore, Expr(lowestScore)), 0, 1);
+    wantedAtAll(j, keyBlock, block) = 0;
+    wantedAtAll(j, keyBlock, block) = wantedAtAll(j, keyBlock, block) | wanted(j, down_, keyBlock, block);
+    Expr column = firstColumn(block) + e;
+    // A key without weight in any row may have any value: it counts as 0.
+    Expr used = wantedAtAll(j, keyBlock, block) != 0;
+    values(e, j, keyBlock, block) = select(column < columns && key < keys && (masks() ? used : const_true()), at(block, Expr(), keyIn, Expr(), min(column, columns - 1)).step(a.valueElement), 0.f);
+
     // Of a block of keys: the rows' maxima, weights, their sums, and the values that they weigh. Each row's is first folded by the thread, then over
     // the threads that share the row.
     RDom own(0, acrossKeys, "own"), others(0, a.threadsAcross, "others"), keysOf(0, a.keys, "keys_of");
-    Var t("t");
     most(t, i, keyBlock, block) = emptyMaximum;
     most(t, i, keyBlock, block) = max(most(t, i, keyBlock, block), score(own, i % down, t, i / down, keyBlock, block));
     top(i, keyBlock, block) = emptyMaximum;
@@ -326,6 +341,14 @@ struct Blocks {
         f.bound_extent(i, a.queries).split(i, io, i, wide, TailStrategy::GuardWithIf).gpu_threads(i, io);
         f.update().split(i, io, i, wide, TailStrategy::GuardWithIf).reorder(others.x, i, io).unroll(others.x).gpu_threads(i, io);
       }
+    }
+    if (masks()) {
+      perKeys(wanted);
+      wanted.bound_extent(j, a.keys).bound(t, 0, a.threadsDown).split(j, tx, x, ak).reorder(x, tx, t).unroll(x).gpu_threads(tx, t);
+      wanted.update().split(j, tx, x, ak).reorder(ownRows.x, x, tx, t).unroll(x).unroll(ownRows.x).gpu_threads(tx, t);
+      perKeys(wantedAtAll);
+      wantedAtAll.bound_extent(j, a.keys).split(j, tx, x, ak).reorder(x, tx).unroll(x).gpu_threads(tx);
+      wantedAtAll.update().split(j, tx, x, ak).reorder(down_.x, x, tx).unroll(x).gpu_threads(tx);
     }
     threaded(score, ak);
     perKeys(score);
