@@ -97,6 +97,7 @@ class NestOf {
     attend.row = int(op.getDimension("row")), attend.key = int(op.getDimension("key"));
     attend.contracted = int(op.getDimension("contracted")), attend.along = int(op.getDimension("value"));
     attend.pointwise = op.getPointwise();
+    attend.unroll = schedule.getAs<BoolAttr>("unroll").getValue();
     for (size_t n = 0; n < op.getRoles().size(); n++) spec.reduced.push_back(int(n) == attend.key || int(n) == attend.contracted);
     AffineMap output = op.getMap(op.firstOutput());
     for (AffineExpr e : output.getResults()) {

@@ -7,7 +7,8 @@
 //   few      another schedule, used when there are at most `rows` rows
 //   tiles    another one, used where the process may use AMX's tile registers: both products are computed in them (TileProduct.h); `offered`: only
 //            where the program asks for it
-//   columns, depth, threads   for a GPU: value columns of a block, what is contracted at a time, threads across and down (lowering/halide/Blocks.cpp)
+//   columns, depth, threads   for a GPU: value columns of a block, what is contracted at a time, threads across and down,
+//            whether steps of the contraction are unrolled, for OpenCL's compilers do so themselves (lowering/halide/Blocks.cpp)
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h); from
 //            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited
 #include "dialect/Attn.h"
@@ -71,7 +72,8 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     Builder b(&getContext());
     auto number = [&](StringRef name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
     op.setScheduleAttr(b.getDictionaryAttr({number("columns", 64), number("depth", 16), number("keys", 32), number("queries", op.getDimension("row") < 0 ? 16 : 64),
-                                            b.getNamedAttr("target", target), b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16}))}));
+                                            b.getNamedAttr("target", target), b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})),
+                                            b.getNamedAttr("unroll", b.getBoolAttr(target == "cuda"))}));
   }
 
   // Measured on Zen 4, four heads that share 4,096 keys: packing a tile of keys pays from about 5 queries on; 16 take 20 % less.

@@ -17,9 +17,30 @@ namespace {
 
 const float log2e = 1.44269504f;
 
+// Which blocks of keys the rows of a block visit.
+struct BlockRange {
+  std::string block;     // the variable that says which block
+  Expr from, to;
+};
+
+// An expression as it is after lowering.
+class AsLowered : public IRMutator {
+  using IRMutator::visit;
+  Expr visit(const Call *op) override {
+    if (op->is_intrinsic(Call::unsafe_promise_clamped)) return mutate(op->args[0]);
+    const size_t stem = op->name.rfind("_im");   // an ImageParam is read through a Func of this name
+    if (op->call_type != Call::Halide || stem == std::string::npos) return IRMutator::visit(op);
+    return Load::make(op->type, op->name.substr(0, stem), mutate(op->args[0]), Buffer<>(), Parameter(), const_true(), ModulusRemainder());
+  }
+};
+
 // What a thread holds in registers. Halide gives each of these Funcs one allocation for all threads of a block; here each thread gets its own elements,
 // whose places do not depend on the thread any more, and, with the loops over them unrolled, are constants.
 class OwnElements : public IRMutator {
+ public:
+  explicit OwnElements(const BlockRange *range) : range(range) {}
+
+ private:
   using IRMutator::visit;
   std::map<std::string, Expr> threads;   // loops over threads -> 0
   std::vector<std::pair<std::string, Expr>> lets;
@@ -40,7 +61,17 @@ class OwnElements : public IRMutator {
     return place;
   }
 
+  const BlockRange *range;
+  std::string block;                     // the loop over blocks
+
   Stmt visit(const For *op) override {
+    if (op->for_type == ForType::GPUBlock) block = op->name;
+    if (range && op->for_type == ForType::Serial && op->name.rfind("accumulator.s1.", 0) == 0) {
+      // Blocks of keys that no row of the block visits are left out.
+      auto lowered = [&](const Expr &e) { return AsLowered().mutate(substitute(range->block, Variable::make(Int(32), block), e)); };
+      Expr from = max(lowered(range->from), op->min), to = min(lowered(range->to), op->min + op->extent);
+      return For::make(op->name, from, to - from, op->for_type, op->partition_policy, op->device_api, mutate(op->body));
+    }
     if (op->for_type != ForType::GPUThread) return IRMutator::visit(op);
     threads[op->name] = 0;
     Stmt s = IRMutator::visit(op);
@@ -205,6 +236,12 @@ struct Blocks {
     else range.from = max(range.from, low);
   }
 
+  BlockRange visited() const {
+    Range range{0, keys};
+    narrow(a.keep, block, range);
+    return {block.name(), range.from / a.keys, (range.to + (a.keys - 1)) / a.keys};
+  }
+
   // Whether there is a mask at all.
   bool masks() const {
     const NestSpec::Step &keep = body.spec.steps[a.keep];
@@ -266,10 +303,7 @@ struct Blocks {
 
     // The merge: accumulator, sum and maximum of each row, stored in this order, so that each is read as it was.
     Func accumulator("accumulator");
-    Range range{0, keys};
-    narrow(a.keep, block, range);
     RDom blocks(0, keyBlocks, "blocks");
-    blocks.where(blocks.x * a.keys < range.to && blocks.x * a.keys + a.keys > range.from);
     Expr b = blocks.x;
     const std::vector<Expr> here = {x, y, tx, ty, block};
     Expr myIndex = ty * down + y, added = sums(x, y, tx, ty, b, block);
@@ -288,25 +322,31 @@ struct Blocks {
       accumulator(x, y, tx, ty, block) = Tuple(state[0] * shrink + added * grow, state[1] * shrink + total(myIndex, b, block) * grow, now);
     }
 
+    // The block's results, in shared memory: neighbouring threads store neighbouring columns.
+    Func results("results");
+    FuncRef last = accumulator(e % across, i % down, e / across, i / down, block);
+    results(e, i, block) = a.pointwise ? Expr(last) : select(strictEqual(last[1], 0.f), 0.f, last[0] / last[1]);
+
     // One loop nest over all blocks and threads; what lies beyond the tensor is not written.
     Expr allBlocks = rowBlocks * columnBlocks;
     for (size_t n = 0; n < body.spec.reduced.size(); n++)
       if (!body.spec.reduced[n] && int(n) != a.row && int(n) != a.along) allBlocks = allBlocks * body.extents[n];
     RDom r({{0, across}, {0, down}, {0, a.threadsAcross}, {0, a.threadsDown}, {0, allBlocks}}, "r");
-    Expr outRow = firstRow(r[4]) + r[3] * down + r[1], outColumn = firstColumn(r[4]) + r[2] * across + r[0];
+    Expr ownColumn = r[0] * a.threadsAcross + r[2], ownRow = r[1] * a.threadsDown + r[3];
+    Expr outRow = firstRow(r[4]) + ownRow, outColumn = firstColumn(r[4]) + ownColumn;
     r.where(outRow < rows && outColumn < columns);
     std::vector<Expr> loops = at(r[4], outRow, Expr(), Expr(), outColumn).loops, axes;
     for (int loop : body.spec.axes) axes.push_back(loops[loop]);
-    FuncRef last = accumulator(r[0], r[1], r[2], r[3], r[4]);
-    Expr result = a.pointwise ? Expr(last) : select(strictEqual(last[1], 0.f), 0.f, last[0] / last[1]);
     Func out("out");
     Var u("u");
-    Expr stored = body.stored(0, result);
+    Expr stored = body.stored(0, results(ownColumn, ownRow, r[4]));
     out(u) = undef(stored.type());
     out(body.place(body.spec.outputs[0].buffer, axes)) = stored;
 
     // ---- schedule
-    out.update().allow_race_conditions().unroll(r[0]).unroll(r[1]).gpu_threads(r[2], r[3]).gpu_blocks(r[4]);
+    out.update().allow_race_conditions().gpu_threads(r[2], r[3]).gpu_blocks(r[4]);
+    results.compute_at(out, r[4]).bound_extent(e, a.columns).bound_extent(i, a.queries);
+    results.split(e, tx, x, across).split(i, ty, y, down).reorder(x, y, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
     const int ax = across, ak = acrossKeys, ad = down;
     auto threaded = [&](Func f, int nx) {
       f.store_in(MemoryType::Register).bound(x, 0, nx).bound(y, 0, ad).bound(tx, 0, a.threadsAcross).bound(ty, 0, a.threadsDown);
@@ -354,7 +394,8 @@ struct Blocks {
     perKeys(score);
     threaded(dot, ak);
     perKeys(dot);
-    dot.update().reorder(x, y, k.x, tx, ty, k.y).unroll(x).unroll(y).unroll(k.x).gpu_threads(tx, ty);
+    dot.update().reorder(x, y, k.x, tx, ty, k.y).unroll(x).unroll(y).gpu_threads(tx, ty);
+    if (a.unroll) dot.update().unroll(k.x);
     queries.compute_at(dot, k.y);
     cooperative(queries, c, a.depth, i, a.queries);
     keyTile.compute_at(dot, k.y);
@@ -368,8 +409,13 @@ struct Blocks {
 
 }  // namespace
 
-Func buildBlocks(const NestBody &body) { return Blocks(body).build(); }
-
-std::unique_ptr<IRMutator> registersOfThreads() { return std::make_unique<OwnElements>(); }
+Module compileBlocks(const NestBody &body, const Target &target) {
+  Blocks blocks(body);
+  Pipeline pipeline(blocks.build());
+  const BlockRange range = blocks.visited();
+  OwnElements own(&range);
+  pipeline.add_custom_lowering_pass(&own, [] {});
+  return pipeline.compile_to_module(body.arguments, body.spec.name, target, LinkageType::ExternalPlusArgv);
+}
 
 }  // namespace fovea::leaf

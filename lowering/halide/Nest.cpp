@@ -8,10 +8,7 @@ namespace fovea::leaf {
 
 Module buildNest(const NestSpec &spec, const Target &target) {
   NestBody body(spec);
-  Pipeline pipeline(spec.attend ? buildBlocks(body) : buildPoints(body));
-  std::unique_ptr<Internal::IRMutator> registers = registersOfThreads();
-  if (spec.attend) pipeline.add_custom_lowering_pass(registers.get(), [] {});
-  return pipeline.compile_to_module(body.arguments, spec.name, target, LinkageType::ExternalPlusArgv);
+  return spec.attend ? compileBlocks(body, target) : compilePoints(body, target);
 }
 
 Target nestTarget(const std::string &name) {

@@ -53,11 +53,8 @@ struct NestBody {
 };
 
 // The kinds of nests.
-Halide::Func buildPoints(const NestBody &body);   // Points.cpp: a thread for each point of the parallel loops
-Halide::Func buildBlocks(const NestBody &body);   // Blocks.cpp: attention, a block of threads for each block of rows
-
-// Rewrites what Halide made of a nest, at the end of its lowering: Blocks.cpp.
-std::unique_ptr<Halide::Internal::IRMutator> registersOfThreads();
+Halide::Module compilePoints(const NestBody &body, const Halide::Target &target);  // Points.cpp: a thread for each point of the parallel loops
+Halide::Module compileBlocks(const NestBody &body, const Halide::Target &target);  // Blocks.cpp: attention, a block of threads for each block of rows
 
 }  // namespace fovea::leaf
 

@@ -64,6 +64,7 @@ Json contentJson(const NestSpec &s) {
     Json a;
     for (auto [key, member] : attendNumbers) a[key] = (*s.attend).*member;
     a["pointwise"] = s.attend->pointwise;
+    a["unroll"] = s.attend->unroll;
     a["sinks"] = s.attend->sinks;
     j["attend"] = a;
   }
@@ -165,6 +166,7 @@ std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error) 
       NestSpec::Attend a;
       for (auto [key, member] : attendNumbers) a.*member = j["attend"].at(key).get<int>();
       a.pointwise = j["attend"].at("pointwise").get<bool>();
+      a.unroll = j["attend"].at("unroll").get<bool>();
       a.sinks = j["attend"].at("sinks").get<std::vector<int>>();
       s.attend = a;
     }

@@ -48,6 +48,7 @@ struct NestSpec {
     int queryElement = 0, keyElement = 0, valueElement = 0, score = 0, keep = 0;  // steps
     std::vector<int> sinks;                            // steps: scores of keys without a value
     bool pointwise = false;
+    bool unroll = false;                               // the contraction's steps: for compilers that do not
     int queries = 0, keys = 0, columns = 0, depth = 0; // of a block: rows, keys, value columns, contracted at a time
     int threadsAcross = 0, threadsDown = 0;            // of a block: along keys or columns, and along rows; they divide these
   };

@@ -77,7 +77,7 @@ struct Result {
 
 }  // namespace
 
-Func buildPoints(const NestBody &body) {
+Module compilePoints(const NestBody &body, const Target &target) {
   Result result(body);
   RDom all(0, body.points, "all");
   Var u("u");
@@ -94,7 +94,7 @@ Func buildPoints(const NestBody &body) {
   out(where) = Tuple(stores);
   out.update().allow_race_conditions().split(all.x, block, thread, threads, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
   result.f.compute_at(out, thread);
-  return out;
+  return Pipeline(out).compile_to_module(body.arguments, body.spec.name, target, LinkageType::ExternalPlusArgv);
 }
 
 }  // namespace fovea::leaf
