@@ -61,7 +61,8 @@ struct Unit {
     if (row || onDevice()) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row ? row->name : options.target));
   }
 
-  bool isHost() const { return options.target == "host" || options.target == "host-count"; }
+  // The oracle runs on the host whatever it is compared with.
+  bool isHost() const { return options.target == "host" || options.target == "host-count" || (oracle() && options.ofDevice()); }
   bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
   bool onDevice() const { return options.onDevice(); }
 
@@ -178,6 +179,7 @@ struct Unit {
     }
     if (onDevice()) {
       out.onDevice = true;
+      if (options.form == Form::Schedule) return message = "--emit=schedule: schedules for target `" + options.target + "` are not supported yet", false;
       if (!run("nests", buildNestsPipeline)) return false;
       if (options.form == Form::Stmt) return out.text = print(*module), true;
       if (options.form == Form::Object) beginLeaves(*out.leaves);
@@ -324,6 +326,7 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
   if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
   if (options.target == "portable") return internal = false, error = "target `portable` is for kernels: a program's weights are laid out for one target; name it with --target", false;
+  if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: models on GPUs are not supported yet", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
