@@ -277,8 +277,10 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
         small = shrink(kernel, outcome, comparer, self.options.shrink if failures <= 20 else 0)
         write(small, folder)
-        outcome = execute(small, comparer)
+        first, outcome = outcome, execute(small, comparer)
         with self.lock:
+            if first.result != outcome.result:   # what came before it in the process matters
+                print(f"\nkernel {seed}, the first time: {first.result}\n{first.text[-2500:].rstrip()}", flush=True)
             print(f"\nkernel {seed}: {outcome.result} (with --target {comparer.target}; whole: run.py --kernel {seed}; shrunk: run.py --again {folder})\n{self.show(folder, outcome)}", flush=True)
 
     def many(self, target, count):
