@@ -61,7 +61,8 @@ struct Unit {
     if (row || onDevice()) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row ? row->name : options.target));
   }
 
-  bool isHost() const { return options.target == "host" || options.target == "host-count"; }
+  // The oracle runs on the host whatever it is compared with.
+  bool isHost() const { return options.target == "host" || options.target == "host-count" || (oracle() && options.ofDevice()); }
   bool oracle() const { return options.arithmetic != CompileOptions::Compiled; }
   bool onDevice() const { return options.onDevice(); }
 

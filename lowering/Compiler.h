@@ -26,7 +26,8 @@ struct CompileOptions {
   bool quantise = false;     // a model's matrix products with weights: in int8
   bool countOnly = false;    // of target host-count: only what decides the counts
   Timing *timing = nullptr;  // measures, if given
-  bool onDevice() const { return (target == "opencl" || target == "cuda") && arithmetic == Compiled; }
+  bool ofDevice() const { return target == "opencl" || target == "cuda"; }
+  bool onDevice() const { return ofDevice() && arithmetic == Compiled; }
   bool counting() const { return target == "host-count" && arithmetic == Compiled; }
 };
 

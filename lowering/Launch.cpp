@@ -309,6 +309,7 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointAfter(op);
       copy(beside, given);
+      memref::DeallocOp::create(b, loc, beside);
     }
   }
 

@@ -1,5 +1,7 @@
 """What every test/NAME/run.py shares: its options, what a failed check is, and the line of JSON for each test that test/run adds up."""
 import argparse
+import ctypes
+import functools
 import json
 import os
 import subprocess
@@ -7,6 +9,25 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@functools.cache
+def opencl():
+    """Whether target `opencl` has a device to run on here."""
+    try:
+        library = ctypes.CDLL("libOpenCL.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_uint32(0)
+    if library.clGetPlatformIDs(0, None, ctypes.byref(count)) or not count.value:
+        return False
+    platforms = (ctypes.c_void_p * count.value)()
+    library.clGetPlatformIDs(count, platforms, None)
+    every_type = ctypes.c_uint64(0xFFFFFFFF)
+    return any(library.clGetDeviceIDs(ctypes.c_void_p(platform), every_type, 0, None, ctypes.byref(count)) == 0 and count.value for platform in platforms)
+
+
+NO_OPENCL = "there is no OpenCL device"
 
 
 class Fault(Exception):

@@ -4,6 +4,7 @@
 import glob
 import os
 import shutil
+import sys
 
 import lit.formats
 
@@ -13,6 +14,8 @@ config.suffixes = [".attn", ".mlir", ".test"]
 config.excludes = ["Inputs", "values", "differential", "models", "docs", "CMakeLists.txt"]
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(root, "test"))
+import family  # noqa: E402
 build = os.path.abspath(lit_config.params.get("build", os.path.join(root, "build")))
 llvm = lit_config.params.get("llvm", "/usr/lib/llvm-22/bin")
 
@@ -37,6 +40,8 @@ for feature in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "cpuid_fault"):
         config.available_features.add(feature)
 if lit_config.params.get("sanitize"):
     config.available_features.add("sanitize")
+if family.opencl():
+    config.available_features.add("opencl")
 
 # NVIDIA's assembler: that of the venv, else an installed toolkit's.
 venv = os.path.dirname(os.path.dirname(python))

@@ -39,6 +39,9 @@ void halide_error(void *user_context, const char *message) {
     --length;
   if (complaint[0])
     return;   /* the first one says most */
+  const char *said = strstr(message, "error: ");
+  if (said)
+    length -= (size_t)(said + 7 - message), message = said + 7;
   snprintf(complaint, sizeof complaint, "%.*s", (int)length, message);
 }
 
@@ -209,6 +212,20 @@ struct argument {
   int rank;
 };
 
+/* Halide's runtime aborts without the library, and finds no device where it needs its first memory. */
+static void find_device(int kind) {
+  static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
+  char what[64];
+  void *library = halide_load_library(libraries[kind]);
+  complaint[0] = 0;
+  snprintf(what, sizeof what, "there is no %s device: %s.1 is not installed", this_call->device, libraries[kind]);
+  if (!library)
+    give_up(FOVEA_DEVICE_FAILED, what);
+  dlclose(library);
+  snprintf(what, sizeof what, "there is no %s device", this_call->device);
+  must(halide_device_sync_global(NULL, this_call->interface), what);
+}
+
 static void run(const int32_t *words, const struct fovea_call *call, int32_t (*impl)(void **), void **args) {
   struct argument *arguments = fovea_alloc(call->count, sizeof *arguments);
   for (int k = 0; k < call->count; ++k) {
@@ -271,8 +288,10 @@ int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strin
     no_host_memory = 1;
   } else {
     thread->escape = &host_escape;
-    if (_setjmp(here.escape) == 0)
+    if (_setjmp(here.escape) == 0) {
+      find_device(kind);
       run(words, &described, impl, args);
+    }
   }
   thread->escape = outer_escape;
   while (here.memory)

@@ -5,7 +5,8 @@
 // and is answered by lines that end with `end ID STATUS`. The kernel runs in several placements of its tensors: each against an unmapped
 // page, after it or before it, so that a read or a write beside a tensor is a crash, and spread out with gaps that must stay as they
 // are. CLEAN is IN with harmless values where no row visits (rule M7): nothing may differ. It is `any` where the rules do not say what
-// comes of IN, only that something does. HOW is `full` or `quick`: with or without LLVM's passes, which take most of the time.
+// comes of IN, only that something does. HOW is `full` or `quick`: with or without LLVM's passes, which take most of the time; or it is the
+// target, `opencl`.
 //
 // The strict f32 oracle is asked only where the kernel and the f64 oracle differ: what it differs in as well is left out.
 #include "frontend/Frontend.h"
@@ -159,7 +160,7 @@ bool sameBits(const Buffer &a, const Buffer &b, int64_t size) {
   return true;
 }
 
-int compareKernel(bool quick, const std::string &file, const std::string &in, const std::string &clean, const std::vector<std::string> &set) {
+int compareKernel(const std::string &how, const std::string &file, const std::string &in, const std::string &clean, const std::vector<std::string> &set) {
   std::string error;
   bool internal = false;
   auto complain = [&](int status) { return fmt::print("{}\n", error), status; };
@@ -192,7 +193,8 @@ int compareKernel(bool quick, const std::string &file, const std::string &in, co
       fmt::print("compare MISMATCH oracle, {}: what no row visits matters\n", kernel.results[k].name), status = 1;
   Loaded loaded;
   CompileOptions options;
-  options.quick = quick;
+  options.quick = how != "full";
+  if (how == "opencl") options.target = how;
   // A random schedule may say what the kernel does not allow: then without its versions and its layout, then without any of it.
   bool ready = load(kernel, module->files, options, 0, loaded, error, internal);
   for (bool all : {false, true}) {
@@ -238,7 +240,7 @@ int main() {
       if (c == '\t') fields.emplace_back();
       else fields.back() += c;
     if (fields.size() < 5) return std::fputs("ID, HOW, FILE, IN and CLEAN are wanted\n", stderr), 2;
-    int status = compareKernel(fields[1] == "quick", fields[2], fields[3], fields[4], {fields.begin() + 5, fields.end()});
+    int status = compareKernel(fields[1], fields[2], fields[3], fields[4], {fields.begin() + 5, fields.end()});
     fmt::print("end {} {}\n", fields[0], status);
     std::fflush(stdout);
   }

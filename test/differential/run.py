@@ -4,6 +4,8 @@
     run.py --kernel S                                             one again, with its text and what was compared
     run.py --again FOLDER                                         a shrunk one again
 
+--target opencl: compiled for a GPU, and run on the OpenCL device that is there. Without options, a few kernels are.
+
 Each kernel runs with its tensors against unmapped pages and with gaps, see compare-kernels.cpp. A mismatch, a crash, a refused
 kernel or one without an end is shrunk and left in BUILD/differential/SEED/ with its input. The end of the output says how often
 each construct occurred and what fraction of the elements was left out, because the f64 and the strict f32 oracle differ there
@@ -26,13 +28,16 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+sys.path.insert(1, os.path.dirname(HERE))
 
+import family
 import generate
 import tensors
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 MOST_LEFT_OUT = 0.02
 FULL = 4                              # one kernel in so many goes through all of LLVM's passes
+ON_DEVICE = 15                        # kernels on OpenCL in a run without options
 LEAST_OCCURRENCE = 0.01
 PATIENCE = 120                        # seconds for one kernel
 LINE = re.compile(r"compare (ok|MISMATCH) \S+: (\d+) elements, (\d+) left out")
@@ -57,10 +62,11 @@ class Outcome:
 class Comparer:
     """One process of compare-kernels; a new one after a crash."""
 
-    def __init__(self, program):
-        self.program, self.process = program, None
+    def __init__(self, program, target):
+        self.program, self.target, self.process = program, target, None
 
-    def ask(self, *fields):
+    def ask(self, number, full, *files):
+        fields = [number, self.target if self.target != "host" else "full" if full else "quick", *files]
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                             text=True, errors="replace")
@@ -128,13 +134,13 @@ def files(source):
 
 def execute(kernel, comparer):
     with tempfile.TemporaryDirectory() as folder:
-        return comparer.ask(str(kernel.seed), "quick" if kernel.seed % FULL else "full", *write(kernel, folder))
+        return comparer.ask(str(kernel.seed), kernel.seed % FULL == 0, *write(kernel, folder))
 
 
 def both(comparer, files):
     """The first failure, without LLVM's passes or with them."""
-    outcome = comparer.ask("0", "quick", *files)
-    return comparer.ask("0", "full", *files) if outcome.result == "ok" else outcome
+    outcome = comparer.ask("0", False, *files)
+    return comparer.ask("0", True, *files) if outcome.result == "ok" and comparer.target == "host" else outcome
 
 
 def resized(kernel, index, size):
@@ -218,6 +224,7 @@ class Run:
         self.features, self.outcomes = collections.Counter(), collections.Counter()
         self.compared = self.left = 0
         self.lock = threading.Lock()
+        self.begin = None                 # of the first kernel
         self.first = None                 # number of the first kernel that failed, from 1
         self.results = open(os.environ.get("FOVEA_RESULTS", os.devnull), "a")
 
@@ -230,7 +237,7 @@ class Run:
             return f"{file.read()}{outcome.text[-2500:].rstrip()}\n-> {outcome.result}\n"
 
     def regressions(self):
-        comparer = Comparer(self.program)
+        comparer = Comparer(self.program, self.options.target)
         for source in sorted(glob.glob(os.path.join(HERE, "regressions", "*.attn"))):
             outcome = both(comparer, files(source))
             good = outcome.result == "ok"
@@ -261,7 +268,7 @@ class Run:
             if done % 1000 == 0:
                 print(f"{done} kernels, {done / (time.time() - self.begin):.1f} a second", flush=True)
         good = outcome.result == "ok"
-        self.report(f"kernel {seed}", good, outcome.text)
+        self.report(f"kernel {seed}" + (f" [{comparer.target}]" if comparer.target != "host" else ""), good, outcome.text)
         if good:
             return
         with self.lock:
@@ -270,22 +277,24 @@ class Run:
         shutil.rmtree(folder, ignore_errors=True)
         small = shrink(kernel, outcome, comparer, self.options.shrink if failures <= 20 else 0)
         write(small, folder)
-        outcome = execute(small, comparer)
+        first, outcome = outcome, execute(small, comparer)
         with self.lock:
-            print(f"\nkernel {seed}: {outcome.result} (whole: run.py --kernel {seed}; shrunk: run.py --again {folder})\n{self.show(folder, outcome)}", flush=True)
+            if first.result != outcome.result:   # what came before it in the process matters
+                print(f"\nkernel {seed}, the first time: {first.result}\n{first.text[-2500:].rstrip()}", flush=True)
+            print(f"\nkernel {seed}: {outcome.result} (with --target {comparer.target}; whole: run.py --kernel {seed}; shrunk: run.py --again {folder})\n{self.show(folder, outcome)}", flush=True)
 
-    def many(self):
+    def many(self, target, count):
         options = self.options
-        end = float("inf") if options.count else time.time() + (options.minutes * 60 if options.minutes else options.seconds)
+        end = float("inf") if count else time.time() + (options.minutes * 60 if options.minutes else options.seconds)
         seeds = queue.SimpleQueue()
-        for seed in range(options.seed, options.seed + (options.count or 10**6)):
+        for seed in range(options.seed, options.seed + (count or 10**6)):
             seeds.put(seed)
-        print(f"seed {options.seed}", flush=True)
-        self.begin = time.time()
+        print(f"seed {options.seed}, target {target}", flush=True)
+        self.begin = self.begin or time.time()
         broken = []
 
         def work():
-            comparer = Comparer(self.program)
+            comparer = Comparer(self.program, target)
             try:
                 while time.time() < end and not seeds.empty() and not (options.first and self.first):
                     self.one(seeds.get(), comparer)
@@ -302,6 +311,13 @@ class Run:
             thread.join()
         if broken:
             raise broken[0]
+
+    def some_on_device(self):
+        if family.opencl():
+            return self.many("opencl", ON_DEVICE)
+        for seed in range(self.options.seed, self.options.seed + ON_DEVICE):
+            self.results.write(json.dumps({"name": f"kernel {seed} [opencl]", "result": "skip", "message": family.NO_OPENCL}) + "\n")
+        self.results.flush()
 
     def summary(self):
         total = sum(n for result, n in self.outcomes.items() if result in FAILED or result == "ok")
@@ -331,6 +347,7 @@ def main():
     parser.add_argument("--first", action="store_true", help="stop at the first failure")
     parser.add_argument("--kernel", type=int)
     parser.add_argument("--again")
+    parser.add_argument("--target", choices=["host", "opencl"], default="host")
     parser.add_argument("--shrink", type=float, default=30, help="seconds for each failure")
     options = parser.parse_args()
     run = Run(options)
@@ -341,13 +358,15 @@ def main():
     if options.kernel is not None or options.again:
         folder = options.again or os.path.join(run.folder, f"{options.kernel}-whole")
         given = files(os.path.join(folder, "kernel.attn")) if options.again else write(generate.kernel(options.kernel), folder)
-        outcome = both(Comparer(run.program), given)
+        outcome = both(Comparer(run.program, options.target), given)
         print(run.show(folder, outcome))
         return 0 if outcome.result == "ok" else 1
     if not options.count:
         run.regressions()
         run.constructs()
-    run.many()
+    run.many(options.target, options.count)
+    if not options.count and not options.minutes and options.target == "host":
+        run.some_on_device()
     return 0 if run.summary() else 1
 
 

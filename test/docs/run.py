@@ -2,7 +2,7 @@
 
 The blocks of one file run in order in one scratch folder, where the repository's files and build/ are at hand under their
 usual names. Lines that call ./dev are not run here (this is part of ./dev test), everything else is, and must succeed. A
-block whose first line is `# not run: WHY` is skipped."""
+block whose first line is `# not run: WHY` is skipped, one that begins with `# needs an OpenCL device` where there is none."""
 
 import glob
 import os
@@ -53,6 +53,9 @@ def main():
                     continue
                 if text.startswith("# not run:"):
                     tests.report(name, "skip", text.splitlines()[0].removeprefix("# not run:").strip())
+                    continue
+                if text.startswith("# needs an OpenCL device\n") and not family.opencl():
+                    tests.report(name, "skip", family.NO_OPENCL)
                     continue
                 text = "\n".join(x for x in text.splitlines() if not re.match(r"\s*(\./dev\b|git clone\b|cd fovea\b)", x))
                 if not text.strip():

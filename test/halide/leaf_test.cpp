@@ -1,4 +1,5 @@
 // Leaves against loops in f64. Targets that this CPU cannot run are skipped by name.
+#include "lowering/halide/NestSpec.h"
 #include "test/halide/LeafRunner.h"
 
 #include <algorithm>
@@ -861,6 +862,103 @@ TEST(Specification, Errors) {
   EXPECT_EQ(changed("attend_step", "attend"), "`kind` is \"contract\" or \"attend_step\", not \"attend\"");
   EXPECT_EQ(changed("{", ""), "the specification is not JSON");
   EXPECT_EQ(changed("\"attend\"", "\"a b\""), "`name` is not a C identifier: \"a b\"");
+}
+
+// A maximum and its place over the second loop, where a mask keeps the point; every kind of argument and constant.
+NestSpec nestSpec() {
+  NestSpec s;
+  s.name = "nest";
+  s.target = "opencl";
+  s.reduced = {false, true};
+  s.scalars = {NestSpec::F32, NestSpec::I32, NestSpec::I64, NestSpec::Bool};
+  s.buffers = {{NestSpec::BF16, 2, true}, {NestSpec::Bool, 2, false}, {NestSpec::F32, 1, true}, {NestSpec::I32, 1, true}};
+  s.steps = {{"loop", {}, 0},  {"loop", {}, 1},       {"load", {0, 1}, 0},  {"load", {1, 0}, 1},     {"before", {}, 0},    {"before", {}, 1},
+             {"scalar", {}, 0}, {"f32", {}, 0, -infinity}, {"mulf", {2, 6}}, {"select", {3, 8, 7}}, {"cmpf_ogt", {9, 4}}, {"select", {10, 9, 4}},
+             {"i32", {}, -3}, {"select", {10, 1, 5}}};
+  s.axes = {0};
+  s.outputs = {{2, 11}, {3, 13}};
+  return s;
+}
+
+TEST(Nest, RoundTrip) {
+  NestSpec s = nestSpec();
+  for (float real : {0.1f, infinity, -infinity, nan, -0.f, 3.4028235e38f, 1e-45f}) {
+    s.steps[7].real = real;
+    std::string error;
+    auto back = nestFromJson(toJson(s), error);
+    ASSERT_TRUE(back) << error;
+    EXPECT_EQ(toJson(*back), toJson(s));
+    EXPECT_EQ(contentHash(*back), contentHash(s));
+    float got = float(back->steps[7].real);
+    EXPECT_TRUE(std::memcmp(&got, &real, 4) == 0 || (std::isnan(got) && std::isnan(real))) << real;
+    EXPECT_EQ(back->steps[12].integer, -3);
+  }
+  EXPECT_TRUE(isNest(toJson(s)));
+  EXPECT_FALSE(isNest(toJson(attendSpec("x86-64-v3", 6, 64, 32))));
+  EXPECT_FALSE(isNest("{"));
+  const std::string hash = contentHash(s);
+  s.name = "other";
+  EXPECT_EQ(contentHash(s), hash);
+  s.target = "cuda";
+  EXPECT_NE(contentHash(s), hash);
+  EXPECT_TRUE(readsBefore(s, 0));
+  s.steps[4] = {"f32", {}, 0, 1};
+  EXPECT_FALSE(readsBefore(s, 0));
+}
+
+TEST(Nest, Arguments) {
+  std::string names;
+  for (const NestArgument &a : arguments(nestSpec())) names += std::string(names.empty() ? "" : " ") + "PESOTBW"[a.kind] + std::to_string(a.number) + (a.kind == NestArgument::Stride ? "." + std::to_string(a.axis) : "");
+  EXPECT_EQ(names, "P0 E0 E1 S0 S1 S2 S3 O0 T0.0 B0 O1 T1.0 T1.1 B1 O2 B2 O3 B3 W0 W1");
+}
+
+TEST(Nest, Errors) {
+  auto changed = [](auto change) {
+    NestSpec s = nestSpec();
+    change(s);
+    std::string error, output, said = check(s);
+    EXPECT_FALSE(nestFromJson(toJson(s), error));
+    EXPECT_EQ(error, said);
+    std::ofstream(temporaryFolder() + "/wrong.json") << toJson(s);
+    EXPECT_EQ(runCommand(FOVEA_LEAF " -o /dev/null < " + temporaryFolder() + "/wrong.json", output), 1);
+    EXPECT_EQ(output, "fovea-leaf: " + said + "\n");
+    return said;
+  };
+  EXPECT_EQ(check(nestSpec()), "");
+  EXPECT_EQ(changed([](NestSpec &s) { s.target = "vax"; }), "a nest is for `opencl` or `cuda`, not `vax`");
+  EXPECT_EQ(changed([](NestSpec &s) { s.name = "a b"; }), "`name` is not a C identifier: \"a b\"");
+  EXPECT_EQ(changed([](NestSpec &s) { s.name = ""; }), "`name` is not a C identifier: \"\"");
+  EXPECT_EQ(changed([](NestSpec &s) { s.outputs.clear(); }), "a nest has an output");
+  EXPECT_EQ(changed([](NestSpec &s) { s.buffers[1].rank = 33; }), "a buffer has 0 to 32 axes");
+  EXPECT_EQ(changed([](NestSpec &s) { s.buffers[1].rank = -1; }), "a buffer has 0 to 32 axes");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[8].args[1] = 8; }), "there is no step before 8");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[8].args[1] = -1; }), "there is no step before -1");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[1].integer = 2; }), "there is no loop 2");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[6].integer = 4; }), "there is no scalar 4");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[5].integer = 2; }), "there is no output 2");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[3].integer = int64_t(1) << 40; }), "there is no buffer 1099511627776");
+  EXPECT_EQ(changed([](NestSpec &s) { s.steps[3].args = {0}; }), "a load has a position for each axis");
+  EXPECT_EQ(changed([](NestSpec &s) { s.axes = {1}; }), "an output's axes are different parallel loops");
+  EXPECT_EQ(changed([](NestSpec &s) { s.axes = {0, 0}; }), "an output's axes are different parallel loops");
+  EXPECT_EQ(changed([](NestSpec &s) { s.axes = {2}; }), "an output's axes are different parallel loops");
+  EXPECT_EQ(changed([](NestSpec &s) { s.axes = {}; }), "every parallel loop is an axis of the outputs");
+  EXPECT_EQ(changed([](NestSpec &s) { s.outputs[0].buffer = 4; }), "there is no buffer 4");
+  EXPECT_EQ(changed([](NestSpec &s) { s.outputs[1].value = 14; }), "there is no step 14");
+  EXPECT_EQ(changed([](NestSpec &s) { s.outputs[1].buffer = 0; }), "an output has as many axes as its buffer");
+
+  // What is no specification at all, or names what there is not.
+  std::string text = toJson(nestSpec()), error, output;
+  for (auto [from, to] : {std::pair("\"bf16\"", "\"f8\""), std::pair("\"axes\"", "\"axles\""), std::pair("[false,true]", "false"), std::pair("\"mulf\"", "7"), std::pair("{", "")}) {
+    std::string wrong = text;
+    wrong.replace(wrong.find(from), std::strlen(from), to);
+    EXPECT_FALSE(nestFromJson(wrong, error)) << wrong;
+    EXPECT_NE(error, "") << wrong;
+  }
+  std::string frob = text;
+  frob.replace(frob.find("mulf"), 4, "frob");
+  std::ofstream(temporaryFolder() + "/wrong.json") << frob;
+  EXPECT_EQ(runCommand(FOVEA_LEAF " -o /dev/null < " + temporaryFolder() + "/wrong.json", output), 1);
+  EXPECT_NE(output.find("frob"), std::string::npos) << output;
 }
 
 TEST(Tool, IsDeterministicAndSealed) {

@@ -5,8 +5,8 @@
         return dict(o=...)                               # what each result must be
 
 Inputs that are plain Python numbers go through --set, tensors through the file. Each case runs twice, compiled and with
---oracle, and both are compared with the formula; an example of the catalogue a third time, through its object
-and on tensors with strides. Several input sets make several runs. `error(...)` describes a wrong
+--oracle, and both are compared with the formula; with --target opencl, where there is a device; an example of the catalogue once more,
+through its object and on tensors with strides. Several input sets make several runs. `error(...)` describes a wrong
 program or input: exit code 1 and a message."""
 
 import dataclasses

@@ -1,4 +1,6 @@
-"""Runs the value tests; see harness.py. Test names are the rule's number and what is shown, or `catalogue NAME`."""
+"""Runs the value tests; see harness.py. Test names are the rule's number and what is shown, or `catalogue NAME`.
+
+On an OpenCL device (the way `opencl`) run the catalogue, what is not finite and every twelfth of the other cases; with --way opencl all of them."""
 
 import concurrent.futures
 import glob
@@ -16,6 +18,8 @@ import harness
 
 MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_nonfinite", "catalogue"]
 
+WHOLE_ON_DEVICE = ["catalogue", "rules_nonfinite"]
+
 
 def main():
     parser = family.parser(__doc__)
@@ -28,6 +32,7 @@ def main():
     repeated = sorted({name for name in names if names.count(name) > 1})
     assert not repeated, f"names must differ: {repeated}"
     items = [item for item in harness.CASES if options.filter in item.name]
+    on_device = sample()
 
     if options.formulas:
         for item in items:
@@ -39,21 +44,23 @@ def main():
     tests = family.Tests(options)
 
     def work(item, way):
+        if way == "opencl" and not family.opencl():
+            return f"{item.name} [{way}]", "skip", family.NO_OPENCL, 0
         started = time.time()
         try:
             message = harness.check(item, options.build, way)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
-        return f"{item.name} [{way}]", message, time.time() - started
+        return f"{item.name} [{way}]", not message, message or "", time.time() - started
 
     if not options.filter:
         tests.report("every file of examples/kernels has a formula", not (wrong := unchecked_kernels()), wrong or "")
         tests.report("docs/kernels.md has a line for every file of examples/kernels", not (wrong := undocumented_kernels()), wrong or "")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(work, item, way) for item in items for way in ways(item) if options.way in (None, way)]
+        jobs = [pool.submit(work, item, way) for item in items for way in ways(item)
+                if options.way == way or (options.way is None and (way != "opencl" or item.name in on_device))]
         for job in concurrent.futures.as_completed(jobs):
-            name, message, seconds = job.result()
-            tests.report(name, not message, message or "", seconds)
+            tests.report(*job.result())
     return tests.exit_code()
 
 
@@ -63,6 +70,15 @@ def ways(item):
     if item.error or not item.oracle:
         return ["compiled"]
     return ["compiled", "oracle", "opencl"] + (["strided"] if os.path.isabs(item.source) else [])
+
+
+def sample():
+    """The cases whose way `opencl` runs by default: each compiles its kernels twice, for Halide and on the device."""
+    names = set()
+    for module in MODULES:
+        here = [item.name for item in harness.CASES if item.want and item.want.__module__ == module and "opencl" in ways(item)]
+        names.update(here[::1 if module in WHOLE_ON_DEVICE else 12])
+    return names
 
 
 def unchecked_kernels():
