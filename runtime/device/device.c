@@ -34,12 +34,14 @@ static _Thread_local char complaint[256];   /* of Halide's runtime */
 
 void halide_error(void *user_context, const char *message) {
   (void)user_context;
-  size_t length = strlen(message);
-  while (length && message[length - 1] == '\n')
-    --length;
   if (complaint[0])
     return;   /* the first one says most */
-  snprintf(complaint, sizeof complaint, "%.*s", (int)length, message);
+  snprintf(complaint, sizeof complaint, "%s", message);
+  size_t length = strlen(complaint);
+  while (length && complaint[length - 1] == '\n')
+    complaint[--length] = 0;
+  for (char *colon = complaint; (colon = strstr(colon, "error: "));)   /* a tool that sees "error: " takes the sentence for a compiler's */
+    memmove(colon + 5, colon + 6, strlen(colon + 6) + 1);
 }
 
 void halide_print(void *user_context, const char *message) {
@@ -54,7 +56,16 @@ void *halide_load_library(const char *name) {
     library = dlopen("libOpenCL.so.1", RTLD_LAZY);
   if (!library && strcmp(name, "libcuda.so") == 0)
     library = dlopen("libcuda.so.1", RTLD_LAZY);
+  if (!library && !complaint[0])
+    snprintf(complaint, sizeof complaint, "%s.1 cannot be loaded", name);
   return library;
+}
+
+/* Halide's runtime calls it instead of getenv. Without this variable it lets CUDA's driver give a thread 64 registers and spill the rest; a block of
+ * ours has at most 256 threads, for which 255 registers are there on every GPU from 5.0 on. */
+char *fovea_device_getenv(const char *name) {
+  char *value = getenv(name);
+  return value || strcmp(name, "HL_CUDA_JIT_MAX_REGISTERS") != 0 ? value : "255";
 }
 
 void *halide_get_library_symbol(void *library, const char *name) { return dlsym(library, name); }
@@ -78,6 +89,22 @@ static void out_of_memory(int64_t bytes) {
 static void must(int error, const char *what) {
   if (error)
     give_up(FOVEA_DEVICE_FAILED, what);
+}
+
+/* Before any memory is asked for: that there is no device is another thing than that its memory is full. */
+static void find_device(void) {
+  static _Atomic int found[2];
+  int kind = this_call->interface == halide_cuda_device_interface(), major = 0, minor = 0;
+  if (found[kind])
+    return;
+  complaint[0] = 0;
+  int error = this_call->interface->compute_capability(NULL, &major, &minor);
+  if (error || major == 0) {   /* 0: there is no driver */
+    char what[64];
+    snprintf(what, sizeof what, "there is no %s device to run on", this_call->device);
+    give_up(FOVEA_DEVICE_FAILED, what);
+  }
+  found[kind] = 1;
 }
 
 /* ---- memory */
@@ -210,6 +237,7 @@ struct argument {
 };
 
 static void run(const int32_t *words, const struct fovea_call *call, int32_t (*impl)(void **), void **args) {
+  find_device();
   struct argument *arguments = fovea_alloc(call->count, sizeof *arguments);
   for (int k = 0; k < call->count; ++k) {
     const int32_t *described = fovea_argument(call, k);
