@@ -9,7 +9,8 @@
 
 namespace fovea {
 
-// The sources of nests (lowering/halide/NestSpec.h), one after the other, each under the line `// NAME`. Each is a module by itself.
+// The sources of nests (lowering/halide/NestSpec.h), one after the other, each under the line `// NAME` and, for each of its functions, one
+// `// launch FUNCTION: threads X x Y x Z, shared memory BYTES`. Each is a module by itself.
 bool deviceCode(const std::vector<std::string> &nests, std::string &text, std::string &error, Timing *timing);
 
 }  // namespace fovea

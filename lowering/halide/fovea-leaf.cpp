@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 
 using namespace fovea::leaf;
@@ -35,14 +36,29 @@ Halide::Module compile(const std::string &text, bool withoutAvx512) {
   return withPlainSignature(module, *spec, built);
 }
 
+// What the host's code launches, a line of comment each: the function, its threads, and the shared memory that the launch adds.
+struct Launches : Halide::Internal::IRVisitor {
+  using IRVisitor::visit;
+  std::ostringstream lines;
+  void visit(const Halide::Internal::Call *call) override {
+    IRVisitor::visit(call);
+    if (call->name != "halide_cuda_run" && call->name != "halide_opencl_run") return;
+    const std::vector<Halide::Expr> &a = call->args;  // state, name, blocks, threads, shared memory, ...
+    const auto *name = a.at(1).as<Halide::Internal::StringImm>();
+    lines << "// launch " << (name ? name->value : "") << ": threads " << a.at(5) << " x " << a.at(6) << " x " << a.at(7) << ", shared memory " << a.at(8) << "\n";
+  }
+};
+
 // A nest's source for the device: PTX or OpenCL C.
 void writeDeviceCode(const Halide::Module &module, const std::string &path) {
+  Launches launches;
+  for (const Halide::Internal::LoweredFunc &function : module.functions()) function.body.accept(&launches);
   for (const Halide::Buffer<void> &buffer : module.buffers()) {
     if (buffer.name().find("gpu_source_kernels") == std::string::npos) continue;
     std::string_view text(static_cast<const char *>(buffer.data()), buffer.size_in_bytes());
     text = text.substr(0, text.find('\0'));
     std::ofstream out(path, std::ios::binary);
-    if (out << text << std::flush) return;
+    if (out << launches.lines.str() << text << std::flush) return;
     throw std::runtime_error(path + ": cannot write");
   }
   throw std::invalid_argument("a leaf has no device code");

@@ -3,8 +3,8 @@
     nests.py [--fovea FOVEA] [--ptxas PTXAS] [--jobs N] [--sample N] [--table | --page PAGE.md] [FILE.attn ...]
 
 Compiles the files (default: the catalogue, examples/kernels; with --sample N, every N-th of it) for CUDA and gives every distinct nest to ptxas, for
-sm_80 and sm_90. A nest that it refuses, or that spills though a thread may have 255 registers (which is what the runtime asks the driver for,
-runtime/device/device.c), is a failure. Prints how many nests have how many registers; with --table instead a row for each nest, in the order of
+sm_80 and sm_90. A nest that it refuses, that spills though a thread may have 255 registers (which is what the runtime asks the driver for,
+runtime/device/device.c), or that takes more than 48 KiB of shared memory, is a failure. Prints how many nests have how many registers; with --table instead a row for each nest, in the order of
 launches, with what the instructions of its innermost loop are, and with --page puts these rows between the two lines `<!-- nests -->` of a page."""
 
 import argparse
@@ -29,6 +29,10 @@ ARCHITECTURES = ("sm_80", "sm_90")
 # Instructions") for four schedulers of one warp each. So many FMA among all instructions reach the peak.
 NEEDED = {"sm_80": 0.5, "sm_90": 1.0}
 
+# Of a multiprocessor (ibid., "Technical Specifications per Compute Capability"): registers, KiB of shared memory, of which a block takes one more than
+# it asks for, threads, and blocks. A block's share of shared memory without asking for more is 48 KiB.
+REGISTERS, SHARED, THREADS, BLOCKS, BLOCK_SHARED = 65536, {"sm_80": 164, "sm_90": 228}, 2048, 32, 49152
+
 # Of PTX's opcodes; the first that fits.
 KINDS = [
     ("fma", r"fma\..*f32"),
@@ -49,6 +53,23 @@ def run(command):
     if done.returncode:
         sys.exit(f"{' '.join(command)}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def launch_of(text):
+    """The threads of a block, and the bytes of shared memory that launches add, both the most of a nest's functions."""
+    launches = re.findall(r"^// launch .*: threads (\d+) x (\d+) x (\d+), shared memory (\d+)$", text, flags=re.M)
+    if not launches or len(launches) != len(re.findall(r"^// launch ", text, flags=re.M)):
+        sys.exit("a launch is not understood:\n" + "".join(re.findall(r"^// launch .*\n", text, flags=re.M)))
+    return max(int(x) * int(y) * int(z) for x, y, z, _ in launches), max(int(shared) for *_, shared in launches)
+
+
+def resident(made, text, architecture):
+    """How many warps of a nest a multiprocessor holds at once."""
+    threads, more = launch_of(text)
+    warps = -(-threads // 32)
+    registers = -(-made.registers * 32 // 256) * 256 * warps
+    blocks = min(REGISTERS // registers, SHARED[architecture] * 1024 // (made.shared + more + 1024), THREADS // threads, BLOCKS)
+    return blocks * warps
 
 
 def nests_of(fovea, path):
@@ -103,7 +124,7 @@ def inner_loop(text):
 
 def table(files, fovea, found, results):
     both = " / ".join(ARCHITECTURES)
-    lines = [f"| kernel | nest | computes | registers, {both} | bytes shared | on the stack | spilled | instructions of the innermost loop | bound by them, % of the f32 peak, {both} |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = [f"| kernel | nest | computes | threads | registers, {both} | warps at once, {both} | bytes shared | on the stack | spilled | instructions of the innermost loop | bound by them, % of the f32 peak, {both} |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     shown = set()
     for path in files:
         words = specifications(fovea, path)
@@ -111,12 +132,12 @@ def table(files, fovea, found, results):
             if name in shown:
                 continue
             shown.add(name)
-            kinds = inner_loop(text)
+            kinds, (threads, more) = inner_loop(text), launch_of(text)
             loop = "none" if kinds is None else f"{sum(kinds.values())}: " + ", ".join(f"{kinds[kind]} {kind}" for kind, _ in KINDS if kinds[kind])
             made = [results[name, architecture] for architecture in ARCHITECTURES]
             bound = "" if not kinds or not kinds["fma"] else " / ".join(f"{min(100, 100 * kinds['fma'] / sum(kinds.values()) / NEEDED[a]):.0f}" for a in ARCHITECTURES)
-            lines.append(f"| {os.path.basename(path)[:-5]} | {name[11:19]} | {words[name]} | " + " / ".join(str(m.registers) for m in made)
-                         + f" | {max(m.shared for m in made)} | {max(m.stack for m in made)} | {max(m.spills for m in made)} | {loop} | {bound} |")
+            lines.append(f"| {os.path.basename(path)[:-5]} | {name[11:19]} | {words[name]} | {threads} | " + " / ".join(str(m.registers) for m in made)
+                         + " | " + " / ".join(str(resident(m, text, a)) for m, a in zip(made, ARCHITECTURES)) + f" | {max(m.shared for m in made) + more} | {max(m.stack for m in made)} | {max(m.spills for m in made)} | {loop} | {bound} |")
     return "\n".join(lines) + "\n"
 
 
@@ -158,11 +179,12 @@ def main():
         results = dict(zip(asked, workers.map(lambda key: assemble(options.ptxas, texts[key[0]], key[1]), asked)))
     failed = 0
     for (name, architecture), made in results.items():
-        if isinstance(made, Assembled) and not made.spills:
+        more = launch_of(texts[name])[1]
+        if isinstance(made, Assembled) and not made.spills and made.shared + more <= BLOCK_SHARED:
             continue
         failed += 1
         users = " ".join(os.path.basename(path) for path in files if name in found[path])
-        print(f"{name} of {users}: {architecture}: " + (f"{made.spills} bytes spilled, {made.registers} registers" if isinstance(made, Assembled) else made.strip()))
+        print(f"{name} of {users}: {architecture}: " + (f"{made.spills} bytes spilled, {made.registers} registers, {made.shared + more} bytes of shared memory" if isinstance(made, Assembled) else made.strip()))
     if any(not isinstance(made, Assembled) for made in results.values()):
         sys.exit(f"{failed} of {len(results)} failed")
     if options.page:

@@ -9,5 +9,6 @@ with open(sys.argv[2], "rb") as file:
 if not nests:
     sys.exit("no nest")
 for nest in nests:
+    nest = re.sub(rb"^(// launch .*\n)*", b"", nest)
     if nest.rstrip(b"\n") not in code:
         sys.exit("not carried: " + nest[:400].decode())
