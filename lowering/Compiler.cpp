@@ -4,6 +4,7 @@
 #include "dialect/Register.h"
 #include "frontend/emit/Emit.h"
 #include "lowering/Count.h"
+#include "lowering/DeviceCode.h"
 #include "lowering/GivenSchedule.h"
 #include "lowering/KernelInterface.h"
 #include "lowering/ModelInterface.h"
@@ -161,11 +162,11 @@ struct Unit {
   }
 
   // The loops are made, so it is known which leaves they call: specifications for fovea-leaf (lowering/halide/LeafSpec.h).
-  void beginLeaves(LeafWork &work) {
+  std::vector<std::string> leafSpecs() {
     std::vector<std::string> specs;
     if (auto leaves = (*module)->getAttrOfType<ArrayAttr>("attn.leaves"))
       for (Attribute leaf : leaves) specs.push_back(cast<StringAttr>(leaf).getValue().str());
-    work.begin(std::move(specs));
+    return specs;
   }
 
   // Everything after emission. `finish` adds what must be in the object beside the functions.
@@ -183,7 +184,8 @@ struct Unit {
       if (options.form == Form::Schedule) return out.text = print(*module), true;
       if (!run("nests", buildNestsPipeline)) return false;
       if (options.form == Form::Stmt) return out.text = print(*module), true;
-      if (options.form == Form::Object) beginLeaves(*out.leaves);
+      if (options.form == Form::Asm || options.form == Form::Ptx) return deviceCode(leafSpecs(), out.text, message, options.timing);
+      out.leaves->begin(leafSpecs());
       return run("host", buildDeviceHostPipeline) && finish() && generate(Machine(), out);
     }
     Machine machine;
@@ -204,7 +206,7 @@ struct Unit {
         });
       }
     }
-    if (options.form == Form::Object) beginLeaves(*out.leaves);
+    if (options.form == Form::Object) out.leaves->begin(leafSpecs());
     if (!(oracle() ? run("oracle", buildOraclePipeline) : run("host", buildHostPipeline))) return false;
     if (options.counting()) addCounterTable(*module);
     if (!finish()) return false;
@@ -328,6 +330,7 @@ bool compileModel(const ModelParts &model, const std::vector<std::string> &files
   if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
   if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: a program's weights, caches and states do not live on a GPU yet", false;
   if (options.target == "portable") return internal = false, error = "target `portable` is for kernels: a program's weights are laid out for one target; name it with --target", false;
+  if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: programs are not supported yet", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);

@@ -8,6 +8,7 @@
 #include "runtime/support/File.h"
 #include "runtime/support/Progress.h"
 #include "tools/Build.h"
+#include "tools/Devices.h"
 #include "tools/Run.h"
 #include "tools/explain/Explain.h"
 #include "tools/tune/Tune.h"
@@ -84,6 +85,7 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   options.target = target;
   options.form = forms.at(emit);
   if (options.form == Form::Ptx && target != "cuda") return complain(fmt::format("--emit=ptx: target `{}` has no PTX", target), 2);
+  if (options.form == Form::Schedule && options.onDevice()) return complain(fmt::format("--emit=schedule: target `{}` has no schedules", target), 2);
   if (target == "portable" && (options.form == Form::Schedule || options.form == Form::Stmt || options.form == Form::Asm))
     return complain(fmt::format("--emit={}: target `portable` is several, and each has its own: name one of them with --target", emit), 2);
   std::vector<const core::Function *> kernels;
@@ -231,6 +233,11 @@ int main(int argc, char **argv) {
   explainApp->add_option("--in", explained.in, "tensors by parameter name (safetensors): their extents, and the values that masks read");
   explainApp->add_option("--set", explained.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
 
+  DevicesOptions devices;
+  auto *devicesApp = app.add_subcommand("devices", "List what there is to run on: the CPU with its targets, OpenCL and CUDA devices");
+  devicesApp->add_flag("--json", devices.json, "for programs");
+  devicesApp->add_option("--probe", devices.probe)->check(CLI::IsMember({"opencl", "cuda"}))->group("");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &e) {
@@ -241,11 +248,12 @@ int main(int argc, char **argv) {
     if (!timePasses.empty()) timing.emplace(), build.timing = &*timing;
     std::optional<Progress> progress;
     if (*compile || *buildApp) progress.emplace(*compile ? "fovea compile" : "fovea build");
-    int status = *compile    ? compileCommand(file, out, kernel, target, emit, timing ? &*timing : nullptr)
-                 : *tuneApp  ? tuneCommand(file, kernel, tuned)
-                 : *runApp   ? runCommand(file, kernel, run)
-                 : *buildApp ? buildCommand(file, build, emit)
-                             : explainCommand(file, kernel, build.config, explained);
+    int status = *compile      ? compileCommand(file, out, kernel, target, emit, timing ? &*timing : nullptr)
+                 : *tuneApp    ? tuneCommand(file, kernel, tuned)
+                 : *runApp     ? runCommand(file, kernel, run)
+                 : *buildApp   ? buildCommand(file, build, emit)
+                 : *devicesApp ? listDevices(devices)
+                               : explainCommand(file, kernel, build.config, explained);
     progress.reset();
     if (timing && !status) fputs((timePasses == "json" ? timing->json() : timing->text()).c_str(), stderr);
     if (fflush(stdout) || ferror(stdout)) return complain(fmt::format("standard output: {}", std::strerror(errno)));

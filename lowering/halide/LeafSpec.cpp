@@ -1,4 +1,5 @@
 #include "lowering/halide/LeafSpec.h"
+#include "lowering/halide/TargetNeeds.h"
 
 #include "lowering/halide/ContentHash.h"
 
@@ -489,15 +490,18 @@ const TargetInfo *findTarget(std::string_view name) {
   return nullptr;
 }
 
+bool runsOn(const TargetInfo &target, const std::vector<std::string> &features) {
+  std::istringstream needs(target.needs);
+  std::string need;
+  bool all = true;
+  while (needs >> need) all = all && std::find(features.begin(), features.end(), need) != features.end();
+  return all;
+}
+
 const TargetInfo *bestTarget(const std::vector<std::string> &features) {
   const TargetInfo *best = nullptr;
-  for (const TargetInfo &t : targets()) {
-    std::istringstream needs(t.needs);
-    std::string need;
-    bool all = true;
-    while (needs >> need) all = all && std::find(features.begin(), features.end(), need) != features.end();
-    if (all) best = &t;
-  }
+  for (const TargetInfo &t : targets())
+    if (runsOn(t, features)) best = &t;
   return best;
 }
 

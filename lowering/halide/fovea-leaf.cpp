@@ -3,8 +3,10 @@
 #include "lowering/halide/Nest.h"
 
 #include <cstring>
+#include <fstream>
 #include <iostream>
 #include <iterator>
+#include <sstream>
 #include <stdexcept>
 
 using namespace fovea::leaf;
@@ -34,10 +36,38 @@ Halide::Module compile(const std::string &text, bool withoutAvx512) {
   return withPlainSignature(module, *spec, built);
 }
 
+// What the host's code launches, a line of comment each: the function, its threads, and the shared memory that the launch adds.
+struct Launches : Halide::Internal::IRVisitor {
+  using IRVisitor::visit;
+  std::ostringstream lines;
+  void visit(const Halide::Internal::Call *call) override {
+    IRVisitor::visit(call);
+    if (call->name != "halide_cuda_run" && call->name != "halide_opencl_run") return;
+    const std::vector<Halide::Expr> &a = call->args;  // state, name, blocks, threads, shared memory, ...
+    const auto *name = a.at(1).as<Halide::Internal::StringImm>();
+    lines << "// launch " << (name ? name->value : "") << ": threads " << a.at(5) << " x " << a.at(6) << " x " << a.at(7) << ", shared memory " << a.at(8) << "\n";
+  }
+};
+
+// A nest's source for the device: PTX or OpenCL C.
+void writeDeviceCode(const Halide::Module &module, const std::string &path) {
+  Launches launches;
+  for (const Halide::Internal::LoweredFunc &function : module.functions()) function.body.accept(&launches);
+  for (const Halide::Buffer<void> &buffer : module.buffers()) {
+    if (buffer.name().find("gpu_source_kernels") == std::string::npos) continue;
+    std::string_view text(static_cast<const char *>(buffer.data()), buffer.size_in_bytes());
+    text = text.substr(0, text.find('\0'));
+    std::ofstream out(path, std::ios::binary);
+    if (out << launches.lines.str() << text << std::flush) return;
+    throw std::runtime_error(path + ": cannot write");
+  }
+  throw std::invalid_argument("a leaf has no device code");
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
-  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm] [--without-avx512] -o OUT < SPECIFICATION\n       fovea-leaf --device-runtime -o OUT\n";
+  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm|device] [--without-avx512] -o OUT < SPECIFICATION\n       fovea-leaf --device-runtime -o OUT\n";
   std::string out, emit = "obj";
   bool withoutAvx512 = false, deviceRuntime = false;
   for (int n = 1; n < argc; n++) {
@@ -58,7 +88,7 @@ int main(int argc, char **argv) {
                                                                {"asm", Halide::OutputFileType::assembly},
                                                                {"stmt", Halide::OutputFileType::stmt},
                                                                {"llvm", Halide::OutputFileType::llvm_assembly}};
-  if (out.empty() || !forms.count(emit)) {
+  if (out.empty() || !(forms.count(emit) || emit == "device")) {
     std::cerr << usage;
     return 2;
   }
@@ -67,7 +97,9 @@ int main(int argc, char **argv) {
   try {
     if (deviceRuntime) return Halide::compile_standalone_runtime(out, Halide::Target("x86-64-linux-opencl-cuda")), 0;
     const std::string text(std::istreambuf_iterator<char>(std::cin), {});
-    compile(text, withoutAvx512).compile({{forms.at(emit), out}});
+    const Halide::Module module = compile(text, withoutAvx512);
+    if (emit == "device") writeDeviceCode(module, out);
+    else module.compile({{forms.at(emit), out}});
   } catch (const Halide::Error &e) {
     std::cerr << "fovea-leaf: " << e.what() << "\n";
     return 1;

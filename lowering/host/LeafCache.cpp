@@ -112,7 +112,7 @@ std::string cacheFolder() {
 }  // namespace
 
 struct LeafCache::State {
-  std::string program, programKey;   // fovea-leaf, and a fingerprint of its contents
+  std::string program, form, programKey;   // fovea-leaf, what it is asked for, and a fingerprint of both
   std::string folder;
   std::unique_ptr<TemporaryFolder> temporary;
 
@@ -126,6 +126,14 @@ struct LeafCache::State {
     folder = temporary->path();
   }
 
+  std::vector<std::string> command(const std::vector<std::string> &arguments) const {
+    std::vector<std::string> all{program};
+    if (form != "obj")
+      all.push_back("--emit=" + form);
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
+  }
+
   bool compile(const std::string &spec, const std::string &path, std::string &error) const {
     TemporaryFile made(path);
     if (made.path().empty()) {
@@ -134,11 +142,11 @@ struct LeafCache::State {
     }
     ProcessLimits limits;
     limits.time = std::chrono::minutes(10);   // a leaf takes about 0.3 s
-    ProcessResult result = runProcess({program, "-o", made.path()}, spec, limits);
+    ProcessResult result = runProcess(command({"-o", made.path()}), spec, limits);
     // Halide's LLVM 21 may want all ones in one of the registers 16 to 31, which its instruction for that cannot name, and stop at an assertion. AVX2
     // does not have these registers: such a leaf is slower, and the others stay as they are.
     if (result.signal == SIGABRT)
-      result = runProcess({program, "--without-avx512", "-o", made.path()}, spec, limits);
+      result = runProcess(command({"--without-avx512", "-o", made.path()}), spec, limits);
     if (!result.good()) {
       error = fmt::format("a leaf failed to compile: {}", result.complaint());
       return false;
@@ -154,10 +162,11 @@ struct LeafCache::State {
   }
 };
 
-LeafCache::LeafCache(const std::string &leafProgram) : state(std::make_unique<State>()) {
+LeafCache::LeafCache(const std::string &leafProgram, const std::string &form) : state(std::make_unique<State>()) {
   state->program = leafProgram;
+  state->form = form;
   std::string ignored;
-  state->programKey = fingerprint(readFile(leafProgram, ignored).value_or(leafProgram));
+  state->programKey = fingerprint(readFile(leafProgram, ignored).value_or(leafProgram)) + (form == "obj" ? "" : " " + form);
   state->folder = cacheFolder();
   if (state->folder.empty())
     state->useTemporary();
@@ -225,6 +234,17 @@ std::vector<std::string> LeafCache::objects(const std::vector<std::string> &spec
   std::vector<std::string> result;
   for (const std::string &spec : specs)
     result.push_back(paths[spec]);
+  return result;
+}
+
+std::vector<std::string> LeafCache::texts(const std::vector<std::string> &specs, std::string &error) {
+  std::vector<std::string> result = objects(specs, error);
+  for (size_t k = 0; k < result.size(); ++k) {
+    std::optional<std::string> entry = readFile(result[k], error);
+    if (!entry)
+      return {};
+    result[k] = entry->substr(0, entry->size() - trailerSize - specs[k].size());
+  }
   return result;
 }
 

@@ -1,4 +1,4 @@
-// Object code of leaves, compiled by fovea-leaf in parallel processes and kept between compilations.
+// Object code of leaves, and device code of nests, made by fovea-leaf in parallel processes and kept between compilations.
 #ifndef FOVEA_LOWERING_HOST_LEAFCACHE_H
 #define FOVEA_LOWERING_HOST_LEAFCACHE_H
 
@@ -13,8 +13,9 @@ namespace fovea {
 // damaged one is made anew. Any number of compilers may share the folder.
 class LeafCache {
 public:
-  // `leafProgram`: fovea-leaf, which reads a spec (JSON) on standard input and is run as `fovea-leaf -o OUT`.
-  explicit LeafCache(const std::string &leafProgram);
+  // `leafProgram`: fovea-leaf, which reads a spec (JSON) on standard input and is run as `fovea-leaf -o OUT`, for a form other than an object with
+  // `--emit=FORM` before it.
+  explicit LeafCache(const std::string &leafProgram, const std::string &form = "obj");
   ~LeafCache();
   LeafCache(const LeafCache &) = delete;
   LeafCache &operator=(const LeafCache &) = delete;
@@ -23,7 +24,10 @@ public:
   // cache's: read them while it lives, do not change them.
   std::vector<std::string> objects(const std::vector<std::string> &specs, std::string &error);
 
-  // Of the last call of objects().
+  // The same for a form that is text: what was written for each spec.
+  std::vector<std::string> texts(const std::vector<std::string> &specs, std::string &error);
+
+  // Of the last call of either.
   struct Counts {
     int found = 0, compiled = 0;
     int workers = 0;              // processes at a time

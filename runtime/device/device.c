@@ -34,15 +34,14 @@ static _Thread_local char complaint[256];   /* of Halide's runtime */
 
 void halide_error(void *user_context, const char *message) {
   (void)user_context;
-  size_t length = strlen(message);
-  while (length && message[length - 1] == '\n')
-    --length;
   if (complaint[0])
     return;   /* the first one says most */
-  const char *said = strstr(message, "error: ");
-  if (said)
-    length -= (size_t)(said + 7 - message), message = said + 7;
-  snprintf(complaint, sizeof complaint, "%.*s", (int)length, message);
+  snprintf(complaint, sizeof complaint, "%s", message);
+  size_t length = strlen(complaint);
+  while (length && complaint[length - 1] == '\n')
+    complaint[--length] = 0;
+  for (char *colon = complaint; (colon = strstr(colon, "error: "));)   /* a tool that sees "error: " takes the sentence for a compiler's */
+    memmove(colon + 5, colon + 6, strlen(colon + 6) + 1);
 }
 
 void halide_print(void *user_context, const char *message) {
@@ -57,7 +56,16 @@ void *halide_load_library(const char *name) {
     library = dlopen("libOpenCL.so.1", RTLD_LAZY);
   if (!library && strcmp(name, "libcuda.so") == 0)
     library = dlopen("libcuda.so.1", RTLD_LAZY);
+  if (!library && !complaint[0])
+    snprintf(complaint, sizeof complaint, "%s.1 cannot be loaded", name);
   return library;
+}
+
+/* Halide's runtime calls it instead of getenv. Without this variable it lets CUDA's driver give a thread 64 registers and spill the rest; a block of
+ * ours has at most 256 threads, for which 255 registers are there on every GPU from 5.0 on. */
+char *fovea_device_getenv(const char *name) {
+  char *value = getenv(name);
+  return value || strcmp(name, "HL_CUDA_JIT_MAX_REGISTERS") != 0 ? value : "255";
 }
 
 void *halide_get_library_symbol(void *library, const char *name) { return dlsym(library, name); }
@@ -81,6 +89,26 @@ static void out_of_memory(int64_t bytes) {
 static void must(int error, const char *what) {
   if (error)
     give_up(FOVEA_DEVICE_FAILED, what);
+}
+
+/* Is there a device? Halide's runtime aborts without the library, and would find no device where it needs its first memory. */
+static void find_device(int kind) {
+  static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
+  static _Atomic int found[2];
+  if (found[kind])
+    return;
+  char what[96];
+  void *library = halide_load_library(libraries[kind]);
+  complaint[0] = 0;
+  snprintf(what, sizeof what, "there is no %s device: %s.1 is not installed", this_call->device, libraries[kind]);
+  if (!library)
+    give_up(FOVEA_DEVICE_FAILED, what);
+  dlclose(library);
+  int major = 0, minor = 0, error = this_call->interface->compute_capability(NULL, &major, &minor);
+  snprintf(what, sizeof what, "there is no %s device", this_call->device);
+  if (error || major == 0)   /* 0: there is no driver */
+    give_up(FOVEA_DEVICE_FAILED, what);
+  found[kind] = 1;
 }
 
 /* ---- memory */
@@ -211,20 +239,6 @@ struct argument {
   int64_t bytes, size;
   int rank;
 };
-
-/* Halide's runtime aborts without the library, and finds no device where it needs its first memory. */
-static void find_device(int kind) {
-  static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
-  char what[64];
-  void *library = halide_load_library(libraries[kind]);
-  complaint[0] = 0;
-  snprintf(what, sizeof what, "there is no %s device: %s.1 is not installed", this_call->device, libraries[kind]);
-  if (!library)
-    give_up(FOVEA_DEVICE_FAILED, what);
-  dlclose(library);
-  snprintf(what, sizeof what, "there is no %s device", this_call->device);
-  must(halide_device_sync_global(NULL, this_call->interface), what);
-}
 
 static void run(const int32_t *words, const struct fovea_call *call, int32_t (*impl)(void **), void **args) {
   struct argument *arguments = fovea_alloc(call->count, sizeof *arguments);

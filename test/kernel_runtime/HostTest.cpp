@@ -148,6 +148,18 @@ TEST_F(Leaves, AnotherCompilerMakesOthers) {
   EXPECT_NE(cache.objects({"a"}, error).at(0), first);
   EXPECT_EQ(runs(), 2u);
 }
+TEST_F(Leaves, AnotherFormIsAnotherEntry) {
+  const std::string script = "#!/bin/sh\necho x >> '" + in("runs") + "'\nlast=; form=obj\nfor a in \"$@\"; do case $a in --emit=*) form=${a#--emit=};; esac; last=$a; done\n"
+                             "printf '%s of %s' $form \"$(cat)\" > \"$last\"\n";
+  ASSERT_TRUE(writeFileAtomically(in("fovea-leaf"), script, error)) << error;
+  std::filesystem::permissions(in("fovea-leaf"), std::filesystem::perms(0755));
+  LeafCache objects(in("fovea-leaf")), device(in("fovea-leaf"), "device");
+  EXPECT_EQ(start(objects.objects({"a"}, error).at(0)), "obj of");
+  EXPECT_EQ(device.texts({"a", "bb", "a"}, error), (std::vector<std::string>{"device of a", "device of bb", "device of a"})) << error;
+  EXPECT_EQ(LeafCache(in("fovea-leaf"), "device").texts({"bb"}, error), std::vector<std::string>{"device of bb"});
+  EXPECT_EQ(start(objects.objects({"a"}, error).at(0)), "obj of");
+  EXPECT_EQ(runs(), 3u);
+}
 TEST_F(Leaves, DamagedEntriesAreMadeAnew) {
   LeafCache cache(in("fovea-leaf"));
   std::string path = cache.objects({"a"}, error).at(0), whole = *readFile(path, error);
