@@ -8,10 +8,12 @@ runtime/device/device.c), or that takes more than 48 KiB of shared memory, is a 
 launches, with what the instructions of its innermost loop are, and with --page puts these rows between the two lines `<!-- nests -->` of a page."""
 
 import argparse
+import ast
 import collections
 import concurrent.futures
 import glob
 import json
+import operator
 import os
 import re
 import shutil
@@ -55,12 +57,22 @@ def run(command):
     return done.stdout
 
 
+def number(text):
+    """What a sum or product of whole numbers comes to: Halide leaves some as they are, `(0 + (7232*4))`."""
+    def value(node):
+        if isinstance(node, ast.BinOp):
+            operation = {ast.Add: operator.add, ast.Mult: operator.mul}[type(node.op)]
+            return operation(value(node.left), value(node.right))
+        return node.value
+    return value(ast.parse(text.strip(), mode="eval").body)
+
+
 def launch_of(text):
     """The threads of a block, and the bytes of shared memory that launches add, both the most of a nest's functions."""
-    launches = re.findall(r"^// launch .*: threads (\d+) x (\d+) x (\d+), shared memory (\d+)$", text, flags=re.M)
+    launches = re.findall(r"^// launch .*: threads (\d+) x (\d+) x (\d+), shared memory ([\d+* ()]+)$", text, flags=re.M)
     if not launches or len(launches) != len(re.findall(r"^// launch ", text, flags=re.M)):
         sys.exit("a launch is not understood:\n" + "".join(re.findall(r"^// launch .*\n", text, flags=re.M)))
-    return max(int(x) * int(y) * int(z) for x, y, z, _ in launches), max(int(shared) for *_, shared in launches)
+    return max(int(x) * int(y) * int(z) for x, y, z, _ in launches), max(number(shared) for *_, shared in launches)
 
 
 def resident(made, text, architecture):
