@@ -91,6 +91,26 @@ static void must(int error, const char *what) {
     give_up(FOVEA_DEVICE_FAILED, what);
 }
 
+/* Of Halide's runtime, declared in none of its headers. */
+int halide_release_cl_context(void *user_context);
+void *halide_cuda_get_symbol(void *user_context, const char *name);
+
+/* Halide's runtime calls it instead of abort, where it finds that something failed before and nobody looked: without assertions a nest goes on to its
+ * launch when its module was not loaded. It is inside of its own lock, for OpenCL, or has put its context above the caller's. */
+void fovea_device_abort(void) {
+  if (!this_call)
+    abort();
+  if (this_call->interface == halide_cuda_device_interface()) {
+    void *context;
+    int (*pop)(void **) = (int (*)(void **))halide_cuda_get_symbol(NULL, "cuCtxPopCurrent_v2");
+    if (pop)
+      pop(&context);
+  } else {
+    halide_release_cl_context(NULL);
+  }
+  give_up(FOVEA_DEVICE_FAILED, "the device failed");
+}
+
 /* Is there a device? Halide's runtime aborts without the library, and would find no device where it needs its first memory. */
 static void find_device(int kind) {
   static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
@@ -212,7 +232,8 @@ void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count) 
     buffers[n].type = types[words[2 * n] >> 8 & 255];
   }
   complaint[0] = 0;
-  must(nest(arguments), "the device failed");
+  int error = nest(arguments);
+  must(error || complaint[0], "the device failed");   /* without Halide's assertions a nest returns 0 whatever its runtime says */
 }
 
 /* ---- the way in and out */
