@@ -189,7 +189,8 @@ struct Unit {
       return run("host", buildDeviceHostPipeline) && finish() && generate(Machine(), out);
     }
     Machine machine;
-    if (!machineFor(isHost() ? "host" : options.target, machine)) {
+    const bool device = options.target == "opencl" || options.target == "cuda";  // whose oracle runs here
+    if (!machineFor(isHost() || device ? "host" : options.target, machine)) {
       message = "target `" + options.target + "` is not supported yet";
       return false;
     }

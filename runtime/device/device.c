@@ -40,6 +40,8 @@ void halide_error(void *user_context, const char *message) {
   size_t length = strlen(complaint);
   while (length && complaint[length - 1] == '\n')
     complaint[--length] = 0;
+  for (char *line = complaint; (line = strchr(line, '\n'));)
+    *line = ' ';
   for (char *colon = complaint; (colon = strstr(colon, "error: "));)   /* a tool that sees "error: " takes the sentence for a compiler's */
     memmove(colon + 5, colon + 6, strlen(colon + 6) + 1);
 }
