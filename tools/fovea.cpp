@@ -85,7 +85,6 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   options.target = target;
   options.form = forms.at(emit);
   if (options.form == Form::Ptx && target != "cuda") return complain(fmt::format("--emit=ptx: target `{}` has no PTX", target), 2);
-  if (options.form == Form::Schedule && options.onDevice()) return complain(fmt::format("--emit=schedule: target `{}` has no schedules", target), 2);
   if (target == "portable" && (options.form == Form::Schedule || options.form == Form::Stmt || options.form == Form::Asm))
     return complain(fmt::format("--emit={}: target `portable` is several, and each has its own: name one of them with --target", emit), 2);
   std::vector<const core::Function *> kernels;

@@ -38,7 +38,7 @@ class AsLowered : public IRMutator {
 // whose places do not depend on the thread any more, and, with the loops over them unrolled, are constants.
 class OwnElements : public IRMutator {
  public:
-  explicit OwnElements(const BlockRange *range) : range(range) {}
+  explicit OwnElements(const BlockRange *range) : range(range) {}  // null: all
 
  private:
   using IRMutator::visit;
@@ -413,7 +413,7 @@ Module compileBlocks(const NestBody &body, const Target &target) {
   Blocks blocks(body);
   Pipeline pipeline(blocks.build());
   const BlockRange range = blocks.visited();
-  OwnElements own(&range);
+  OwnElements own(blocks.masks() ? &range : nullptr);
   pipeline.add_custom_lowering_pass(&own, [] {});
   return pipeline.compile_to_module(body.arguments, body.spec.name, target, LinkageType::ExternalPlusArgv);
 }

@@ -7,7 +7,7 @@
 
 module attributes {attn.target = "opencl"} {
 // One nest, whose loops are reduced over keys and features; the score and the mask are steps over the dot product, what does not vary is an argument.
-// CHECK: attn.leaves = ["{{.*}}\22reduced\22:[false,true,true,false],\22scalars\22:[\22f32\22,\22i32\22]
+// CHECK: attn.leaves = ["{{.*}}\22reduced\22:[false,true,true,false],\22scalars\22:[\22i32\22,\22f32\22]
 // CHECK-SAME: [\22dot\22,[]]
 // CHECK-SAME: \22cmpi_sle\22
 // CHECK-SAME: \22attend\22:{\22row\22:0,\22key\22:1,\22contracted\22:2,\22along\22:3
@@ -27,7 +27,7 @@ func.func @causal(%q: memref<?x?xf32>, %k: memref<?x?xf32>, %v: memref<?x?xf32>,
     %last = arith.addi %ii, %past : i32
     %keep = arith.cmpi sle, %ji, %last : i32
     %s = arith.mulf %dot, %scale : f32
-    attn.yield %s, %keep : f32, i1
+    attn.yield %s, %keep : f32
   }
   return
 }
