@@ -18,8 +18,6 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
-#include "llvm/ADT/MapVector.h"
-
 using namespace mlir;
 
 namespace fovea {

@@ -11,9 +11,17 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-@functools.cache
+_asking = threading.Lock()   # of two threads that ask the loader at once, one is told that there is nothing
+
+
 def opencl():
     """Whether target `opencl` has a device to run on here."""
+    with _asking:
+        return _opencl()
+
+
+@functools.cache
+def _opencl():
     try:
         library = ctypes.CDLL("libOpenCL.so.1")
     except OSError:

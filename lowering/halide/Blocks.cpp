@@ -250,161 +250,177 @@ struct Blocks {
 
   // ---- the pipeline
 
-  Func build() const {
-    Expr row = firstRow(block) + i, key = keyBlock * a.keys + j;
-    // Tiles in shared memory; 0 beyond the tensors, where nothing is read.
-    Func queries("queries"), keyTile("keys"), values("values");
-    Expr contracted = chunk * a.depth + c;
+  // Tiles in shared memory; 0 beyond the tensors, where nothing is read.
+  Func queries{"queries"}, keyTile{"keys"}, values{"values"};
+  // Thread (tx, ty) has keys tx * acrossKeys + x, columns tx * across + x and rows ty * down + y of a block.
+  Func dot{"dot"}, score{"score"}, sums{"sums"}, accumulator{"accumulator"};
+  // Of a block of keys: whether a key has a weight in any row, the rows' maxima, weights, and their sums. What threads share is first folded by each.
+  Func wanted{"wanted"}, wantedAtAll{"wanted_at_all"}, most{"most"}, top{"top"}, weight{"weight"}, part{"part"}, total{"total"};
+  Func results{"results"}, out{"out"};
+  Var t{"t"};                                    // who folded
+  RDom k, blocks, r;                             // contracted steps; blocks of keys; the points of all blocks
+  RDom ownRows, ownKeys, allDown, allAcross, keysOf;
+
+  void scores() {
+    Expr row = firstRow(block) + i, key = keyBlock * a.keys + j, contracted = chunk * a.depth + c;
     Expr rowIn = min(row, rows - 1), keyIn = min(key, keys - 1), contractedIn = min(contracted, depth - 1);
     queries(c, i, chunk, block) = select(contracted < depth && row < rows, at(block, rowIn, Expr(), contractedIn, Expr()).step(a.queryElement), 0.f);
     keyTile(c, j, chunk, keyBlock, block) = select(contracted < depth && key < keys, at(block, Expr(), keyIn, contractedIn, Expr()).step(a.keyElement), 0.f);
-    Var t("t");
-    // Scores: thread (tx, ty) has keys tx * acrossKeys + x and rows ty * down + y of the block.
-    Func dot("dot"), score("score"), most("most"), top("top"), weight("weight"), part("part"), total("total"), sums("sums");
-    RDom k({{0, a.depth}, {0, (depth + (a.depth - 1)) / a.depth}}, "k");
-    const std::vector<Expr> mine = {x, y, tx, ty, keyBlock, block};
-    dot(mine_(x, y, tx, ty, keyBlock, block)) = 0.f;
-    dot(mine_(x, y, tx, ty, keyBlock, block)) += queries(k.x, ty * down + y, k.y, block) * keyTile(k.x, tx * acrossKeys + x, k.y, keyBlock, block);
-    Expr myRow = firstRow(block) + ty * down + y, myKey = keyBlock * a.keys + tx * acrossKeys + x;
-    NestBody::Point point = at(block, min(myRow, rows - 1), min(myKey, keys - 1), Expr(), Expr());
+    k = RDom({{0, a.depth}, {0, (depth + (a.depth - 1)) / a.depth}}, "k");
+    const std::vector<Var> mine = {x, y, tx, ty, keyBlock, block};
+    dot(mine) = 0.f;
+    dot(mine) += queries(k.x, ty * down + y, k.y, block) * keyTile(k.x, tx * acrossKeys + x, k.y, keyBlock, block);
+    Expr myKey = keyBlock * a.keys + tx * acrossKeys + x;
+    NestBody::Point point = at(block, min(myRow(), rows - 1), min(myKey, keys - 1), Expr(), Expr());
     point.dot = dot(mine);
-    Expr keep = point.step(a.keep) && myRow < rows && myKey < keys, value = point.step(a.score);
-    if (a.pointwise) score(mine_(x, y, tx, ty, keyBlock, block)) = select(keep, value, 0.f);
-    else score(mine_(x, y, tx, ty, keyBlock, block)) = select(keep, value * log2e, emptyMaximum);
+    Expr keep = point.step(a.keep) && myRow() < rows && myKey < keys, value = point.step(a.score);
+    if (a.pointwise) score(mine) = select(keep, value, 0.f);
+    else score(mine) = select(keep, value * log2e, emptyMaximum);
+  }
 
-    Func wanted("wanted"), wantedAtAll("wanted_at_all");
-    RDom ownRows(0, down, "own_rows"), down_(0, a.threadsDown, "down");
-    Expr mineScore = score(j % acrossKeys, ownRows, j / acrossKeys, t, keyBlock, block);
+  Expr myRow() const { return firstRow(block) + ty * down + y; }
+  Expr masked(const Expr &s) const { return a.pointwise ? strictEqual(s, 0.f) : strictLessEqual(s, Expr(lowestScore)); }
+
+  void weights() {
+    ownRows = RDom(0, down, "own_rows"), ownKeys = RDom(0, acrossKeys, "own_keys");
+    allDown = RDom(0, a.threadsDown, "all_down"), allAcross = RDom(0, a.threadsAcross, "all_across"), keysOf = RDom(0, a.keys, "keys_of");
     wanted(j, t, keyBlock, block) = 0;
-    wanted(j, t, keyBlock, block) = wanted(j, t, keyBlock, block) | select(a.pointwise ? strictEqual(mineScore, 0.f) : strictLessEqual(mineScore, Expr(lowestScore)), 0, 1);
+    wanted(j, t, keyBlock, block) = wanted(j, t, keyBlock, block) | select(masked(score(j % acrossKeys, ownRows, j / acrossKeys, t, keyBlock, block)), 0, 1);
     wantedAtAll(j, keyBlock, block) = 0;
-    wantedAtAll(j, keyBlock, block) = wantedAtAll(j, keyBlock, block) | wanted(j, down_, keyBlock, block);
-    Expr column = firstColumn(block) + e;
+    wantedAtAll(j, keyBlock, block) = wantedAtAll(j, keyBlock, block) | wanted(j, allDown, keyBlock, block);
     // A key without weight in any row may have any value: it counts as 0.
-    Expr used = wantedAtAll(j, keyBlock, block) != 0;
-    values(e, j, keyBlock, block) = select(column < columns && key < keys && (masks() ? used : const_true()), at(block, Expr(), keyIn, Expr(), min(column, columns - 1)).step(a.valueElement), 0.f);
+    Expr key = keyBlock * a.keys + j, column = firstColumn(block) + e;
+    Expr used = column < columns && key < keys && (masks() ? wantedAtAll(j, keyBlock, block) != 0 : const_true());
+    values(e, j, keyBlock, block) = select(used, at(block, Expr(), min(key, keys - 1), Expr(), min(column, columns - 1)).step(a.valueElement), 0.f);
 
-    // Of a block of keys: the rows' maxima, weights, their sums, and the values that they weigh. Each row's is first folded by the thread, then over
-    // the threads that share the row.
-    RDom own(0, acrossKeys, "own"), others(0, a.threadsAcross, "others"), keysOf(0, a.keys, "keys_of");
     most(t, i, keyBlock, block) = emptyMaximum;
-    most(t, i, keyBlock, block) = max(most(t, i, keyBlock, block), score(own, i % down, t, i / down, keyBlock, block));
+    most(t, i, keyBlock, block) = max(most(t, i, keyBlock, block), score(ownKeys, i % down, t, i / down, keyBlock, block));
     top(i, keyBlock, block) = emptyMaximum;
-    top(i, keyBlock, block) = max(top(i, keyBlock, block), most(others, i, keyBlock, block));
+    top(i, keyBlock, block) = max(top(i, keyBlock, block), most(allAcross, i, keyBlock, block));
     Expr s = score(j % acrossKeys, i % down, j / acrossKeys, i / down, keyBlock, block);
-    if (a.pointwise) weight(j, i, keyBlock, block) = s;
-    else weight(j, i, keyBlock, block) = select(strictLessEqual(s, Expr(lowestScore)), 0.f, weightExp2(s, top(i, keyBlock, block)));
+    weight(j, i, keyBlock, block) = a.pointwise ? s : select(masked(s), 0.f, weightExp2(s, top(i, keyBlock, block)));
     part(t, i, keyBlock, block) = 0.f;
-    part(t, i, keyBlock, block) += weight(t * acrossKeys + own, i, keyBlock, block);
+    part(t, i, keyBlock, block) += weight(t * acrossKeys + ownKeys, i, keyBlock, block);
     total(i, keyBlock, block) = 0.f;
-    total(i, keyBlock, block) += part(others, i, keyBlock, block);
-    sums(mine_(x, y, tx, ty, keyBlock, block)) = 0.f;
-    sums(mine_(x, y, tx, ty, keyBlock, block)) += weight(keysOf, ty * down + y, keyBlock, block) * values(tx * across + x, keysOf, keyBlock, block);
+    total(i, keyBlock, block) += part(allAcross, i, keyBlock, block);
+    sums(x, y, tx, ty, keyBlock, block) = 0.f;
+    sums(x, y, tx, ty, keyBlock, block) += weight(keysOf, ty * down + y, keyBlock, block) * values(tx * across + x, keysOf, keyBlock, block);
+  }
 
-    // The merge: accumulator, sum and maximum of each row, stored in this order, so that each is read as it was.
-    Func accumulator("accumulator");
-    RDom blocks(0, keyBlocks, "blocks");
-    Expr b = blocks.x;
-    const std::vector<Expr> here = {x, y, tx, ty, block};
-    Expr myIndex = ty * down + y, added = sums(x, y, tx, ty, b, block);
+  // Accumulator, sum and maximum of each row, stored in this order, so that each is read as it was.
+  void merge() {
+    blocks = RDom(0, keyBlocks, "blocks");
+    Expr b = blocks.x, added = sums(x, y, tx, ty, b, block);
     if (a.pointwise) {
       accumulator(x, y, tx, ty, block) = 0.f;
       accumulator(x, y, tx, ty, block) += added;
-    } else {
-      NestBody::Point sinkPoint = at(block, min(myRow, rows - 1), Expr(), Expr(), Expr());
-      Expr maximum = emptyMaximum, sum = 0.f;
-      for (int n : a.sinks) maximum = max(maximum, sinkPoint.step(n) * log2e);
-      for (int n : a.sinks) sum = sum + weightExp2(sinkPoint.step(n) * log2e, maximum);
-      accumulator(x, y, tx, ty, block) = Tuple(Expr(0.f), sum, maximum);
-      FuncRef state = accumulator(x, y, tx, ty, block);
-      Expr before = state[2], blockTop = top(myIndex, b, block), now = max(before, blockTop);
-      Expr shrink = weightExp2(before, now), grow = weightExp2(blockTop, now);
-      accumulator(x, y, tx, ty, block) = Tuple(state[0] * shrink + added * grow, state[1] * shrink + total(myIndex, b, block) * grow, now);
+      return;
     }
+    NestBody::Point sink = at(block, min(myRow(), rows - 1), Expr(), Expr(), Expr());
+    Expr maximum = emptyMaximum, sum = 0.f;
+    for (int n : a.sinks) maximum = max(maximum, sink.step(n) * log2e);
+    for (int n : a.sinks) sum = sum + weightExp2(sink.step(n) * log2e, maximum);
+    accumulator(x, y, tx, ty, block) = Tuple(Expr(0.f), sum, maximum);
+    FuncRef state = accumulator(x, y, tx, ty, block);
+    Expr before = state[2], blockTop = top(ty * down + y, b, block), now = max(before, blockTop);
+    Expr shrink = weightExp2(before, now), grow = weightExp2(blockTop, now);
+    accumulator(x, y, tx, ty, block) = Tuple(state[0] * shrink + added * grow, state[1] * shrink + total(ty * down + y, b, block) * grow, now);
+  }
 
-    // The block's results, in shared memory: neighbouring threads store neighbouring columns.
-    Func results("results");
+  // One loop nest over all blocks and threads, from results in shared memory: neighbouring threads store neighbouring columns. What lies beyond the
+  // tensor is not written.
+  void store() {
     FuncRef last = accumulator(e % across, i % down, e / across, i / down, block);
     results(e, i, block) = a.pointwise ? Expr(last) : select(strictEqual(last[1], 0.f), 0.f, last[0] / last[1]);
-
-    // One loop nest over all blocks and threads; what lies beyond the tensor is not written.
     Expr allBlocks = rowBlocks * columnBlocks;
     for (size_t n = 0; n < body.spec.reduced.size(); n++)
       if (!body.spec.reduced[n] && int(n) != a.row && int(n) != a.along) allBlocks = allBlocks * body.extents[n];
-    RDom r({{0, across}, {0, down}, {0, a.threadsAcross}, {0, a.threadsDown}, {0, allBlocks}}, "r");
-    Expr ownColumn = r[0] * a.threadsAcross + r[2], ownRow = r[1] * a.threadsDown + r[3];
-    Expr outRow = firstRow(r[4]) + ownRow, outColumn = firstColumn(r[4]) + ownColumn;
+    r = RDom({{0, across}, {0, down}, {0, a.threadsAcross}, {0, a.threadsDown}, {0, allBlocks}}, "r");
+    Expr column = r[0] * a.threadsAcross + r[2], row = r[1] * a.threadsDown + r[3];
+    Expr outRow = firstRow(r[4]) + row, outColumn = firstColumn(r[4]) + column;
     r.where(outRow < rows && outColumn < columns);
     std::vector<Expr> loops = at(r[4], outRow, Expr(), Expr(), outColumn).loops, axes;
     for (int loop : body.spec.axes) axes.push_back(loops[loop]);
-    Func out("out");
     Var u("u");
-    Expr stored = body.stored(0, results(ownColumn, ownRow, r[4]));
+    Expr stored = body.stored(0, results(column, row, r[4]));
     out(u) = undef(stored.type());
     out(body.place(body.spec.outputs[0].buffer, axes)) = stored;
+  }
 
-    // ---- schedule
+  // In registers: each thread its own elements.
+  void perThread(Func f, int elements) {
+    f.store_in(MemoryType::Register).bound(x, 0, elements).bound(y, 0, down).bound(tx, 0, a.threadsAcross).bound(ty, 0, a.threadsDown);
+    f.unroll(x).unroll(y).gpu_threads(tx, ty);
+  }
+  // In shared memory, by all threads, neighbours side by side.
+  void cooperative(Func f, Var first, int extent, Var second, int extent2) {
+    Var fo("fo"), so("so");
+    f.bound_extent(first, extent).bound_extent(second, extent2);
+    f.split(first, fo, tx, a.threadsAcross, TailStrategy::GuardWithIf).split(second, so, ty, a.threadsDown, TailStrategy::GuardWithIf);
+    f.reorder(fo, so, tx, ty).gpu_threads(tx, ty);
+  }
+  // In shared memory, by the threads that have the elements.
+  void byOwner(Func f, Var first, int elements) {
+    f.split(first, tx, x, elements).split(i, ty, y, down).reorder(x, y, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
+  }
+
+  void schedule() {
     out.update().allow_race_conditions().gpu_threads(r[2], r[3]).gpu_blocks(r[4]);
     results.compute_at(out, r[4]).bound_extent(e, a.columns).bound_extent(i, a.queries);
-    results.split(e, tx, x, across).split(i, ty, y, down).reorder(x, y, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
-    const int ax = across, ak = acrossKeys, ad = down;
-    auto threaded = [&](Func f, int nx) {
-      f.store_in(MemoryType::Register).bound(x, 0, nx).bound(y, 0, ad).bound(tx, 0, a.threadsAcross).bound(ty, 0, a.threadsDown);
-      f.unroll(x).unroll(y).gpu_threads(tx, ty);
-    };
-    threaded(accumulator, ax);
+    byOwner(results, e, across);
     accumulator.compute_at(out, r[4]);
-    accumulator.update().reorder(x, y, tx, ty, b_(blocks), block).unroll(x).unroll(y).gpu_threads(tx, ty);
-    auto perKeys = [&](Func f) { f.compute_at(accumulator, blocks.x); };
-    threaded(sums, ax);
-    perKeys(sums);
+    perThread(accumulator, across);
+    accumulator.update().reorder(x, y, tx, ty, blocks.x, block).unroll(x).unroll(y).gpu_threads(tx, ty);
+
+    for (Func f : {sums, values, weight, score, dot}) f.compute_at(accumulator, blocks.x);
+    perThread(sums, across);
     sums.update().reorder(x, y, keysOf.x, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
-    auto cooperative = [&](Func f, Var first, int extent, Var second, int extent2) {
-      Var fo("fo"), so("so");
-      f.bound_extent(first, extent).bound_extent(second, extent2);
-      f.split(first, fo, tx, a.threadsAcross, TailStrategy::GuardWithIf).split(second, so, ty, a.threadsDown, TailStrategy::GuardWithIf).reorder(fo, so, tx, ty).gpu_threads(tx, ty);
-    };
-    perKeys(values);
     cooperative(values, e, a.columns, j, a.keys);
-    perKeys(weight);
-    weight.bound_extent(j, a.keys).bound_extent(i, a.queries).split(j, tx, x, ak).split(i, ty, y, ad).reorder(x, y, tx, ty).unroll(x).unroll(y).gpu_threads(tx, ty);
-    if (!a.pointwise) {
-      for (Func f : {most, part}) {
-        perKeys(f);
-        f.bound(t, 0, a.threadsAcross).bound_extent(i, a.queries).split(i, ty, y, ad).reorder(y, t, ty).unroll(y).gpu_threads(t, ty);
-        f.update().split(i, ty, y, ad).reorder(own.x, y, t, ty).unroll(y).unroll(own.x).gpu_threads(t, ty);
-      }
-      for (Func f : {top, total}) {
-        perKeys(f);
-        Var io("io");
-        const int wide = a.threadsAcross;        // rows side by side, so that no thread has more than its share
-        f.bound_extent(i, a.queries).split(i, io, i, wide, TailStrategy::GuardWithIf).gpu_threads(i, io);
-        f.update().split(i, io, i, wide, TailStrategy::GuardWithIf).reorder(others.x, i, io).unroll(others.x).gpu_threads(i, io);
-      }
-    }
-    if (masks()) {
-      perKeys(wanted);
-      wanted.bound_extent(j, a.keys).bound(t, 0, a.threadsDown).split(j, tx, x, ak).reorder(x, tx, t).unroll(x).gpu_threads(tx, t);
-      wanted.update().split(j, tx, x, ak).reorder(ownRows.x, x, tx, t).unroll(x).unroll(ownRows.x).gpu_threads(tx, t);
-      perKeys(wantedAtAll);
-      wantedAtAll.bound_extent(j, a.keys).split(j, tx, x, ak).reorder(x, tx).unroll(x).gpu_threads(tx);
-      wantedAtAll.update().split(j, tx, x, ak).reorder(down_.x, x, tx).unroll(x).gpu_threads(tx);
-    }
-    threaded(score, ak);
-    perKeys(score);
-    threaded(dot, ak);
-    perKeys(dot);
+    weight.bound_extent(j, a.keys).bound_extent(i, a.queries);
+    byOwner(weight, j, acrossKeys);
+    if (!a.pointwise) scheduleFolds();
+    if (masks()) scheduleWanted();
+
+    perThread(score, acrossKeys);
+    perThread(dot, acrossKeys);
     dot.update().reorder(x, y, k.x, tx, ty, k.y).unroll(x).unroll(y).gpu_threads(tx, ty);
     if (a.unroll) dot.update().unroll(k.x);
     queries.compute_at(dot, k.y);
     cooperative(queries, c, a.depth, i, a.queries);
     keyTile.compute_at(dot, k.y);
     cooperative(keyTile, c, a.depth, j, a.keys);
-    return out;
   }
 
-  static std::vector<Var> mine_(Var x, Var y, Var tx, Var ty, Var keyBlock, Var block) { return {x, y, tx, ty, keyBlock, block}; }
-  static RVar b_(const RDom &r) { return r.x; }
+  void scheduleFolds() {
+    for (Func f : {most, part}) {
+      f.compute_at(accumulator, blocks.x).bound(t, 0, a.threadsAcross).bound_extent(i, a.queries);
+      f.split(i, ty, y, down).reorder(y, t, ty).unroll(y).gpu_threads(t, ty);
+      f.update().split(i, ty, y, down).reorder(ownKeys.x, y, t, ty).unroll(y).unroll(ownKeys.x).gpu_threads(t, ty);
+    }
+    for (Func f : {top, total}) {
+      Var io("io");
+      const int wide = a.threadsAcross;          // rows side by side, so that no thread has more than its share
+      f.compute_at(accumulator, blocks.x).bound_extent(i, a.queries).split(i, io, i, wide, TailStrategy::GuardWithIf).gpu_threads(i, io);
+      f.update().split(i, io, i, wide, TailStrategy::GuardWithIf).reorder(allAcross.x, i, io).unroll(allAcross.x).gpu_threads(i, io);
+    }
+  }
+
+  void scheduleWanted() {
+    wanted.compute_at(accumulator, blocks.x).bound_extent(j, a.keys).bound(t, 0, a.threadsDown);
+    wanted.split(j, tx, x, acrossKeys).reorder(x, tx, t).unroll(x).gpu_threads(tx, t);
+    wanted.update().split(j, tx, x, acrossKeys).reorder(ownRows.x, x, tx, t).unroll(x).unroll(ownRows.x).gpu_threads(tx, t);
+    wantedAtAll.compute_at(accumulator, blocks.x).bound_extent(j, a.keys).split(j, tx, x, acrossKeys).reorder(x, tx).unroll(x).gpu_threads(tx);
+    wantedAtAll.update().split(j, tx, x, acrossKeys).reorder(allDown.x, x, tx).unroll(x).gpu_threads(tx);
+  }
+
+  Func build() {
+    scores();
+    weights();
+    merge();
+    store();
+    schedule();
+    return out;
+  }
 };
 
 }  // namespace
