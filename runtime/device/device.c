@@ -204,12 +204,15 @@ static void to_host(struct fovea_device_memory *memory, void *host) {
 }
 
 int64_t fovea_rt_device_read(void *at, int64_t element, int64_t bytes) {
-  struct fovea_device_memory *memory = at;
-  int64_t mark = fovea_arena_mark(), value = 0;
-  char *host = fovea_alloc(memory->bytes, 1);
-  to_host(memory, host);
-  memcpy(&value, host + element * bytes, (size_t)bytes);
-  fovea_arena_release(mark);
+  const struct fovea_device_memory *memory = at;
+  int64_t value = 0;
+  struct halide_dimension_t all = {.extent = (int32_t)(memory->bytes / bytes), .stride = 1}, one = {.min = (int32_t)element, .extent = 1, .stride = 1};
+  struct halide_buffer_t from = memory->whole, to = {.host = (uint8_t *)&value, .dimensions = 1, .dim = &one};
+  from.type.bits = (uint8_t)(8 * bytes);
+  from.dim = &all;
+  to.type = from.type;
+  complaint[0] = 0;
+  must(halide_buffer_copy(NULL, &from, NULL, &to), "cannot copy from the device");
   return value;
 }
 
