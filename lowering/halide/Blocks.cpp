@@ -4,10 +4,10 @@
 #include "lowering/halide/Math.h"
 #include "lowering/halide/LeafSpec.h"
 #include "lowering/halide/NestBody.h"
+#include "lowering/halide/ThreadRegisters.h"
 
 #include <limits>
 #include <optional>
-#include <stdexcept>
 
 using namespace Halide;
 using namespace Halide::Internal;
@@ -16,96 +16,6 @@ namespace fovea::leaf {
 namespace {
 
 const float log2e = 1.44269504f;
-
-// Which blocks of keys the rows of a block visit.
-struct BlockRange {
-  std::string block;     // the variable that says which block
-  Expr from, to;
-};
-
-// An expression as it is after lowering.
-class AsLowered : public IRMutator {
-  using IRMutator::visit;
-  Expr visit(const Call *op) override {
-    if (op->is_intrinsic(Call::unsafe_promise_clamped)) return mutate(op->args[0]);
-    const size_t stem = op->name.rfind("_im");   // an ImageParam is read through a Func of this name
-    if (op->call_type != Call::Halide || stem == std::string::npos) return IRMutator::visit(op);
-    return Load::make(op->type, op->name.substr(0, stem), mutate(op->args[0]), Buffer<>(), Parameter(), const_true(), ModulusRemainder());
-  }
-};
-
-// What a thread holds in registers. Halide gives each of these Funcs one allocation for all threads of a block; here each thread gets its own elements,
-// whose places do not depend on the thread any more, and, with the loops over them unrolled, are constants.
-class OwnElements : public IRMutator {
- public:
-  explicit OwnElements(const BlockRange *range) : range(range) {}  // null: all
-
- private:
-  using IRMutator::visit;
-  std::map<std::string, Expr> threads;   // loops over threads -> 0
-  std::vector<std::pair<std::string, Expr>> lets;
-  std::map<std::string, int64_t> sizes;  // of allocations, as far as they are used
-
-  static bool isHeld(const std::string &name) {
-    const std::string base = name.substr(0, name.find_first_of(".$"));
-    return base == "dot" || base == "score" || base == "sums" || base == "accumulator";
-  }
-  Expr own(const std::string &name, const Expr &index) {
-    Expr place = index;
-    for (auto let = lets.rbegin(); let != lets.rend(); ++let)
-      if (expr_uses_var(place, let->first)) place = substitute(let->first, let->second, place);
-    place = simplify(substitute(threads, place));
-    std::optional<int64_t> constant = as_const_int(place);
-    if (!constant) throw std::logic_error("a thread's element of `" + name + "` has no constant place");
-    sizes[name] = std::max(sizes[name], *constant + 1);
-    return place;
-  }
-
-  const BlockRange *range;
-  std::string block;                     // the loop over blocks
-
-  Stmt visit(const For *op) override {
-    if (op->for_type == ForType::GPUBlock) block = op->name;
-    if (range && op->for_type == ForType::Serial && op->name.rfind("accumulator.s1.", 0) == 0) {
-      // Blocks of keys that no row of the block visits are left out.
-      auto lowered = [&](const Expr &e) { return AsLowered().mutate(substitute(range->block, Variable::make(Int(32), block), e)); };
-      Expr from = max(lowered(range->from), op->min), to = min(lowered(range->to), op->min + op->extent);
-      return For::make(op->name, from, to - from, op->for_type, op->partition_policy, op->device_api, mutate(op->body));
-    }
-    if (op->for_type != ForType::GPUThread) return IRMutator::visit(op);
-    threads[op->name] = 0;
-    Stmt s = IRMutator::visit(op);
-    threads.erase(op->name);
-    return s;
-  }
-  Stmt visit(const LetStmt *op) override {
-    Expr value = mutate(op->value);
-    lets.emplace_back(op->name, op->value);
-    Stmt rest = mutate(op->body);
-    lets.pop_back();
-    return LetStmt::make(op->name, value, rest);
-  }
-  Expr visit(const Let *op) override {
-    Expr value = mutate(op->value);
-    lets.emplace_back(op->name, op->value);
-    Expr rest = mutate(op->body);
-    lets.pop_back();
-    return Let::make(op->name, value, rest);
-  }
-  Expr visit(const Load *op) override {
-    if (!isHeld(op->name)) return IRMutator::visit(op);
-    return Load::make(op->type, op->name, own(op->name, op->index), op->image, op->param, mutate(op->predicate), ModulusRemainder());
-  }
-  Stmt visit(const Store *op) override {
-    if (!isHeld(op->name)) return IRMutator::visit(op);
-    return Store::make(op->name, mutate(op->value), own(op->name, op->index), op->param, mutate(op->predicate), ModulusRemainder());
-  }
-  Stmt visit(const Allocate *op) override {
-    if (!isHeld(op->name)) return IRMutator::visit(op);
-    Stmt rest = mutate(op->body);
-    return Allocate::make(op->name, op->type, op->memory_type, {Expr(int32_t(std::max<int64_t>(sizes[op->name], 1)))}, op->condition, rest);
-  }
-};
 
 // A pipeline under construction.
 struct Blocks {
@@ -239,7 +149,7 @@ struct Blocks {
   BlockRange visited() const {
     Range range{0, keys};
     narrow(a.keep, block, range);
-    return {block.name(), range.from / a.keys, (range.to + (a.keys - 1)) / a.keys};
+    return {accumulator.name() + ".s1.", block.name(), range.from / a.keys, (range.to + (a.keys - 1)) / a.keys};
   }
 
   // Whether there is a mask at all.
@@ -429,8 +339,8 @@ Module compileBlocks(const NestBody &body, const Target &target) {
   Blocks blocks(body);
   Pipeline pipeline(blocks.build());
   const BlockRange range = blocks.visited();
-  OwnElements own(blocks.masks() ? &range : nullptr);
-  pipeline.add_custom_lowering_pass(&own, [] {});
+  std::unique_ptr<IRMutator> own = threadRegisters({"dot", "score", "sums", "accumulator"}, blocks.masks() ? &range : nullptr);
+  pipeline.add_custom_lowering_pass(own.get(), [] {});
   return pipeline.compile_to_module(body.arguments, body.spec.name, target, LinkageType::ExternalPlusArgv);
 }
 
