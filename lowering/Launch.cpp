@@ -1,8 +1,9 @@
-// attn-launch: for a GPU, every linalg operation on buffers becomes one nest (lowering/halide/NestSpec.h) and its launch. Memory is the device's: what
-// a memref points to is the runtime's record of it (runtime/device/device.h), offsets and strides are as ever. What host code needs to know of a
+// attn-launch: for a GPU, every linalg operation and attend on buffers becomes one nest (lowering/halide/NestSpec.h) and its launch. Memory is the device's: what
+// a memref points to is the runtime's record of it (runtime/device/device.c), offsets and strides are as ever. What host code needs to know of a
 // tensor, say how long a loop is, it asks the device for.
 #include "dialect/Attn.h"
 #include "lowering/LeafCall.h"
+#include "lowering/NestOf.h"
 #include "lowering/Passes.h"
 #include "lowering/RuntimeCall.h"
 #include "runtime/device/launch.h"
@@ -11,11 +12,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/AffineExpr.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
@@ -24,233 +22,6 @@ namespace fovea {
 namespace {
 
 using leaf::NestSpec;
-
-std::optional<NestSpec::Stored> storedType(Type type) {
-  if (type.isF32()) return NestSpec::F32;
-  if (type.isF16()) return NestSpec::F16;
-  if (type.isBF16()) return NestSpec::BF16;
-  if (type.isInteger(1)) return NestSpec::Bool;
-  if (type.isInteger(8)) return NestSpec::I8;
-  if (type.isInteger(32) || type.isIndex()) return NestSpec::I32;  // a position fits
-  if (type.isInteger(64)) return NestSpec::I64;
-  return std::nullopt;
-}
-
-// A linalg.generic or an attn.attend as a nest: its specification, and what it is called with.
-class NestOf {
- public:
-  explicit NestOf(Operation *op) : op(op) {}
-
-  NestSpec spec;
-  SmallVector<Value> scalars;   // by number
-  SmallVector<Value> buffers;   // memrefs, by number
-
-  LogicalResult build() { return isa<attn::AttendOp>(op) ? build(cast<attn::AttendOp>(op)) : build(cast<linalg::GenericOp>(op)); }
-
- private:
-  Operation *op;
-  llvm::DenseMap<Value, int> known;        // steps
-  llvm::DenseMap<Value, int> numbers;      // of buffers and scalars
-
-  LogicalResult build(linalg::GenericOp op) {
-    for (utils::IteratorType type : op.getIteratorTypesArray()) spec.reduced.push_back(type == utils::IteratorType::reduction);
-    AffineMap outputs = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
-    for (OpOperand &init : op.getDpsInitsMutable())
-      if (op.getMatchingIndexingMap(&init) != outputs) return op.emitError("a nest whose outputs have different axes is not supported yet");
-    for (AffineExpr e : outputs.getResults()) spec.axes.push_back(int(cast<AffineDimExpr>(e).getPosition()));
-
-    Block &body = op.getRegion().front();
-    unsigned inputs = unsigned(op.getNumDpsInputs());
-    for (BlockArgument argument : body.getArguments()) {
-      unsigned n = argument.getArgNumber();
-      OpOperand &operand = op->getOpOperand(n);
-      if (n >= inputs) {
-        if (!argument.use_empty()) known[argument] = step("before", {}, n - inputs);
-      } else if (!argument.use_empty()) {
-        std::optional<int> value = element(operand.get(), op.getMatchingIndexingMap(&operand));
-        if (!value) return failure();
-        known[argument] = *value;
-      }
-    }
-    for (Operation &nested : body.without_terminator())
-      if (failed(translate(&nested))) return failure();
-    auto yield = cast<linalg::YieldOp>(body.getTerminator());
-    for (auto [n, value] : llvm::enumerate(yield.getValues())) {
-      std::optional<int> result = valueOf(value);
-      std::optional<int> buffer = bufferOf(op.getDpsInitOperand(n)->get());
-      if (!result || !buffer) return failure();
-      spec.outputs.push_back({*buffer, *result});
-    }
-    return success();
-  }
-
-  LogicalResult build(attn::AttendOp op) {
-    DictionaryAttr schedule = *op.getSchedule();
-    auto size = [&](StringRef name) { return int(schedule.getAs<IntegerAttr>(name).getInt()); };
-    ArrayRef<int64_t> threads = schedule.getAs<DenseI64ArrayAttr>("threads").asArrayRef();
-    spec.attend.emplace();
-    NestSpec::Attend &attend = *spec.attend;
-    attend.queries = size("queries"), attend.keys = size("keys"), attend.columns = size("columns"), attend.depth = size("depth");
-    attend.threadsAcross = int(threads[0]), attend.threadsDown = int(threads[1]);
-    attend.row = int(op.getDimension("row")), attend.key = int(op.getDimension("key"));
-    attend.contracted = int(op.getDimension("contracted")), attend.along = int(op.getDimension("value"));
-    attend.pointwise = op.getPointwise();
-    attend.unroll = schedule.getAs<BoolAttr>("unroll").getValue();
-    for (size_t n = 0; n < op.getRoles().size(); n++) spec.reduced.push_back(int(n) == attend.key || int(n) == attend.contracted);
-    AffineMap output = op.getMap(op.firstOutput());
-    for (AffineExpr e : output.getResults()) {
-      auto d = dyn_cast<AffineDimExpr>(e);
-      if (!d) return op.emitError("on a GPU, a result whose axes are not loops is not supported yet");
-      spec.axes.push_back(int(d.getPosition()));
-    }
-    std::optional<int> query = element(op.getQuery(), op.getMap(0)), key = element(op.getKey(), op.getMap(1)), value = element(op.getValue(), op.getMap(2));
-    if (!query || !key || !value) return failure();
-    attend.queryElement = *query, attend.keyElement = *key, attend.valueElement = *value;
-    Block &body = op.getBody().front();
-    known[body.getArgument(0)] = step("dot", {});
-    for (auto [n, input] : llvm::enumerate(op.getInputs())) {
-      if (body.getArgument(unsigned(n) + 1).use_empty()) continue;
-      std::optional<int> read = element(input, op.getMap(3 + unsigned(n)));
-      if (!read) return failure();
-      known[body.getArgument(unsigned(n) + 1)] = *read;
-    }
-    for (auto [n, sink] : llvm::enumerate(op.getSinks())) {
-      std::optional<int> read = element(sink, op.getMap(op.firstSink() + unsigned(n)));
-      if (!read) return failure();
-      attend.sinks.push_back(*read);
-    }
-    for (Operation &nested : body.without_terminator())
-      if (failed(translate(&nested))) return failure();
-    auto yield = cast<attn::YieldOp>(body.getTerminator());
-    std::optional<int> score = valueOf(yield.getValue()), keep = valueOf(yield.getKeep()), buffer = bufferOf(op.getInits()[0]);
-    if (!score || !keep || !buffer) return failure();
-    attend.score = *score, attend.keep = *keep;
-    spec.outputs.push_back({*buffer, *score});
-    return success();
-  }
-
-  // What an operand is where the loops stand.
-  std::optional<int> element(Value operand, AffineMap map) {
-    if (!isa<MemRefType>(operand.getType())) return valueOf(operand);
-    SmallVector<int> at;
-    for (AffineExpr e : map.getResults()) at.push_back(position(e));
-    return load(operand, at);
-  }
-
-  int step(StringRef name, ArrayRef<int> args, int64_t integer = 0, double real = 0) {
-    spec.steps.push_back({name.str(), std::vector<int>(args.begin(), args.end()), integer, real});
-    return int(spec.steps.size()) - 1;
-  }
-
-  LogicalResult refuse(Operation *what) { return what->emitError("on a GPU, `") << what->getName() << "` is not supported yet"; }
-
-  std::optional<int> bufferOf(Value memref) {
-    auto [at, isNew] = numbers.try_emplace(memref, int(buffers.size()));
-    if (!isNew) return at->second;
-    auto type = cast<MemRefType>(memref.getType());
-    std::optional<NestSpec::Stored> element = storedType(type.getElementType());
-    if (!element) return (void)(op->emitError("on a GPU, tensors of ") << type.getElementType() << " are not supported yet"), std::nullopt;
-    auto [strides, offset] = type.getStridesAndOffset();
-    spec.buffers.push_back({*element, int(type.getRank()), !strides.empty() && strides.back() == 1});
-    buffers.push_back(memref);
-    return at->second;
-  }
-
-  int position(AffineExpr e) {
-    if (auto d = dyn_cast<AffineDimExpr>(e)) return step("loop", {}, d.getPosition());
-    if (auto c = dyn_cast<AffineConstantExpr>(e)) return step("i32", {}, c.getValue());
-    auto binary = cast<AffineBinaryOpExpr>(e);
-    int l = position(binary.getLHS()), r = position(binary.getRHS());
-    switch (binary.getKind()) {
-      case AffineExprKind::Add: return step("addi", {l, r});
-      case AffineExprKind::Mul: return step("muli", {l, r});
-      case AffineExprKind::FloorDiv: return step("floordivsi", {l, r});
-      case AffineExprKind::Mod: return step("remsi", {l, r});
-      default: llvm_unreachable("rule: affine maps of linalg have no ceildiv");
-    }
-  }
-
-  std::optional<int> load(Value memref, ArrayRef<int> at) {
-    std::optional<int> buffer = bufferOf(memref);
-    if (!buffer) return std::nullopt;
-    return step("load", at, *buffer);
-  }
-
-  // The step that has a value of the body, or one from outside: a constant or an argument.
-  std::optional<int> valueOf(Value v) {
-    if (auto at = known.find(v); at != known.end()) return at->second;
-    std::optional<NestSpec::Stored> type = storedType(v.getType());
-    if (!type) return (void)(op->emitError("on a GPU, values of ") << v.getType() << " are not supported yet"), std::nullopt;
-    int made;
-    Attribute constant;
-    if (matchPattern(v, m_Constant(&constant))) {
-      static const char *const names[] = {"f32", "f32", "f32", "i32", "i64", "i8", "bool"};
-      if (auto real = dyn_cast<FloatAttr>(constant)) made = step("f32", {}, 0, real.getValueAsDouble());
-      else made = step(names[*type], {}, v.getType().isInteger(1) ? cast<IntegerAttr>(constant).getValue().getBoolValue() : cast<IntegerAttr>(constant).getValue().getSExtValue());
-    } else {
-      if (*type == NestSpec::F16 || *type == NestSpec::BF16 || *type == NestSpec::I8) return (void)(op->emitError("on a GPU, arguments of ") << v.getType() << " are not supported yet"), std::nullopt;
-      made = step("scalar", {}, int64_t(scalars.size()));
-      scalars.push_back(v);
-      spec.scalars.push_back(*type);
-    }
-    known[v] = made;
-    return made;
-  }
-
-  LogicalResult translate(Operation *nested) {
-    if (auto index = dyn_cast<attn::IndexOp>(nested)) return known[index.getResult()] = step("loop", {}, index.getDimension()), success();
-    if (isa<attn::SupportOp>(nested)) {
-      std::optional<int> value = valueOf(nested->getOperand(0));
-      if (!value) return failure();
-      known[nested->getResult(0)] = *value;
-      return success();
-    }
-    if (auto index = dyn_cast<linalg::IndexOp>(nested)) return known[index.getResult()] = step("loop", {}, int64_t(index.getDim())), success();
-    if (auto read = dyn_cast<memref::LoadOp>(nested)) {
-      SmallVector<int> at;
-      for (Value index : read.getIndices()) {
-        std::optional<int> value = valueOf(index);
-        if (!value) return failure();
-        at.push_back(*value);
-      }
-      std::optional<int> value = load(read.getMemRef(), at);
-      if (!value) return failure();
-      known[read.getResult()] = *value;
-      return success();
-    }
-    if (isa<arith::ConstantOp>(nested)) return success();  // where it is used
-    if (nested->getNumResults() != 1 || nested->getNumRegions()) return refuse(nested);
-    SmallVector<int> args;
-    for (Value operand : nested->getOperands()) {
-      std::optional<int> value = valueOf(operand);
-      if (!value) return failure();
-      args.push_back(*value);
-    }
-    std::optional<std::string> name = nameOf(nested);
-    if (!name) return refuse(nested);
-    known[nested->getResult(0)] = name->empty() ? args[0] : step(*name, args);
-    return success();
-  }
-
-  // The step that an operation is; empty: its operand as it is.
-  static std::optional<std::string> nameOf(Operation *nested) {
-    Type from = nested->getNumOperands() ? nested->getOperand(0).getType() : Type(), to = nested->getResult(0).getType();
-    auto integer = [](Type type, bool natural) -> std::string {
-      if (type.isInteger(1)) return "to_bool";
-      if (type.isInteger(8)) return "to_i8";
-      return std::string(natural ? "to_u" : "to_i") + (type.isInteger(64) ? "64" : "32");
-    };
-    if (auto cmp = dyn_cast<arith::CmpFOp>(nested)) return "cmpf_" + arith::stringifyCmpFPredicate(cmp.getPredicate()).str();
-    if (auto cmp = dyn_cast<arith::CmpIOp>(nested)) return "cmpi_" + arith::stringifyCmpIPredicate(cmp.getPredicate()).str();
-    if (isa<arith::ExtSIOp, arith::TruncIOp, arith::IndexCastOp>(nested)) return storedType(from) == storedType(to) ? std::string() : integer(to, false);
-    if (isa<arith::ExtUIOp, arith::IndexCastUIOp>(nested)) return storedType(from) == storedType(to) ? std::string() : integer(to, true);
-    if (isa<arith::ExtFOp>(nested)) return std::string();
-    if (isa<arith::TruncFOp>(nested)) return to.isF16() ? "round_f16" : to.isBF16() ? "round_bf16" : std::string();
-    if (isa<arith::FPToSIOp>(nested)) return to.isInteger(32) ? std::optional<std::string>("fptosi") : std::nullopt;
-    if (isa<arith::ArithDialect, math::MathDialect>(nested->getDialect())) return nested->getName().stripDialect().str();
-    return std::nullopt;
-  }
-};
 
 struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LaunchPass)
