@@ -331,7 +331,6 @@ bool compileModel(const ModelParts &model, const std::vector<std::string> &files
   if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
   if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: a program's weights, caches and states do not live on a GPU yet", false;
   if (options.target == "portable") return internal = false, error = "target `portable` is for kernels: a program's weights are laid out for one target; name it with --target", false;
-  if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: programs are not supported yet", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);

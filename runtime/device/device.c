@@ -266,7 +266,7 @@ struct argument {
   int rank;
 };
 
-static void run(const int32_t *words, const struct fovea_call *call, int32_t (*impl)(void **), void **args) {
+static void run(const struct fovea_call *call, int32_t (*impl)(void **), void **args) {
   struct argument *arguments = fovea_alloc(call->count, sizeof *arguments);
   for (int k = 0; k < call->count; ++k) {
     const int32_t *described = fovea_argument(call, k);
@@ -308,18 +308,16 @@ static void run(const int32_t *words, const struct fovea_call *call, int32_t (*i
     copy_axes(block, a->bytes, a->host, &a->memref[FOVEA_M_SIZES], a->strides, a->rank, a->size, 1);
     fovea_arena_release(mark);
   }
-  (void)words;
 }
 
 int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strings, int32_t (*impl)(void **), void **args) {
   struct fovea_thread *const thread = &fovea_this_thread;
   jmp_buf host_escape, *const outer_escape = thread->escape;
-  struct fovea_device_call *const outer = this_call, call = {
+  struct fovea_device_call *const outer = this_call, here = {
     .interface = kind == FOVEA_DEVICE_CUDA ? halide_cuda_device_interface() : halide_opencl_device_interface(),
     .device = kind == FOVEA_DEVICE_CUDA ? "CUDA" : "OpenCL",
     .kernel = strings + words[FOVEA_D_NAME],
   };
-  struct fovea_device_call here = call;
   int parameters = words[FOVEA_D_PARAMETERS], count = parameters + words[FOVEA_D_RESULTS];
   struct fovea_call described = {words, strings, args, count, parameters, NULL, NULL};
   volatile int no_host_memory = 0;
@@ -330,7 +328,7 @@ int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strin
     thread->escape = &host_escape;
     if (_setjmp(here.escape) == 0) {
       find_device(kind);
-      run(words, &described, impl, args);
+      run(&described, impl, args);
     }
   }
   thread->escape = outer_escape;

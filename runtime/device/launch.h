@@ -23,7 +23,7 @@ int64_t fovea_rt_device_read(void *memory, int64_t at, int64_t bytes);
 void *fovea_rt_device_alloc(int64_t bytes);
 void fovea_rt_device_free(void *memory);
 
-/* A kernel's arguments go to the device, its body runs there, its results come back. `interface`: FOVEA_DEVICE_*. */
+/* A kernel's arguments go to the device, its body runs there, its results come back. `kind`: FOVEA_DEVICE_*. */
 enum { FOVEA_DEVICE_OPENCL, FOVEA_DEVICE_CUDA };
 int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strings, int32_t (*impl)(void **), void **args);
 
