@@ -82,6 +82,17 @@ struct Blocks {
     return s.op == "addi" ? *l + *r : *l - *r;
   }
 
+  // The sum of such steps, each with its sign.
+  std::optional<Expr> total64(const std::vector<std::pair<int, int>> &terms, const NestBody::Point &point) const {
+    Expr sum = Internal::make_zero(Int(64));
+    for (auto [sign, n] : terms) {
+      auto value = straight(n, point);
+      if (!value) return std::nullopt;
+      sum = sign > 0 ? sum + *value : sum - *value;
+    }
+    return sum;
+  }
+
   // The key as `sign` * key + other steps: nothing if a step is not of this form.
   struct Sum {
     bool key = false;
@@ -120,17 +131,9 @@ struct Blocks {
     Expr first = firstRow(block), last = min(first + a.queries, rows) - 1;
     for (const Expr &row : {first, last}) {
       NestBody::Point point = at(block, row, Expr(), Expr(), Expr());
-      Expr sum = Internal::make_zero(Int(64)), keyPart = Internal::make_zero(Int(64));
-      for (auto [sign, n] : r->others) {
-        auto value = straight(n, point);
-        if (!value) return;
-        sum = sign > 0 ? sum + *value : sum - *value;
-      }
-      for (auto [sign, n] : l->others) {
-        auto value = straight(n, point);
-        if (!value) return;
-        keyPart = sign > 0 ? keyPart + *value : keyPart - *value;
-      }
+      const std::optional<Expr> right = total64(r->others, point), left = total64(l->others, point);
+      if (!right || !left) return;
+      const Expr sum = *right, keyPart = *left;
       // Neither side may leave 32 bits for any key.
       Expr largest = Internal::make_const(Int(64), std::numeric_limits<int32_t>::max());
       Expr fits = sum <= largest && sum >= -largest && keyPart >= -largest && keyPart + cast<int64_t>(keys) <= largest;
@@ -249,12 +252,10 @@ struct Blocks {
     Expr column = r[0] * a.threadsAcross + r[2], row = r[1] * a.threadsDown + r[3];
     Expr outRow = firstRow(r[4]) + row, outColumn = firstColumn(r[4]) + column;
     r.where(outRow < rows && outColumn < columns);
-    std::vector<Expr> loops = at(r[4], outRow, Expr(), Expr(), outColumn).loops, axes;
-    for (int loop : body.spec.axes) axes.push_back(loops[loop]);
     Var u("u");
     Expr stored = body.stored(0, results(column, row, r[4]));
     out(u) = undef(stored.type());
-    out(body.place(body.spec.outputs[0].buffer, axes)) = stored;
+    out(body.place(body.spec.outputs[0].buffer, body.axesAt(at(r[4], outRow, Expr(), Expr(), outColumn).loops))) = stored;
   }
 
   // In registers: each thread its own elements.

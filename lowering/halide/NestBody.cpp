@@ -232,6 +232,12 @@ Expr NestBody::place(int buffer, const std::vector<Expr> &at) const {
 
 Expr NestBody::read(int buffer, const std::vector<Expr> &at) const { return loaded(spec.buffers[buffer].type, images[buffer](place(buffer, at))); }
 
+std::vector<Expr> NestBody::axesAt(const std::vector<Expr> &loops) const {
+  std::vector<Expr> axes;
+  for (int loop : spec.axes) axes.push_back(loops[loop]);
+  return axes;
+}
+
 Expr NestBody::stored(size_t n, Expr value) const { return storedAs(spec.buffers[spec.outputs[n].buffer].type, std::move(value)); }
 
 Expr NestBody::Point::step(int n) const {

@@ -25,6 +25,8 @@ struct NestBody {
   // Where an element lies in its buffer, and its value.
   Halide::Expr place(int buffer, const std::vector<Halide::Expr> &at) const;
   Halide::Expr read(int buffer, const std::vector<Halide::Expr> &at) const;
+  // Where the loops' values stand along the outputs' axes.
+  std::vector<Halide::Expr> axesAt(const std::vector<Halide::Expr> &loops) const;
   // A value as output `n` stores it.
   Halide::Expr stored(size_t n, Halide::Expr value) const;
 

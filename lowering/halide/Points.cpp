@@ -29,12 +29,6 @@ std::vector<Expr> loopsAt(const NestBody &body, Expr p) {
   return loops;
 }
 
-std::vector<Expr> axesAt(const NestBody &body, const std::vector<Expr> &loops) {
-  std::vector<Expr> axes;
-  for (int loop : body.spec.axes) axes.push_back(loops[loop]);
-  return axes;
-}
-
 // The outputs, as a Func of the point and a slot. What several outputs are folded to goes from slot to slot in turns: Halide stores one after the
 // other, and the second may read the first as it was.
 struct Result {
@@ -44,7 +38,7 @@ struct Result {
 
   explicit Result(const NestBody &body) {
     std::vector<Expr> loops = loopsAt(body, p);
-    const std::vector<Expr> axes = axesAt(body, loops);
+    const std::vector<Expr> axes = body.axesAt(loops);
     auto initial = [&](size_t n) { return body.read(body.spec.outputs[n].buffer, axes); };
     if (axes.size() == loops.size()) {
       f(p, slot) = Tuple(values(body, loops, initial));
@@ -88,7 +82,7 @@ Module compilePoints(const NestBody &body, const Target &target) {
     stores.push_back(body.stored(n, part(body, result.f(all.x, result.last), n)));
     unwritten.push_back(undef(stores.back().type()));
   }
-  Expr where = body.place(body.spec.outputs[0].buffer, axesAt(body, loopsAt(body, all.x)));
+  Expr where = body.place(body.spec.outputs[0].buffer, body.axesAt(loopsAt(body, all.x)));
   if (body.spec.axes.empty()) where = select(all.x >= 0, where, 0);  // always true, too
   out(u) = Tuple(unwritten);
   out(where) = Tuple(stores);

@@ -64,20 +64,16 @@ class OwnElements : public IRMutator {
     threads.erase(op->name);
     return s;
   }
-  Stmt visit(const LetStmt *op) override {
+  template <typename AnyLet>  // Let or LetStmt
+  auto visitLet(const AnyLet *op) {
     Expr value = mutate(op->value);
     lets.emplace_back(op->name, op->value);
-    Stmt rest = mutate(op->body);
+    auto rest = mutate(op->body);
     lets.pop_back();
-    return LetStmt::make(op->name, value, rest);
+    return AnyLet::make(op->name, value, rest);
   }
-  Expr visit(const Let *op) override {
-    Expr value = mutate(op->value);
-    lets.emplace_back(op->name, op->value);
-    Expr rest = mutate(op->body);
-    lets.pop_back();
-    return Let::make(op->name, value, rest);
-  }
+  Stmt visit(const LetStmt *op) override { return visitLet(op); }
+  Expr visit(const Let *op) override { return visitLet(op); }
   Expr visit(const Load *op) override {
     if (!isHeld(op->name)) return IRMutator::visit(op);
     return Load::make(op->type, op->name, own(op->name, op->index), op->image, op->param, mutate(op->predicate), ModulusRemainder());
