@@ -1,5 +1,5 @@
 // attn-launch: for a GPU, every linalg operation and attend on buffers becomes one nest (lowering/halide/NestSpec.h) and its launch. Memory is the device's: what
-// a memref points to is the runtime's record of it (runtime/device/device.c), offsets and strides are as ever. What host code needs to know of a
+// a memref points to is the runtime's record of it (runtime/device/memory.c), offsets and strides are as ever. What host code needs to know of a
 // tensor, say how long a loop is, it asks the device for.
 #include "dialect/Attn.h"
 #include "lowering/LeafCall.h"

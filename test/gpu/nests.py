@@ -4,7 +4,7 @@
 
 Compiles the files (default: the catalogue, examples/kernels; with --sample N, every N-th of it) for CUDA and gives every distinct nest to ptxas, for
 sm_80 and sm_90. A nest that it refuses, that spills though a thread may have 255 registers (which is what the runtime asks the driver for,
-runtime/device/device.c), or that takes more than 48 KiB of shared memory, is a failure. Prints how many nests have how many registers; with --table instead a row for each nest, in the order of
+runtime/device/surroundings.c), or that takes more than 48 KiB of shared memory, is a failure. Prints how many nests have how many registers; with --table instead a row for each nest, in the order of
 launches, with what the instructions of its innermost loop are, and with --page puts these rows between the two lines `<!-- nests -->` of a page."""
 
 import argparse

@@ -1,0 +1,48 @@
+/* What the files of the devices' runtime share. */
+#ifndef FOVEA_RUNTIME_DEVICE_INTERNAL_H
+#define FOVEA_RUNTIME_DEVICE_INTERNAL_H
+
+#include "runtime/device/launch.h"
+#include "runtime/kernel/internal.h"
+
+#include "HalideRuntime.h"
+
+/* What a memref of device code points to. */
+struct fovea_device_memory {
+  struct halide_buffer_t whole;    /* in units as large as its size allows */
+  struct halide_dimension_t dimension;
+  int64_t bytes;
+  struct fovea_device_memory *next, **link;   /* all of this call; of what outlives a call NULL */
+};
+
+/* What a call in progress knows. */
+struct fovea_device_call {
+  const struct halide_device_interface_t *interface;
+  const char *device, *name;       /* as messages call the device, and the kernel or stage */
+  struct fovea_device_memory *memory;
+  int32_t status;
+  jmp_buf escape;
+};
+extern _Thread_local struct fovea_device_call *fovea_device_this_call;
+
+/* What Halide's runtime said first since it was last cleared. */
+extern _Thread_local char fovea_device_complaint[256];
+
+/* surroundings.c: is there a device? Gives the call up where there is none. */
+void fovea_device_find(int kind);
+
+/* call.c: runs `body` with a device; what it takes there is given back, after a failure too. `name` stands in front of messages. */
+int32_t fovea_device_enter(int kind, const char *name, int32_t (*body)(void *), void *context);
+/* Ends the call that is in progress. */
+void fovea_device_give_up(int32_t status, const char *what) __attribute__((noreturn));
+/* The same where Halide's runtime returned an error. Its message is cleared by fovea_device_try. */
+void fovea_device_must(int error, const char *what);
+static inline void fovea_device_try(void) { fovea_device_complaint[0] = 0; }
+
+/* memory.c: what was taken during a call outlives it. */
+void fovea_device_keep(struct fovea_device_memory *memory);
+/* Between `count` bytes of the device, `at` bytes from the memory's first, and of the host. */
+void fovea_device_write(struct fovea_device_memory *memory, int64_t at, const void *host, int64_t count);
+void fovea_device_read(const struct fovea_device_memory *memory, int64_t at, void *host, int64_t count);
+
+#endif /* FOVEA_RUNTIME_DEVICE_INTERNAL_H */

@@ -1,0 +1,94 @@
+/* What Halide's runtime asks of its surroundings: messages, libraries, the environment, and a way out where it would abort. */
+#include "runtime/device/internal.h"
+
+#include "HalideRuntimeCuda.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Thread_local char fovea_device_complaint[256];
+
+void halide_error(void *user_context, const char *message) {
+  (void)user_context;
+  char *complaint = fovea_device_complaint;
+  if (complaint[0])
+    return;   /* the first one says most */
+  snprintf(complaint, sizeof fovea_device_complaint, "%s", message);
+  size_t length = strlen(complaint);
+  while (length && complaint[length - 1] == '\n')
+    complaint[--length] = 0;
+  for (char *line = complaint; (line = strchr(line, '\n'));)
+    *line = ' ';
+  for (char *colon = complaint; (colon = strstr(colon, "error: "));)   /* a tool that sees "error: " takes the sentence for a compiler's */
+    memmove(colon + 5, colon + 6, strlen(colon + 6) + 1);
+}
+
+void halide_print(void *user_context, const char *message) {
+  (void)user_context;
+  (void)message;
+}
+
+/* The loader of OpenCL and CUDA: libraries without a version in their names belong to packages for developers. */
+void *halide_load_library(const char *name) {
+  void *library = dlopen(name, RTLD_LAZY);
+  if (!library && strcmp(name, "libOpenCL.so") == 0)
+    library = dlopen("libOpenCL.so.1", RTLD_LAZY);
+  if (!library && strcmp(name, "libcuda.so") == 0)
+    library = dlopen("libcuda.so.1", RTLD_LAZY);
+  if (!library && !fovea_device_complaint[0])
+    snprintf(fovea_device_complaint, sizeof fovea_device_complaint, "%s.1 cannot be loaded", name);
+  return library;
+}
+
+/* Halide's runtime calls it instead of getenv. Without this variable it lets CUDA's driver give a thread 64 registers and spill the rest; a block of
+ * ours has at most 256 threads, for which 255 registers are there on every GPU from 5.0 on. */
+char *fovea_device_getenv(const char *name) {
+  char *value = getenv(name);
+  return value || strcmp(name, "HL_CUDA_JIT_MAX_REGISTERS") != 0 ? value : "255";
+}
+
+void *halide_get_library_symbol(void *library, const char *name) { return dlsym(library, name); }
+void *halide_get_symbol(const char *name) { return dlsym(RTLD_DEFAULT, name); }
+
+/* Of Halide's runtime, declared in none of its headers. */
+int halide_release_cl_context(void *user_context);
+void *halide_cuda_get_symbol(void *user_context, const char *name);
+
+/* Halide's runtime calls it instead of abort, where it finds that something failed before and nobody looked: without assertions a nest goes on to its
+ * launch when its module was not loaded. It is inside of its own lock, for OpenCL, or has put its context above the caller's. */
+void fovea_device_abort(void) {
+  if (!fovea_device_this_call)
+    abort();
+  if (fovea_device_this_call->interface == halide_cuda_device_interface()) {
+    void *context;
+    int (*pop)(void **) = (int (*)(void **))halide_cuda_get_symbol(NULL, "cuCtxPopCurrent_v2");
+    if (pop)
+      pop(&context);
+  } else {
+    halide_release_cl_context(NULL);
+  }
+  fovea_device_give_up(FOVEA_DEVICE_FAILED, "the device failed");
+}
+
+/* Halide's runtime aborts without the library, and would find no device where it needs its first memory. */
+void fovea_device_find(int kind) {
+  static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
+  static _Atomic int found[2];
+  if (found[kind])
+    return;
+  const struct fovea_device_call *call = fovea_device_this_call;
+  char what[96];
+  void *library = halide_load_library(libraries[kind]);
+  fovea_device_try();
+  snprintf(what, sizeof what, "there is no %s device: %s.1 is not installed", call->device, libraries[kind]);
+  if (!library)
+    fovea_device_give_up(FOVEA_DEVICE_FAILED, what);
+  dlclose(library);
+  int major = 0, minor = 0, error = call->interface->compute_capability(NULL, &major, &minor);
+  snprintf(what, sizeof what, "there is no %s device", call->device);
+  if (error || major == 0)   /* 0: there is no driver */
+    fovea_device_give_up(FOVEA_DEVICE_FAILED, what);
+  found[kind] = 1;
+}
