@@ -329,13 +329,14 @@ bool compileKernels(const std::vector<const core::Function *> &kernels, const st
 
 bool compileModel(const ModelParts &model, const std::vector<std::string> &files, const CompileOptions &options, Compiled &out, std::string &error, bool &internal) {
   if (options.counting()) return internal = false, error = "target `host-count` counts kernels; a model's stages are not counted", false;
-  if (options.onDevice()) return internal = false, error = "target `" + options.target + "` is for kernels: a program's weights, caches and states do not live on a GPU yet", false;
+  if (options.onDevice() && options.quantise) return internal = false, error = "target `" + options.target + "` has no products of small integers: build it without --quantize", false;
   if (options.target == "portable") return internal = false, error = "target `portable` is for kernels: a program's weights are laid out for one target; name it with --target", false;
   Unit unit(options);
   for (size_t k = 0; k < model.names.size(); k++)
     if (!unit.emitEntry(*model.functions[k], model.names[k], files, true)) return give(unit, error, internal);
   bool done = unit.lower(out, [&] {
-    addModelInterface(*unit.module, model.names, model.table ? model.table(weightLayouts(*unit.module), operationsOf(*unit.module)) : "", model.embedded);
+    addModelInterface(*unit.module, model.names, model.table ? model.table(weightLayouts(*unit.module), operationsOf(*unit.module)) : "", model.embedded,
+                      options.onDevice() ? options.target : "");
     return true;
   });
   return done || give(unit, error, internal);

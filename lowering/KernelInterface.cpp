@@ -1,6 +1,6 @@
 #include "lowering/KernelInterface.h"
 
-#include "runtime/device/launch.h"
+#include "lowering/OnDevice.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
@@ -29,17 +29,7 @@ void addKernelInterface(ModuleOp module, const core::Function &kernel, const std
   auto invoke = module.lookupSymbol<LLVM::LLVMFuncOp>("fovea_rt_invoke");
   if (!invoke) invoke = LLVM::LLVMFuncOp::create(b, loc, "fovea_rt_invoke", LLVM::LLVMFunctionType::get(i32, {pointer, pointer, pointer, pointer}));
   auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + ".impl");
-  if (!device.empty()) {
-    auto enter = module.lookupSymbol<LLVM::LLVMFuncOp>("fovea_rt_on_device");
-    if (!enter) enter = LLVM::LLVMFuncOp::create(b, loc, "fovea_rt_on_device", LLVM::LLVMFunctionType::get(i32, {i32, pointer, pointer, pointer, pointer}));
-    auto body = implementation;
-    implementation = LLVM::LLVMFuncOp::create(b, loc, name + ".on_device", LLVM::LLVMFunctionType::get(i32, {pointer}), LLVM::Linkage::Internal);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(implementation.addEntryBlock(b));
-    Value kind = LLVM::ConstantOp::create(b, loc, b.getI32IntegerAttr(device == "cuda" ? FOVEA_DEVICE_CUDA : FOVEA_DEVICE_OPENCL));
-    Value arguments[] = {kind, globalAddress(b, loc, wordsGlobal), globalAddress(b, loc, stringsGlobal), LLVM::AddressOfOp::create(b, loc, body), implementation.getArgument(0)};
-    LLVM::ReturnOp::create(b, loc, LLVM::CallOp::create(b, loc, enter, arguments).getResults());
-  }
+  if (!device.empty()) implementation = runOnDevice(module, name + ".on_device", device, "fovea_rt_on_device", {wordsGlobal, stringsGlobal}, implementation);
 
   auto call = LLVM::LLVMFuncOp::create(b, loc, name + "_call", LLVM::LLVMFunctionType::get(i32, {pointer}));
   {

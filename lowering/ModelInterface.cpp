@@ -1,6 +1,8 @@
 #include "lowering/ModelInterface.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "lowering/OnDevice.h"
+#include "runtime/program/table.h"
+
 #include "mlir/IR/Builders.h"
 
 using namespace mlir;
@@ -47,7 +49,8 @@ struct Table {
 
 }  // namespace
 
-void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files) {
+void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files,
+                       const std::string &device) {
   Table t(module);
   OpBuilder &b = t.b;
   auto runStage = t.declare("fovea_rt_stage", t.i32, {t.pointer, t.pointer, t.pointer});
@@ -59,6 +62,7 @@ void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, 
   for (const std::string &stage : stages) {
     auto name = t.bytes(stage + ".name", stage + '\0');
     auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(stage + ".impl");
+    if (!device.empty()) implementation = runOnDevice(module, stage + ".on_device", device, "fovea_rt_stage_on_device", {name}, implementation);
     auto entry = LLVM::LLVMFuncOp::create(b, t.loc, stage + ".stage", LLVM::LLVMFunctionType::get(t.i32, {t.pointer}), LLVM::Linkage::Internal);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(entry.addEntryBlock(b));
@@ -77,11 +81,14 @@ void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, 
     return v;
   });
   auto text = t.bytes("fovea_model.json", json);
-  Type fields[] = {t.i32, t.i32, t.pointer, t.i64, t.pointer, t.pointer, t.pointer, t.pointer, t.pointer};
+  LLVM::GlobalOp memory;
+  if (!device.empty()) memory = LLVM::GlobalOp::create(b, t.loc, t.pointer, true, LLVM::Linkage::External, "fovea_device_" + device, Attribute());
+  Type fields[] = {t.i32, t.i32, t.pointer, t.i64, t.pointer, t.pointer, t.pointer, t.pointer, t.pointer, t.pointer};
   auto type = LLVM::LLVMStructType::getLiteral(b.getContext(), fields);
   t.global("fovea_model_table", type, LLVM::Linkage::External, [&](Value v) {
-    Value values[] = {t.constant(t.i32, 2), t.constant(t.i32, int64_t(stages.size())), t.address(text), t.constant(t.i64, int64_t(json.size())),
-                      t.address(stageArray), t.address(fileArray), t.address(setThreads), t.address(lastError), t.address(profile)};
+    Value values[] = {t.constant(t.i32, FOVEA_MODEL_ABI), t.constant(t.i32, int64_t(stages.size())), t.address(text), t.constant(t.i64, int64_t(json.size())),
+                      t.address(stageArray), t.address(fileArray), t.address(setThreads), t.address(lastError), t.address(profile),
+                      memory ? t.address(memory) : Value(LLVM::ZeroOp::create(b, t.loc, t.pointer))};
     for (auto [k, value] : llvm::enumerate(values)) v = LLVM::InsertValueOp::create(b, t.loc, v, value, ArrayRef<int64_t>{int64_t(k)});
     return v;
   });

@@ -9,8 +9,8 @@
 
 namespace fovea {
 
-// Adds `fovea_model_table` to a module in the LLVM dialect that defines STAGE.impl for each of `stages`.
-void addModelInterface(mlir::ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files);
+// Adds `fovea_model_table` to a module in the LLVM dialect that defines STAGE.impl for each of `stages`, which run on `device` unless that is empty.
+void addModelInterface(mlir::ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files, const std::string &device);
 
 }  // namespace fovea
 

@@ -11,6 +11,9 @@ namespace fovea::leaf {
 Halide::Target nestTarget(const std::string &name);
 Halide::Module buildNest(const NestSpec &spec, const Halide::Target &target);
 
+// MoveRows.cpp: functions of the devices' runtime for one target, fovea_move_rows_TARGET_SIZE for elements of 1 and 4 bytes.
+Halide::Module buildMoveRows(const std::string &device);
+
 }  // namespace fovea::leaf
 
 #endif  // FOVEA_LOWERING_HALIDE_NEST_H

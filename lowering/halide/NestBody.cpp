@@ -190,10 +190,9 @@ const std::unordered_map<std::string, std::function<Expr(Arguments)>> &operators
   return table;
 }
 
-// Nobody asks how far a buffer reaches, but Halide wants it bounded.
-Expr bounded(Expr position) { return unsafe_promise_clamped(std::move(position), 0, std::numeric_limits<int32_t>::max() - 1); }
-
 }  // namespace
+
+Expr bounded(Expr position) { return unsafe_promise_clamped(std::move(position), 0, std::numeric_limits<int32_t>::max() - 1); }
 
 NestBody::NestBody(const NestSpec &spec) : spec(spec), offsets(spec.buffers.size()), strides(spec.buffers.size()), images(spec.buffers.size()) {
   for (const NestArgument &a : leaf::arguments(spec)) {

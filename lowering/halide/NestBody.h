@@ -11,6 +11,9 @@
 
 namespace fovea::leaf {
 
+// A place in a buffer: nobody asks how far that reaches, but Halide wants it bounded.
+Halide::Expr bounded(Halide::Expr position);
+
 // Buffers have one axis, all of their memory: any offset and strides will do.
 struct NestBody {
   explicit NestBody(const NestSpec &spec);

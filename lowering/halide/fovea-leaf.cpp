@@ -67,8 +67,8 @@ void writeDeviceCode(const Halide::Module &module, const std::string &path) {
 }  // namespace
 
 int main(int argc, char **argv) {
-  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm|device] [--without-avx512] -o OUT < SPECIFICATION\n       fovea-leaf --device-runtime -o OUT\n";
-  std::string out, emit = "obj";
+  const char *usage = "usage: fovea-leaf [--emit=obj|asm|stmt|llvm|device] [--without-avx512] -o OUT < SPECIFICATION\n       fovea-leaf --device-runtime -o OUT\n       fovea-leaf --move-rows=opencl|cuda -o OUT\n";
+  std::string out, emit = "obj", moveRows;
   bool withoutAvx512 = false, deviceRuntime = false;
   for (int n = 1; n < argc; n++) {
     if (!std::strcmp(argv[n], "-o") && n + 1 < argc) {
@@ -79,6 +79,8 @@ int main(int argc, char **argv) {
       withoutAvx512 = true;
     } else if (!std::strcmp(argv[n], "--device-runtime")) {
       deviceRuntime = true;
+    } else if (!std::strcmp(argv[n], "--move-rows=opencl") || !std::strcmp(argv[n], "--move-rows=cuda")) {
+      moveRows = argv[n] + 12;
     } else {
       std::cerr << usage;
       return 2;
@@ -96,6 +98,7 @@ int main(int argc, char **argv) {
   Halide::set_custom_compile_time_error_reporter(&reporter);
   try {
     if (deviceRuntime) return Halide::compile_standalone_runtime(out, Halide::Target("x86-64-linux-opencl-cuda")), 0;
+    if (!moveRows.empty()) return buildMoveRows(moveRows).compile({{Halide::OutputFileType::object, out}}), 0;
     const std::string text(std::istreambuf_iterator<char>(std::cin), {});
     const Halide::Module module = compile(text, withoutAvx512);
     if (emit == "device") writeDeviceCode(module, out);

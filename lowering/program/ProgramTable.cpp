@@ -93,7 +93,7 @@ const char *typeName(core::Type type) {
 }
 
 std::string programTable(const core::Model &model, const TableParts &parts) {
-  json root{{"abi", 2}, {"name", model.name}, {"compiler", parts.compiler}};
+  json root{{"abi", 3}, {"name", model.name}, {"compiler", parts.compiler}};
   root["reads"] = format(model.reads, model.reads.pieces == model.writes.pieces ? parts.scored : 0);
   root["writes"] = format(model.writes, parts.scored);
   root["files"] = json::array();

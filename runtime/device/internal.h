@@ -45,4 +45,7 @@ void fovea_device_keep(struct fovea_device_memory *memory);
 void fovea_device_write(struct fovea_device_memory *memory, int64_t at, const void *host, int64_t count);
 void fovea_device_read(const struct fovea_device_memory *memory, int64_t at, void *host, int64_t count);
 
+/* launch.c: a nest of Halide's. */
+void fovea_device_run(int (*nest)(void **), void **arguments);
+
 #endif /* FOVEA_RUNTIME_DEVICE_INTERNAL_H */

@@ -1,6 +1,12 @@
 /* Launches of nests. */
 #include "runtime/device/internal.h"
 
+void fovea_device_run(int (*nest)(void **), void **arguments) {
+  fovea_device_try();
+  int error = nest(arguments);
+  fovea_device_must(error || fovea_device_complaint[0], "the device failed");   /* without Halide's assertions a nest returns 0 whatever its runtime says */
+}
+
 void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count) {
   /* As of lowering/halide/NestSpec.h. */
   static const struct halide_type_t types[] = {{halide_type_float, 32, 1}, {halide_type_uint, 16, 1}, {halide_type_uint, 16, 1}, {halide_type_int, 32, 1},
@@ -19,7 +25,5 @@ void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count) 
     buffers[n] = ((struct fovea_device_memory *)(uintptr_t)value)->whole;
     buffers[n].type = types[words[2 * n] >> 8 & 255];
   }
-  fovea_device_try();
-  int error = nest(arguments);
-  fovea_device_must(error || fovea_device_complaint[0], "the device failed");   /* without Halide's assertions a nest returns 0 whatever its runtime says */
+  fovea_device_run(nest, arguments);
 }

@@ -27,6 +27,10 @@ void fovea_rt_device_free(void *memory);
 enum { FOVEA_DEVICE_OPENCL, FOVEA_DEVICE_CUDA };
 int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strings, int32_t (*impl)(void **), void **args);
 
+/* A model's stage: its tensors are the device's already (runtime/program/table.h), and fovea_device_opencl and fovea_device_cuda are how
+ * they got there. `name` is the stage's. */
+int32_t fovea_rt_stage_on_device(int32_t kind, const char *name, int32_t (*impl)(void **), void **args);
+
 #ifdef __cplusplus
 }
 #endif

@@ -17,7 +17,7 @@ Vocabulary Model::vocabulary(const TextFormat &format, bool reads) const {
 }
 
 Model::Model(Table given, const std::string &path, const std::string &folder)
-    : table(std::move(given)), source(vocabulary(table.reads, true)), target(vocabulary(table.writes, false)) {
+    : table(std::move(given)), place(table.device, table.lastError), source(vocabulary(table.reads, true)), target(vocabulary(table.writes, false)) {
   for (const Argument &argument : table.step.arguments)
     if (int64_t scored = argument.what == What::Logits ? argument.shape[1].evaluate({}) : target.size(); scored != target.size())
       throw Error("vocabulary `" + table.writes.vocabulary + "` has " + std::to_string(target.size()) + " tokens, and the model scores " + std::to_string(scored));
@@ -32,21 +32,36 @@ Model::Model(Table given, const std::string &path, const std::string &folder)
     throw Error("the program has no weights inside; give a file with --weights");
   for (const Parameter &parameter : table.parameters)
     find(parameter);
-  if (weights)
+  if (!place.isHost())
+    weights.reset();
+  else if (weights)
     weights->settle();
   load();
 }
 
 void Model::find(const Parameter &parameter) {
   auto set = [&](What what, const void *data) { parameters[{what, parameter.name}].data = const_cast<void *>(data); };
-  if (parameter.plain)
+  if (parameter.plain && place.isHost())
     set(What::Parameter, weights->find(parameter));
+  else if (parameter.plain)
+    set(What::Parameter, copied(parameter));
   if (!parameter.quantised)
     return;
   Weights::Quantised quantised = weights->findQuantised(parameter);
   set(What::Quantised, quantised.codes);
   set(What::Scales, quantised.scales);
   set(What::Sums, quantised.sums);
+}
+
+// The device's copy of a parameter.
+void *Model::copied(const Parameter &parameter) {
+  int64_t bytes = int64_t(bytesOf(parameter.type));
+  for (int64_t extent : parameter.shape)
+    bytes = product(bytes, extent);
+  Storage &storage = copies.emplace_back(place);
+  storage.reserve(bytes);
+  place.write(storage.data(), weights->find(parameter), bytes);
+  return storage.data();
 }
 
 void Model::load() {
@@ -58,10 +73,10 @@ void Model::load() {
       values.push_back(known);
       continue;
     }
-    Buffer &buffer = buffers[argument.name];
-    buffer.reserve(size_t(product(elements(argument.shape, {}), int64_t(bytesOf(argument.type)))));
+    Storage &storage = packedStorage.try_emplace(argument.name, place).first->second;
+    storage.reserve(product(elements(argument.shape, {}), int64_t(bytesOf(argument.type))));
     Value &value = packedValues[argument.name];
-    value.data = buffer.data();
+    value.data = storage.data();
     values.push_back(&value);
   }
   StageCall(*table.load, "load", table, values).run({});

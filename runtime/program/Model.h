@@ -2,7 +2,7 @@
 #ifndef FOVEA_RUNTIME_PROGRAM_MODEL_H
 #define FOVEA_RUNTIME_PROGRAM_MODEL_H
 
-#include "runtime/program/Buffer.h"
+#include "runtime/program/Place.h"
 #include "runtime/program/StageCall.h"
 #include "runtime/program/Vocabulary.h"
 #include "runtime/program/Weights.h"
@@ -20,6 +20,7 @@ public:
   Model(Table table, const std::string &weights, const std::string &folder);
 
   const Table table;
+  const Place place;
   const Vocabulary source, target;
 
   // A parameter as it is, or one of its quantised parts. Null for any other argument.
@@ -31,11 +32,13 @@ private:
   std::unique_ptr<Weights> weights;
   std::map<std::pair<What, std::string>, Value> parameters;
   std::map<std::string, Value> packedValues;
-  std::map<std::string, Buffer> buffers;
+  std::map<std::string, Storage> packedStorage;
+  std::vector<Storage> copies;     // of parameters, on a device
 
   const File &embedded(const std::string &name) const;
   Vocabulary vocabulary(const TextFormat &format, bool reads) const;
   void find(const Parameter &parameter);
+  void *copied(const Parameter &parameter);
   void load();
 };
 

@@ -382,6 +382,7 @@ Table readTable(const fovea_model &model) {
     table.setThreads = model.set_threads;
     table.lastError = model.last_error;
     table.startProfile = model.profile;
+    table.device = model.device;
     for (const json &operation : root.value("operations", json::array()))
       table.operations.push_back({text(operation, "stage"), text(operation, "place"), text(operation, "what")});
     if (table.writes.start.empty() && table.writes.startId < 0)

@@ -117,6 +117,7 @@ struct Table {
   const char *(*lastError)() = nullptr;
   std::vector<OperationName> operations;
   void (*startProfile)(fovea_operation *) = nullptr;
+  const fovea_device *device = nullptr;  // where the stages' tensors live; null: in the host's memory
   Profile *profile = nullptr;            // where time is written down; null: nowhere
 
   const File *file(std::string_view name) const;

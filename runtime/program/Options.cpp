@@ -192,7 +192,7 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   CLI::App app(description(table));
   std::string program = argc > 0 ? argv[0] : table.name;
   app.name(program.substr(program.rfind('/') + 1));
-  app.set_version_flag("--version", table.name + (table.compiler.empty() ? "" : ", compiled by Fovea " + table.compiler) + ", table " +
+  app.set_version_flag("--version", table.name + (table.compiler.empty() ? "" : ", compiled by Fovea " + table.compiler + (table.device ? std::string(" for ") + table.device->name : "")) + ", table " +
                                         std::to_string(FOVEA_MODEL_ABI));
   app.set_help_flag("--help", "print this and exit");
   app.add_option("--weights", options.weights, std::string("safetensors file") +
@@ -222,8 +222,8 @@ std::optional<Options> readOptions(const Table &table, int argc, const char *con
   app.add_option("--output", options.output, "write to FILE, which is complete or not there")->type_name("FILE");
   app.option_defaults()->group("Running");
   app.add_flag("--profile", options.profile, "print on standard error, at the end, what each operation of the model cost");
-  options.threads = defaultThreads();
-  app.add_option("--threads", options.threads, "threads to use (default: one a processor)")->type_name("N")->check(most(1024));
+  options.threads = table.device ? 1 : defaultThreads();
+  app.add_option("--threads", options.threads, table.device ? "batches that are on the device at once (default: 1)" : "threads to use (default: one a processor)")->type_name("N")->check(most(1024));
   app.add_option("--batch", options.batch, "lines computed together at most (default: 64 hypotheses)")->type_name("N")->check(most(1 << 20));
   app.add_option("--max-input", options.maxInput, "longest input in tokens (default: 1024)")->type_name("N")->check(most(1 << 24));
   try {

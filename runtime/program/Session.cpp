@@ -3,7 +3,6 @@
 #include "runtime/program/Error.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace fovea::program {
 
@@ -16,11 +15,22 @@ int axisOf(const Argument &argument, char symbol) {
   return -1;
 }
 
+const int32_t (*pairsOf(const std::vector<std::array<int32_t, 2>> &moves))[2] { return reinterpret_cast<const int32_t(*)[2]>(moves.data()); }
+
 int64_t bytesFor(const Argument &argument, const Sizes &sizes) { return product(elements(argument.shape, sizes), int64_t(bytesOf(argument.type))); }
 
 }  // namespace
 
-Session::Session(const Model &model) : model(model) {
+void Session::Given::set(const Place &place, const int32_t *data, int64_t count) {
+  if (place.isHost()) {
+    value.data = const_cast<int32_t *>(data);
+    return;
+  }
+  reserve(product(count, 4));
+  place.write(value.data, data, count * 4);
+}
+
+Session::Session(const Model &model) : model(model), sourceTokens(model.place), sourceLengths(model.place), stepTokens(model.place), mapGiven(model.place) {
   const Table &table = model.table;
   std::map<std::string, const Value *> encoded, packed, next;
   std::vector<const Value *> values;
@@ -41,14 +51,16 @@ Session::Session(const Model &model) : model(model) {
       known = &state.now->value;
     }
     if (!known) {
-      Held *held = hold();
-      known = &held->value;
-      if (argument.what == What::Tokens)
-        sourceTokens = held;
-      else if (argument.what == What::Length)
-        sourceLengths = held;
-      else
-        encodeResults.push_back({&argument, held});
+      if (argument.what == What::Tokens) {
+        known = &sourceTokens.value;
+        readsTokens = true;
+      } else if (argument.what == What::Length) {
+        known = &sourceLengths.value;
+        readsLengths = true;
+      } else {
+        encodeResults.push_back({&argument, hold()});
+        known = &encodeResults.back().second->value;
+      }
       (argument.what == What::Packed ? packed : encoded)[argument.name] = known;
     }
     values.push_back(known);
@@ -69,8 +81,8 @@ Session::Session(const Model &model) : model(model) {
         known = packed.at(argument.name);
       break;
     case What::Encoded: known = encoded.at(argument.name); break;
-    case What::Tokens: known = &stepTokens; break;
-    case What::Map: known = &mapValue; break;
+    case What::Tokens: known = &stepTokens.value; break;
+    case What::Map: known = &mapGiven.value; break;
     case What::Position: known = &positionValue; break;
     case What::State: known = &stateOf(argument.name).now->value; break;
     case What::Next:
@@ -83,12 +95,12 @@ Session::Session(const Model &model) : model(model) {
       break;
     default: {
       Held *held = hold();
-      stepResults.push_back({&argument, held});
       known = &held->value;
       if (argument.what == What::Logits) {
-        logitsValue = known;
+        scored = stepResults.size();
         vocabularySize = argument.shape[1].evaluate({});
       }
+      stepResults.push_back({&argument, held, {}});
     }
     }
     values.push_back(known);
@@ -108,48 +120,63 @@ void Session::encode(const std::vector<const std::vector<int32_t> *> &sources, i
 
   for (auto &[argument, held] : encodeResults)
     held->reserve(bytesFor(*argument, sizes));
-  for (auto &[argument, held] : stepResults)
-    held->reserve(bytesFor(*argument, capacity()));
+  for (StepResult &result : stepResults)
+    result.held->reserve(bytesFor(*result.argument, capacity()));
   for (State &state : states) {
     state.now->reserve(bytesFor(*state.argument, capacity()));
     state.next->reserve(bytesFor(*state.argument, capacity()));
     if (!state.initialised)
-      std::memset(state.now->value.data, 0, size_t(bytesFor(*state.argument, sizes)));
+      model.place.clear(state.now->value.data, bytesFor(*state.argument, sizes));
   }
   for (Cache &cache : caches) {
     cache.held->reserve(bytesFor(*cache.argument, capacity()));
     calls[1].setStrides(cache.index, capacity());
   }
   map.resize(size_t(mostRows));
-  mapValue.data = map.data();
   for (int64_t row = 0; row < sizes.s; ++row)
     map[size_t(row)] = int32_t(row);
+  mapMoved = true;
 
-  if (sourceTokens) {
-    sourceTokens->reserve(product(product(sizes.s, sizes.i), 4));
-    auto *tokens = static_cast<int32_t *>(sourceTokens->value.data);
-    for (size_t row = 0; row < sources.size(); ++row) {
-      int32_t *to = tokens + int64_t(row) * sizes.i;
-      std::fill(std::copy(sources[row]->begin(), sources[row]->end(), to), to + sizes.i, 0);
-    }
-  }
-  if (sourceLengths) {
-    sourceLengths->reserve(product(sizes.s, 4));
+  if (readsTokens) {
+    padded.assign(size_t(product(sizes.s, sizes.i)), 0);
     for (size_t row = 0; row < sources.size(); ++row)
-      static_cast<int32_t *>(sourceLengths->value.data)[row] = int32_t(sources[row]->size());
+      std::copy(sources[row]->begin(), sources[row]->end(), padded.begin() + int64_t(row) * sizes.i);
+    sourceTokens.set(model.place, padded.data(), int64_t(padded.size()));
+  }
+  if (readsLengths) {
+    lengths.clear();
+    for (const auto *source : sources)
+      lengths.push_back(int32_t(source->size()));
+    sourceLengths.set(model.place, lengths.data(), sizes.s);
   }
   calls[0].run(sizes);
 }
 
 void Session::step(const int32_t *tokens) {
-  stepTokens.data = const_cast<int32_t *>(tokens);
+  stepTokens.set(model.place, tokens, sizes.b);
+  if (std::exchange(mapMoved, false))
+    mapGiven.set(model.place, map.data(), sizes.b);
+  for (StepResult &result : stepResults)
+    result.copied = false;
   calls[1].run(sizes);
+}
+
+const float *Session::fetch(const StepResult &result) const {
+  if (model.place.isHost())
+    return static_cast<const float *>(result.held->value.data);
+  if (!result.copied) {
+    const int64_t bytes = bytesFor(*result.argument, sizes);
+    result.copy.reserve(size_t(bytes));
+    model.place.read(result.held->value.data, result.copy.data(), bytes);
+    result.copied = true;
+  }
+  return static_cast<const float *>(result.copy.data());
 }
 
 void Session::advance() {
   for (State &state : states)
     if (state.changes) {
-      std::swap(state.now->buffer, state.next->buffer);
+      std::swap(state.now->storage, state.next->storage);
       std::swap(state.now->value, state.next->value);
     }
   ++position;
@@ -157,60 +184,56 @@ void Session::advance() {
 }
 
 // Copies rows of a tensor whose batch axis is not the first into one with rows.size() rows, both compact.
-void Session::gather(const State &state, const void *from, void *to, const std::vector<int32_t> &rows) const {
+void Session::gather(const State &state, void *from, void *to, const std::vector<int32_t> &rows) const {
   int64_t outer = 1, inner = int64_t(bytesOf(state.argument->type));
   for (int axis = 0; axis < int(state.argument->shape.size()); ++axis)
     if (axis != state.batch)
       (axis < state.batch ? outer : inner) *= state.argument->shape[size_t(axis)].evaluate(sizes);
-  auto *target = static_cast<char *>(to);
-  const auto *source = static_cast<const char *>(from);
-  for (int64_t block = 0; block < outer; ++block)
-    for (size_t row = 0; row < rows.size(); ++row, target += inner)
-      std::memcpy(target, source + (block * sizes.b + rows[row]) * inner, size_t(inner));
+  std::vector<std::array<int32_t, 2>> pairs;
+  for (size_t row = 0; row < rows.size(); ++row)
+    pairs.push_back({int32_t(row), rows[row]});
+  model.place.moveRows({to, from, 0, 0, inner, inner, int64_t(rows.size()) * inner, sizes.b * inner, outer, inner, pairsOf(pairs), int64_t(pairs.size())});
 }
 
 // Copies rows as `moves` says inside a tensor that is laid out by `capacity` and holds what `used` covers.
 void Session::moveRows(const Argument &argument, void *data, int batch, const Sizes &capacity, const Sizes &used) const {
   if (elements(argument.shape, used) == 0)
     return;
-  int rank = int(argument.shape.size());
   // From the right: what lies together in a row, then what does not.
   int64_t stride = int64_t(bytesOf(argument.type)), chunk = stride, rowStride = 0;
   bool together = true;
-  struct Axis { int64_t count, stride; } outside[16];
-  int outsides = 0;
-  for (int axis = rank - 1; axis >= 0; --axis) {
-    int64_t extent = argument.shape[size_t(axis)].evaluate(capacity), count = argument.shape[size_t(axis)].evaluate(used);
-    if (axis == batch) {
+  struct Axis { int64_t count, stride; };
+  std::vector<Axis> outside;
+  for (size_t axis = argument.shape.size(); axis-- > 0;) {
+    int64_t extent = argument.shape[axis].evaluate(capacity), count = argument.shape[axis].evaluate(used);
+    if (int(axis) == batch) {
       rowStride = stride;
       together = false;
     } else if (together) {
       chunk *= count;
       together = count == extent;
     } else if (count != 1) {
-      if (outsides == 16)
-        throw InternalError("a cache has too many axes");
-      outside[outsides++] = {count, stride};
+      if (!outside.empty() && outside.back().count * outside.back().stride == stride)
+        outside.back().count *= count;
+      else
+        outside.push_back({count, stride});
     }
     stride *= extent;
   }
-  auto *bytes = static_cast<char *>(data);
-  for (auto [to, from] : moves) {
-    int64_t at[16] = {};
-    int64_t offset = 0;
-    for (;;) {
-      std::memcpy(bytes + offset + to * rowStride, bytes + offset + from * rowStride, size_t(chunk));
-      int axis = 0;
-      for (; axis < outsides; ++axis) {
-        offset += outside[axis].stride;
-        if (++at[axis] < outside[axis].count)
-          break;
-        offset -= outside[axis].stride * outside[axis].count;
-        at[axis] = 0;
-      }
-      if (axis == outsides)
+  const Axis first = outside.empty() ? Axis{1, 0} : outside.front();
+  std::vector<int64_t> at(outside.size(), 0);
+  for (int64_t offset = 0;;) {
+    model.place.moveRows({data, data, offset, offset, rowStride, rowStride, first.stride, first.stride, first.count, chunk, pairsOf(moves), int64_t(moves.size())});
+    size_t axis = 1;
+    for (; axis < outside.size(); ++axis) {
+      offset += outside[axis].stride;
+      if (++at[axis] < outside[axis].count)
         break;
+      offset -= outside[axis].stride * outside[axis].count;
+      at[axis] = 0;
     }
+    if (axis >= outside.size())
+      break;
   }
 }
 
@@ -233,7 +256,7 @@ void Session::arrange(const std::vector<int32_t> &from) {
         continue;  // the result is in place
     }
     if (state.changes || (state.batch >= 0 && !leading)) {
-      std::swap(state.now->buffer, state.next->buffer);
+      std::swap(state.now->storage, state.next->storage);
       std::swap(state.now->value, state.next->value);
     }
     if (state.batch >= 0 && leading)
@@ -244,15 +267,16 @@ void Session::arrange(const std::vector<int32_t> &from) {
       moveRows(*cache.argument, cache.held->value.data, cache.batch, capacity(), sizes);
   for (auto [to, source] : moves)
     map[size_t(to)] = map[size_t(source)];
+  mapMoved = true;
   sizes.b = int64_t(from.size());
   ++position;
   ++sizes.t;
 }
 
 Session::Result Session::result(const Argument &argument) const {
-  for (const auto &[known, held] : stepResults)
-    if (known == &argument) {
-      Result result{static_cast<const float *>(held->value.data), {}};
+  for (const StepResult &known : stepResults)
+    if (known.argument == &argument) {
+      Result result{fetch(known), {}};
       for (const Extent &extent : argument.shape)
         result.shape.push_back(extent.evaluate(sizes));
       return result;

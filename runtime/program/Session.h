@@ -7,6 +7,7 @@
 
 #include "runtime/program/Model.h"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -36,7 +37,7 @@ public:
 
   // Runs step; `tokens` holds the token that each row goes on with. Allocates nothing.
   void step(const int32_t *tokens);
-  const float *logits() const { return static_cast<const float *>(logitsValue->data); }  // [rows, V]
+  const float *logits() const { return fetch(stepResults[scored]); }  // [rows, V], until the next step
 
   // After step: from now on there are from.size() rows, and row n goes on from what row from[n] was. A row that others go on
   // from stays where it is or is gone: from[from[n]] == from[n] or from[n] >= from.size(), so rows can move in place.
@@ -51,7 +52,7 @@ public:
 
   // A trace or the logits of the last step, by step's argument.
   struct Result {
-    const float *data;             // [rows, ...]
+    const float *data;             // [rows, ...], until the next step
     std::vector<int64_t> shape;
   };
   Result result(const Argument &argument) const;
@@ -61,12 +62,24 @@ public:
 
 private:
   struct Held {
+    explicit Held(const Place &place) : storage(place) {}
     Value value;
-    Buffer buffer;
+    Storage storage;
     void reserve(int64_t bytes) {
-      buffer.reserve(size_t(bytes));
-      value.data = buffer.data();
+      storage.reserve(bytes);
+      value.data = storage.data();
     }
+  };
+  // What the host gives to a stage: where it lies, or a copy of it on the device.
+  struct Given : Held {
+    using Held::Held;
+    void set(const Place &place, const int32_t *data, int64_t count);
+  };
+  struct StepResult {
+    const Argument *argument;
+    Held *held;
+    mutable Buffer copy;           // of a device's, made when it is asked for
+    mutable bool copied = false;   // since the last step
   };
   struct State {
     const Argument *argument;
@@ -83,21 +96,26 @@ private:
 
   const Model &model;
   std::deque<Held> storage;
-  Held *sourceTokens = nullptr, *sourceLengths = nullptr;
-  Value stepTokens, mapValue, positionValue;
-  const Value *logitsValue = nullptr;
-  std::vector<std::pair<const Argument *, Held *>> encodeResults, stepResults;
+  Given sourceTokens, sourceLengths, stepTokens, mapGiven;
+  bool readsTokens = false, readsLengths = false;
+  Value positionValue;
+  std::vector<std::pair<const Argument *, Held *>> encodeResults;
+  std::vector<StepResult> stepResults;
+  size_t scored = 0;               // the logits, among stepResults
   std::vector<State> states;
   std::vector<Cache> caches;
   int32_t position = 0;
   int64_t vocabularySize = 0;
   std::vector<int32_t> map;        // [most rows] -> source
+  bool mapMoved = false;           // since the last step
   Sizes sizes;                     // of the next step
   std::vector<StageCall> calls;    // encode, step
-  std::vector<std::pair<int32_t, int32_t>> moves;  // to, from
+  std::vector<std::array<int32_t, 2>> moves;  // to, from
+  std::vector<int32_t> padded, lengths;       // of encode
 
-  Held *hold() { return &storage.emplace_back(); }
-  void gather(const State &state, const void *from, void *to, const std::vector<int32_t> &rows) const;
+  Held *hold() { return &storage.emplace_back(model.place); }
+  const float *fetch(const StepResult &result) const;
+  void gather(const State &state, void *from, void *to, const std::vector<int32_t> &rows) const;
   void moveRows(const Argument &argument, void *data, int batch, const Sizes &capacity, const Sizes &used) const;
   Sizes capacity() const;
   int64_t mostRows = 0;

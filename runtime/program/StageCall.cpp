@@ -1,6 +1,7 @@
 #include "runtime/program/StageCall.h"
 
 #include "runtime/program/Error.h"
+#include "runtime/program/Place.h"
 #include "runtime/program/Profile.h"
 
 #include <algorithm>
@@ -69,6 +70,12 @@ void StageCall::run(const Sizes &sizes) {
     const char *sentence = table.lastError ? table.lastError() : nullptr;
     throw Error(std::string(name) + ": " + (sentence && *sentence ? sentence : "status " + std::to_string(status)));
   }
+  if (table.profile && table.device)  // what was begun belongs to this stage
+    for (const Tensor &tensor : tensors)
+      if (tensor.argument->what != What::Position) {
+        Place(table.device, table.lastError).wait(tensor.value->data);
+        break;
+      }
 }
 
 }  // namespace fovea::program

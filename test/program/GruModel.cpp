@@ -92,7 +92,7 @@ constexpr char soundLines[] = "<s>\n</s>\nA\nB\nC\nD\nE\n";
 
 std::string jsonFor(size_t inside) {
   return R"({
-  "abi": 2, "name": "tiny_gru", "compiler": "0.1.0",
+  "abi": 3, "name": "tiny_gru", "compiler": "0.1.0",
   "reads": {"kind": "text", "unit": "words", "vocabulary": "in.vocab", "end": "</s>"},
   "writes": {"kind": "text", "unit": "words", "vocabulary": "out.vocab", "start": "<s>", "end": "</s>", "at_most": 8},
   "files": [{"name": "in.vocab", "bytes": )" + std::to_string(sizeof letterLines - 1) + R"(}, {"name": "out.vocab", "bytes": )" +
@@ -212,7 +212,7 @@ const fovea_model &model(const std::string &inside) {
   files[0] = reinterpret_cast<const unsigned char *>(letterLines);
   files[1] = reinterpret_cast<const unsigned char *>(soundLines);
   files[2] = reinterpret_cast<const unsigned char *>(bytes.data());
-  table = {FOVEA_MODEL_ABI, 3, json.data(), json.size(), stages, files, nullptr, nullptr, nullptr};
+  table = {FOVEA_MODEL_ABI, 3, json.data(), json.size(), stages, files, nullptr, nullptr, nullptr, nullptr};
   return table;
 }
 

@@ -140,7 +140,7 @@ void replace(std::string &text, const std::string &before, const std::string &af
 
 std::string makeJson() {
   return R"({
-  "abi": 2, "name": "toy", "compiler": "0.1.0",
+  "abi": 3, "name": "toy", "compiler": "0.1.0",
   "reads": {"kind": "text", "unit": "characters", "vocabulary": "letters.vocab", "end": "</s>", "unknown": "<unk>"},
   "writes": {"kind": "text", "unit": "words", "vocabulary": "sounds.vocab", "start": "<s>", "end": "</s>", "at_most": 6},
   "files": [{"name": "letters.vocab", "bytes": )" + std::to_string(sizeof letters - 1) + R"(}, {"name": "sounds.vocab", "bytes": )" +
@@ -208,7 +208,7 @@ std::string text(const std::vector<int32_t> &tokens) {
 
 const fovea_model &model() {
   static const std::string json = makeJson();
-  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr};
+  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr, nullptr};
   return table;
 }
 
@@ -228,7 +228,7 @@ const fovea_model &wide() {
   static constexpr fovea_stage stages[] = {encode, stepWide};
   static const unsigned char *const files[] = {reinterpret_cast<const unsigned char *>(letters), reinterpret_cast<const unsigned char *>(wideSounds),
                                                reinterpret_cast<const unsigned char *>(weights.data())};
-  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr};
+  static const fovea_model table{FOVEA_MODEL_ABI, 2, json.data(), json.size(), stages, files, nullptr, lastError, nullptr, nullptr};
   return table;
 }
 

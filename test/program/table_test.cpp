@@ -67,7 +67,7 @@ Table read(const std::string &text) {
   static const unsigned char bytes[8] = {};
   static const unsigned char *const files[] = {bytes, bytes, bytes};
   json root = json::parse(text);
-  return readTable({FOVEA_MODEL_ABI, uint32_t(root["stages"].size()), text.data(), text.size(), stages, files, nullptr, nullptr, nullptr});
+  return readTable({FOVEA_MODEL_ABI, uint32_t(root["stages"].size()), text.data(), text.size(), stages, files, nullptr, nullptr, nullptr, nullptr});
 }
 
 TEST(ProgramTable, WhatIsWrittenIsRead) {
