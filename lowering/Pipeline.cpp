@@ -93,6 +93,7 @@ void buildNestsPipeline(OpPassManager &pm) {
   addBufferization(pm);
   pm.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());  // nothing is allocated twice
   pm.addPass(createReusePass());               // temporaries back after their last use
+  pm.addPass(createProfilePass());             // clocks around the operations of a model's stages
   pm.addPass(createLinalgGeneralizeNamedOpsPass());
   pm.addPass(createLaunchPass());              // linalg -> nests and their launches
 }

@@ -18,7 +18,7 @@ struct fovea_device_memory {
 /* What a call in progress knows. */
 struct fovea_device_call {
   const struct halide_device_interface_t *interface;
-  const char *device, *name;       /* as messages call the device, and the kernel or stage */
+  const char *device, *name;       /* as messages call the device, and the kernel or stage; NULL: none */
   struct fovea_device_memory *memory;
   int32_t status;
   jmp_buf escape;
@@ -31,7 +31,8 @@ extern _Thread_local char fovea_device_complaint[256];
 /* surroundings.c: is there a device? Gives the call up where there is none. */
 void fovea_device_find(int kind);
 
-/* call.c: runs `body` with a device; what it takes there is given back, after a failure too. `name` stands in front of messages. */
+/* call.c: runs `body` with a device; what it takes there is given back, after a failure too. `name` stands in front of messages,
+ * unless it is NULL. */
 int32_t fovea_device_enter(int kind, const char *name, int32_t (*body)(void *), void *context);
 /* Ends the call that is in progress. */
 void fovea_device_give_up(int32_t status, const char *what) __attribute__((noreturn));

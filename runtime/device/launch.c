@@ -26,4 +26,10 @@ void fovea_rt_launch(int (*nest)(void **), const int64_t *words, int64_t count) 
     buffers[n].type = types[words[2 * n] >> 8 & 255];
   }
   fovea_device_run(nest, arguments);
+  if (fovea_rt_profiling())   /* what was begun belongs to this operation */
+    for (int64_t n = 0; n < count / 2; ++n)
+      if ((words[2 * n] & 255) == FOVEA_LAUNCH_BUFFER) {
+        fovea_device_must(halide_device_sync(NULL, &buffers[n]), "the device failed");
+        return;
+      }
 }

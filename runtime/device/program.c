@@ -61,17 +61,17 @@ static int32_t wait_body(void *memory) {
 
 static int32_t take(int kind, int64_t bytes, void **memory) {
   struct transfer wanted = {.bytes = bytes};
-  int32_t status = fovea_device_enter(kind, "memory", take_body, &wanted);
+  int32_t status = fovea_device_enter(kind, NULL, take_body, &wanted);
   *memory = wanted.memory;
   return status;
 }
 
 static int32_t write(int kind, void *memory, int64_t at, const void *host, int64_t bytes) {
-  return fovea_device_enter(kind, "memory", write_body, &(struct transfer){memory, at, bytes, (void *)(uintptr_t)host});
+  return fovea_device_enter(kind, NULL, write_body, &(struct transfer){memory, at, bytes, (void *)(uintptr_t)host});
 }
 
 static int32_t read(int kind, const void *memory, int64_t at, void *host, int64_t bytes) {
-  return fovea_device_enter(kind, "memory", read_body, &(struct transfer){(void *)(uintptr_t)memory, at, bytes, host});
+  return fovea_device_enter(kind, NULL, read_body, &(struct transfer){(void *)(uintptr_t)memory, at, bytes, host});
 }
 
 /* ---- rows */
@@ -115,11 +115,11 @@ static int32_t move_rows_body(void *context) {
 
 #define DEVICE(target, kind, called)                                                                                                                       \
   static int32_t target##_take(int64_t bytes, void **memory) { return take(kind, bytes, memory); }                                                       \
-  static void target##_give(void *memory) { fovea_device_enter(kind, "memory", give_body, memory); }                                                     \
+  static void target##_give(void *memory) { fovea_device_enter(kind, NULL, give_body, memory); }                                                     \
   static int32_t target##_write(void *memory, int64_t at, const void *host, int64_t bytes) { return write(kind, memory, at, host, bytes); }               \
   static int32_t target##_read(const void *memory, int64_t at, void *host, int64_t bytes) { return read(kind, memory, at, host, bytes); }                 \
-  static int32_t target##_move_rows(const struct fovea_rows *rows) { return fovea_device_enter(kind, "rows", move_rows_body, (void *)(uintptr_t)rows); }   \
-  static int32_t target##_wait(void *memory) { return fovea_device_enter(kind, "memory", wait_body, memory); }                                           \
+  static int32_t target##_move_rows(const struct fovea_rows *rows) { return fovea_device_enter(kind, NULL, move_rows_body, (void *)(uintptr_t)rows); }   \
+  static int32_t target##_wait(void *memory) { return fovea_device_enter(kind, NULL, wait_body, memory); }                                           \
   const struct fovea_device fovea_device_##target = {called, target##_take, target##_give, target##_write, target##_read, target##_move_rows, target##_wait};
 
 DEVICE(opencl, FOVEA_DEVICE_OPENCL, "OpenCL")

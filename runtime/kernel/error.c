@@ -28,7 +28,7 @@ int32_t fovea_rt_fail(int32_t status, const char *text) {
 
 int32_t fovea_failf(int32_t status, const char *kernel, const char *format, ...) {
   char text[FOVEA_ERROR_BYTES];
-  int used = snprintf(text, sizeof text, "%.200s: ", kernel);
+  int used = kernel ? snprintf(text, sizeof text, "%.200s: ", kernel) : 0;
   va_list list;
   va_start(list, format);
   vsnprintf(text + used, sizeof text - (size_t)used, format, list);

@@ -27,7 +27,7 @@ struct fovea_thread {
 
 extern _Thread_local struct fovea_thread fovea_this_thread __attribute__((visibility("hidden")));
 
-/* Starts with lower case, no full stop; the kernel's name goes before it. */
+/* Starts with lower case, no full stop; the kernel's name goes before it, if it has one. */
 int32_t fovea_failf(int32_t status, const char *kernel, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A kernel's arguments while they are checked. All arrays have an entry an argument, parameters first. */

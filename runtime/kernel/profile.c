@@ -17,7 +17,9 @@ static int64_t nanoseconds(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int64_t fovea_rt_operation_begin(void) { return atomic_load_explicit(&measured, memory_order_relaxed) ? nanoseconds() : 0; }
+int fovea_rt_profiling(void) { return atomic_load_explicit(&measured, memory_order_relaxed) != NULL; }
+
+int64_t fovea_rt_operation_begin(void) { return fovea_rt_profiling() ? nanoseconds() : 0; }
 
 /* Stages may run on several threads at once. */
 static void add(int64_t *to, int64_t amount) { __atomic_fetch_add(to, amount, __ATOMIC_RELAXED); }

@@ -77,6 +77,7 @@ int64_t fovea_memory_in_use(void);
 /* Of a model's stages: from now on each operation adds to its entry of `operations` (runtime/program/table.h); NULL: no longer. */
 struct fovea_operation;
 void fovea_rt_profile(struct fovea_operation *operations);
+int fovea_rt_profiling(void);
 /* Around an operation. `begin` gives the time, or 0 where nobody profiles. */
 int64_t fovea_rt_operation_begin(void);
 void fovea_rt_operation_end(int64_t number, int64_t began, int64_t flops, int64_t bytes);

@@ -252,10 +252,7 @@ private:
     workers.run(int64_t(batches.size()), [&](int64_t worker, int64_t piece) {
       if (interrupted || broken)
         return;
-      std::unique_ptr<Search> &search = searches[size_t(worker)];
-      if (!search)
-        search = std::make_unique<Search>(models, searchOptions());
-      answer(*search, batches[size_t(piece)]);
+      answer(searches[size_t(worker)], batches[size_t(piece)]);
       std::lock_guard lock(mutex);
       deliver();
       progress(false);
@@ -283,17 +280,21 @@ private:
     return text.substr(before);
   }
 
-  // A batch that fails is tried again in halves, so that only the lines that cannot be processed are lost.
-  void answer(Search &search, const std::vector<Job *> &batch) {
+  // A batch that fails is tried again in halves, without what the whole one had taken, so that only the lines that cannot be processed are lost.
+  void answer(std::unique_ptr<Search> &search, const std::vector<Job *> &batch) {
     std::string error;
     try {
       Profile::Clock clock(model.table.profile, Profile::search);
-      search.run(batch);
+      if (!search)
+        search = std::make_unique<Search>(models, searchOptions());
+      search->run(batch);
     } catch (const std::bad_alloc &) {
       error = "not enough memory";
     } catch (const Error &failure) {
       error = failure.what();
     }
+    if (!error.empty())
+      search.reset();
     if (!error.empty() && batch.size() > 1) {
       auto middle = batch.begin() + int64_t(batch.size() / 2);
       answer(search, {batch.begin(), middle});

@@ -68,7 +68,9 @@ void StageCall::run(const Sizes &sizes) {
   Profile::Clock clock(table.profile, name);
   if (int32_t status = stage.function(arguments.data()); status != 0) {
     const char *sentence = table.lastError ? table.lastError() : nullptr;
-    throw Error(std::string(name) + ": " + (sentence && *sentence ? sentence : "status " + std::to_string(status)));
+    const std::string prefix = std::string(name) + ": ";
+    const std::string text = sentence && *sentence ? sentence : "status " + std::to_string(status);
+    throw Error(text.rfind(prefix, 0) == 0 ? text : prefix + text);
   }
   if (table.profile && table.device)  // what was begun belongs to this stage
     for (const Tensor &tensor : tensors)

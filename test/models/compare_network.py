@@ -1,6 +1,6 @@
 """Compares a program with the PyTorch Network of its model's train.py; exit code 1 if they differ.
 
-    compare_network.py NAME PROGRAM [--weights FILE] [--inputs N] [--step-inputs N] [--beam-inputs N] [--ensemble-inputs N] [--whole] [--threads N]
+    compare_network.py NAME PROGRAM [--weights FILE] [--target T] [--inputs N] [--step-inputs N] [--beam-inputs N] [--ensemble-inputs N] [--whole] [--threads N]
 
 Network and TASK are in examples/models/NAME/train.py (tools/python/sequence_training.py says what they are); of g2p_transformer, reference_transformer.py
 is the network.
@@ -199,7 +199,7 @@ class Comparison:
             off[kind] = max(off.get(kind, 0.0), float(numpy.abs(found[there] - wanted[there]).max(initial=0.0)))
 
         with tempfile.TemporaryDirectory() as folder:
-            copy = program.traced_copy(self.args.name, states, folder, self.args.program, self.args.weights)
+            copy = program.traced_copy(self.args.name, states, folder, self.args.program, self.args.weights, self.args.target)
             for first in range(0, len(inputs), CHUNK):
                 chunk = inputs[first:first + CHUNK]
                 wanted = self.answers(chunk, states)
@@ -253,6 +253,7 @@ def main():
     parser.add_argument("name")
     parser.add_argument("program")
     parser.add_argument("--weights")
+    parser.add_argument("--target", default="host", help="of the copy that traces more")
     parser.add_argument("--inputs", type=int, default=0, help="held-out inputs for greedy, 0: all")
     parser.add_argument("--beam-inputs", type=int, default=40)
     parser.add_argument("--ensemble-inputs", type=int, default=10)

@@ -54,7 +54,7 @@ def states_of(name):
         return re.findall(r"\bstate (\w+): f32\[b,", file.read())
 
 
-def traced_copy(name, states, folder, program, weights=None):
+def traced_copy(name, states, folder, program, weights=None, target="host"):
     """Builds examples/models/NAME as folder/program, with these states traced, and of each attention what it calls `context` and its scores `s`."""
     models = os.path.join(ROOT, "examples", "models")
     more = lambda text: re.sub(r"^( *)let context = .*$", r"\g<0>\n\1trace context;\n\1trace s;", text, flags=re.MULTILINE)
@@ -75,7 +75,8 @@ def traced_copy(name, states, folder, program, weights=None):
         copy.write(more(text[:end] + "".join(f"\n    trace {state};" for state in states) + text[end:]))
     fovea = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(program))), "bin", "fovea")
     built = os.path.join(folder, "program")
-    done = subprocess.run([fovea, "build", os.path.join(folder, name, "model.attn"), "--weights", weights or os.path.join(models, name, "weights.safetensors"), "-o", built],
+    done = subprocess.run([fovea, "build", os.path.join(folder, name, "model.attn"), "--weights", weights or os.path.join(models, name, "weights.safetensors"), "--target", target,
+                           "-o", built],
                           capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"the copy of {name} that traces more does not build:\n{done.stderr[:2000]}")
