@@ -7,6 +7,8 @@
 
 With --whole only the steps are compared, of every held-out input of every model that has a Network, and of
 g2p_transformer and g2p_gru.
+
+Programs for target `opencl` are compared with the same references, fewer inputs of some models; with --target opencl of every model, and nothing else is.
 """
 
 import concurrent.futures
@@ -29,6 +31,12 @@ EQUAL = re.compile(r"^(.+?): (\d+) of (\d+) .*\bequal\b")
 FINDING = re.compile(r"^(FAILED: )?(\w[\w ]*): .*\b(at most|at least)\b")
 
 
+# Models that always run on an OpenCL device too, and how many inputs.
+FEW = ["--inputs", "100", "--step-inputs", "20", "--beam-inputs", "10", "--ensemble-inputs", "2"]
+ON_DEVICE = {"g2p_gru": [], "g2p_transformer": ["--words", "600", "--beam-words", "40", "--map-words", "40", "--logit-words", "60", "--search-words", "2"],
+             "dates_conv": FEW, "dates_luong_local_p": FEW}
+
+
 def build_int8(program, report, fovea):
     """The quantised programs beside an f32 one: the host's first, then one for each target that this processor can run."""
     with open("/proc/cpuinfo") as file:
@@ -46,9 +54,12 @@ def build_int8(program, report, fovea):
 def main():
     parser = family.parser(__doc__)
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--target", choices=["host", "opencl"], default="host")
     options = parser.parse_args()
     tests = family.Tests(options)
     report = tests.report
+    fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
+    program_file = lambda model: os.path.join(ROOT, "examples", "models", model, "model.attn")
 
     def run(name, command):
         """Exit code and output; every finding printed is reported."""
@@ -68,6 +79,18 @@ def main():
             before, found = [], found + 1
         return done.returncode, found, (done.stdout + done.stderr)[-2000:]
 
+    def compare_on_device(model, script, arguments):
+        if not family.opencl():
+            return report(f"{model} on opencl", "skip", family.NO_OPENCL)
+        host = os.path.join(ROOT, "build", "programs", model)
+        program = host + "-opencl"
+        done = subprocess.run([fovea, "build", program_file(model), "--weights", host + ".safetensors", "--target", "opencl", "-o", program], capture_output=True, text=True, errors="replace")
+        report(f"{model} on opencl: builds", done.returncode == 0, done.stderr)
+        if done.returncode == 0:
+            target = ["--target", "opencl"] if script == "compare_network.py" else []
+            code, found, text = run(f"{model} on opencl", [sys.executable, os.path.join(HERE, script)] + [a.format(program=program) for a in arguments] + target + ON_DEVICE.get(model, FEW))
+            report(f"{model} on opencl: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
+
     def compare(model, script, arguments):
         program = os.path.join(ROOT, "build", "programs", model)
         report(f"{model}: builds", os.path.exists(program))
@@ -75,12 +98,11 @@ def main():
             code, found, text = run(model, [sys.executable, os.path.join(HERE, script)] + [a.format(program=program) for a in arguments])
             report(f"{model}: {script} ends well", code == 0 and found > 0, "" if code == 0 else text)
             if model == "g2p_transformer" and not options.whole:
-                programs = build_int8(program, report, os.path.join(os.path.abspath(options.build), "bin", "fovea"))
+                programs = build_int8(program, report, fovea)
                 code, found, text = run(f"{model} int8", [sys.executable, os.path.join(HERE, "compare_int8.py"), program] + programs)
                 report(f"{model}: compare_int8.py ends well", code == 0 and found > 0, "" if code == 0 else text)
 
     def compare_checkpoints():
-        fovea = os.path.join(os.path.abspath(options.build), "bin", "fovea")
         code, found, text = run("checkpoints", [sys.executable, os.path.join(HERE, "compare_checkpoints.py"), fovea])
         report("checkpoints: compare_checkpoints.py ends well", code == 0 and found > 0, "" if code == 0 else text)
 
@@ -93,15 +115,17 @@ def main():
     else:
         references += [(name, "compare_network.py", [name, "{program}", "--threads", "1"]) for name in networks]
     if options.filter:
-        references = [r for r in references if options.filter in r[0] or r[0].startswith(options.filter.split(":")[0])]
-    for model, _, _ in references:
+        references = [r for r in references if options.filter in r[0] or r[0].startswith(options.filter.split(":")[0].split(" on ")[0])]
+    for model, _, _ in references if options.target == "host" else []:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(ROOT, "build", "programs", model))
     if references:
         run("models", [os.path.join(ROOT, "dev"), "build"] + [model for model, _, _ in references])
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        waiting = [pool.submit(compare, *reference) for reference in references]
-        if not options.whole and (not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints")):
+        waiting = [pool.submit(compare, *reference) for reference in references if options.target == "host"]
+        if not options.whole:
+            waiting += [pool.submit(compare_on_device, *reference) for reference in references if options.target == "opencl" or reference[0] in ON_DEVICE]
+        if not options.whole and options.target == "host" and (not options.filter or options.filter in "checkpoints" or options.filter.startswith("checkpoints")):
             waiting.append(pool.submit(compare_checkpoints))
         for done in waiting:
             done.result()
