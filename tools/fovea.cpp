@@ -63,6 +63,12 @@ const core::Function *chooseKernel(const core::Module &module, const std::string
 const std::map<std::string, Form> forms = {{"attn", Form::Attn}, {"fused", Form::Fused}, {"schedule", Form::Schedule}, {"stmt", Form::Stmt},
                                           {"asm", Form::Asm},   {"ptx", Form::Ptx},     {"obj", Form::Object}};
 
+// A target without this form leaves a complaint.
+bool hasForm(Form form, const std::string &target) {
+  if (form == Form::Ptx && target != "cuda") complain(fmt::format("--emit=ptx: target `{}` has no PTX", target));
+  return form != Form::Ptx || target == "cuda";
+}
+
 // F with another ending.
 std::string withEnding(const std::string &path, const std::string &ending) { return std::filesystem::path(path).replace_extension(ending).string(); }
 
@@ -84,7 +90,7 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   options.timing = timing;
   options.target = target;
   options.form = forms.at(emit);
-  if (options.form == Form::Ptx && target != "cuda") return complain(fmt::format("--emit=ptx: target `{}` has no PTX", target), 2);
+  if (!hasForm(options.form, target)) return 2;
   if (target == "portable" && (options.form == Form::Schedule || options.form == Form::Stmt || options.form == Form::Asm))
     return complain(fmt::format("--emit={}: target `portable` is several, and each has its own: name one of them with --target", emit), 2);
   std::vector<const core::Function *> kernels;
@@ -125,6 +131,7 @@ int runCommand(const std::string &file, const std::string &kernel, const RunOpti
 
 int buildCommand(const std::string &file, BuildOptions options, const std::string &emit) {
   options.form = forms.at(emit);
+  if (!hasForm(options.form, options.target)) return 2;
   if (options.form == Form::Object && options.out.empty()) return complain("-o is required: the program", 2);
   SourceManager sources;
   auto module = checked(file, sources, options.timing, {options.config, std::filesystem::path(options.weights).parent_path().string()});
@@ -206,7 +213,7 @@ int main(int argc, char **argv) {
   const std::string configHelp = "the model's configuration (JSON; default: what the model names, beside the weights or else beside the model)";
   buildApp->add_option("--config", build.config, configHelp);
   buildApp->add_option("-o", build.out, "the program; with --emit, where the text goes (default: standard output)");
-  buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm"}));
+  buildApp->add_option("--emit", emit, "instead of a program, what its stages become")->check(CLI::IsMember({"attn", "fused", "schedule", "stmt", "asm", "ptx"}));
   buildApp->add_option("--target", build.target, "machine to compile for")->check(CLI::IsMember(targets))->capture_default_str();
 
   buildApp->add_option("--quantize", build.quantize, "weights of matrix products as int8, a scale for each row; activations are quantised as they come")->check(CLI::IsMember({"int8"}));
