@@ -262,6 +262,11 @@ NodeId Builder::reduce(Op op, std::vector<IndexId> indices, NodeId operand, std:
   masks = simplifyMasks(std::move(masks));
   operand = strip(operand, masks);
   std::sort(indices.begin(), indices.end());
+  if (op == Op::Count && masks.empty() && node(operand).op == Op::ConstBool) {  // every point, or none
+    NodeId points = integer(node(operand).integer);
+    for (IndexId index : indices) points = binary(Op::Mul, points, extent(index));
+    return points;
+  }
   bool boolean = op == Op::Any || op == Op::All;
   Type type = boolean ? Type::Bool : op == Op::Count || op == Op::ArgMax || op == Op::ArgMin ? Type::I32 : this->type(operand);
   Node n{.op = op, .type = type, .args = {operand}, .indices = std::move(indices)};

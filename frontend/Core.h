@@ -64,7 +64,7 @@ enum class Op : uint8_t {
   Keep,                             // args: value, mask, mask, ...: the value where every mask holds, else 0 / false (rule M3)
   ToF32, ToI32,                     // from F32 (truncates, saturates, NaN is 0), I32 or Bool
   // Reductions over `indices` (rule E7). args: operand, mask, mask, ...: only points where all masks hold take part (rule M2).
-  Sum, Prod, MaxOf, MinOf, Any, All, Count /* operand is Bool */, ArgMax, ArgMin,  // the checker writes mean as Sum / ToF32(Count(true))
+  Sum, Prod, MaxOf, MinOf, Any, All, Count /* operand is Bool */, ArgMax, ArgMin,  // the checker writes mean as Sum / ToF32(Count(true)); a Count(true) without masks is the product of the extents
   // Loops (rule E8).
   Loop,                             // see struct Loop; `ref` indexes Function::loops. Has no value by itself
   LoopResult,                       // args: the Loop node; state number `integer`, last value (iterate, fold) or with axis i (scan)
