@@ -1,10 +1,11 @@
-"""Answers requests for a Transformer's outputs, as CTranslate2 or as plain PyTorch; bench/model.py starts it beside a built program.
+"""Answers requests for a Transformer's outputs, as CTranslate2, plain PyTorch or ONNX Runtime; bench/searches.py starts it beside a built program.
 
-    model_peer.py ctranslate2|pytorch FOLDER --heads 8 --limit 30 [--by-words] [--vocabularies source.vocab target.vocab] [--threads 2] [--convert TO] [--type int8]
+    model_peer.py ctranslate2|pytorch|onnxruntime FOLDER --heads 8 --limit 30 [--by-words] [--vocabularies source.vocab target.vocab] [--threads 2] [--convert TO] [--type int8]
 
 FOLDER has weights.safetensors and the vocabularies. A request is a line of JSON, {"lines": [...], "beam": 4}; so is the answer,
-{"seconds": of the search alone, "answers": [...]}. A first line of JSON says what answers. CTranslate2 converts the weights into its own format
-first, in the folder --convert, in a process of its own, so that its memory is that of a user who has a converted model.
+{"seconds": of the search alone, "answers": [...]}. A first line of JSON says what answers. CTranslate2 and ONNX Runtime convert the weights into their own
+formats first, in the folder --convert, in a process of its own, so that their memory is that of a user who has a converted model. ONNX Runtime has no search
+for such a model: it runs PyTorch's, around its own encoder and steps.
 """
 import argparse
 import json
@@ -91,11 +92,11 @@ def ctranslate2(options):
 
 # PyTorch
 
-def pytorch(options):
+def searches():
+    """Reference with a beam search of many lines at a time."""
     import torch
 
     import reference_transformer
-    torch.set_num_threads(options.threads)
 
     class Searches(reference_transformer.Reference):
         """Beam search of many lines at a time. A line's hypotheses read the keys and values of its source as queries of one attention, without copies."""
@@ -104,8 +105,8 @@ def pytorch(options):
             beams = q.shape[0] // k.shape[0]
             if beams == 1:
                 return super().attend(q, k, v, hidden)
-            folded, maps = super().attend(q.unflatten(0, (-1, beams)).squeeze(3).transpose(1, 2), k, v, hidden)   # [s,h,beam,d]
-            return folded.flatten(0, 1)[:, None], maps.transpose(1, 2).flatten(0, 1)[:, :, None]
+            folded, seen = super().attend(q.unflatten(0, (-1, beams)).squeeze(3).transpose(1, 2), k, v, hidden)   # [s,h,beam,d]
+            return folded.flatten(0, 1)[:, None], {what: value.transpose(1, 2).flatten(0, 1)[:, :, None] for what, value in seen.items()}
 
         @torch.no_grad()
         def beams(self, lines, size):
@@ -151,19 +152,81 @@ def pytorch(options):
                 y = tokens.flatten()
             return [[self.phonemes[token] for token in hypotheses[0][1]] for hypotheses in finished]
 
-    model = Searches(options.folder, options.heads, options.limit, options.vocabularies, options.by_words)
+    return Searches
 
+
+def answering(model):
     def answer(lines, beam):
         began = time.perf_counter()
         answers = model.greedy(lines, len(lines)) if beam == 1 else model.beams(lines, beam)
         return time.perf_counter() - began, [" ".join(a) for a in answers]
 
-    return "PyTorch " + torch.__version__, answer
+    return answer
+
+
+def pytorch(options):
+    import torch
+    torch.set_num_threads(options.threads)
+    return "PyTorch " + torch.__version__, answering(searches()(options.folder, options.heads, options.limit, options.vocabularies, options.by_words))
+
+
+# ONNX Runtime
+
+def convert_to_onnx(options):
+    import onnx_graphs
+    onnx_graphs.write(options.folder, options.heads, options.limit, os.path.join(options.convert, options.type), options.type)
+
+
+def onnxruntime(options):
+    folder = os.path.join(options.convert, options.type)
+    if not os.path.exists(os.path.join(folder, "step.onnx")):
+        subprocess.run([sys.executable, *sys.argv, "--only-convert"], check=True)
+    import numpy as np
+    import onnxruntime as library
+    import torch
+    torch.set_num_threads(options.threads)
+
+    def session(name):
+        how = library.SessionOptions()
+        how.intra_op_num_threads, how.inter_op_num_threads = options.threads, 1
+        how.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        return library.InferenceSession(os.path.join(folder, name + ".onnx"), how, ["CPUExecutionProvider"])
+
+    class Steps(searches()):
+        """Keys, values and masks stay NumPy's between the steps; nothing is copied on the way in or out."""
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.encoder, self.stepper = session("encode"), session("step")
+            self.empty = (self.number_of_heads, 0, self.width // self.number_of_heads)
+            self.weights = None    # the graphs have their own
+
+        def encode_tokens(self, source, length):
+            mask = (torch.arange(source.shape[1]) < length[:, None]).int()
+            found = [torch.from_numpy(value) for value in self.encoder.run(None, {"tokens": source.numpy(), "mask": mask.numpy()})]
+            return list(zip(found[::2], found[1::2])), mask
+
+        def step(self, y, t, source, mask, cache):
+            beams = y.shape[0] // mask.shape[0]
+            if beams > 1:
+                known = getattr(self, "repeated", None)
+                if known is None or known[0] is not source:   # once, and again when lines have ended
+                    self.repeated = known = (source, [tuple(part.repeat_interleave(beams, 0) for part in layer) for layer in source], mask.repeat_interleave(beams, 0))
+                _, source, mask = known
+            feed = {"token": y.numpy(), "position": np.array([t]), "mask": mask.numpy()}
+            for n, ((k, v), before) in enumerate(zip(source, cache)):
+                feed[f"k{n}"], feed[f"v{n}"] = k.numpy(), v.numpy()
+                feed[f"pk{n}"], feed[f"pv{n}"] = (np.zeros((y.shape[0], *self.empty), np.float32),) * 2 if before is None else (part.numpy() for part in before)
+            logits, *after = (torch.from_numpy(value) for value in self.stepper.run(None, feed))
+            cache[:] = zip(after[::2], after[1::2])
+            return logits, []
+
+    return f"ONNX Runtime {library.__version__}", answering(Steps(options.folder, options.heads, options.limit, options.vocabularies, options.by_words))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("side", choices=("ctranslate2", "pytorch"))
+    parser.add_argument("side", choices=("ctranslate2", "pytorch", "onnxruntime"))
     parser.add_argument("folder")
     parser.add_argument("--heads", type=int, required=True)
     parser.add_argument("--limit", type=int, required=True)
@@ -171,12 +234,12 @@ def main():
     parser.add_argument("--vocabularies", nargs=2, default=["source.vocab", "target.vocab"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--convert")
-    parser.add_argument("--type", choices=("float32", "int8"), default="float32", help="of CTranslate2: what it computes in")
+    parser.add_argument("--type", choices=("float32", "int8"), default="float32", help="what CTranslate2 and ONNX Runtime compute in")
     parser.add_argument("--only-convert", action="store_true")
     options = parser.parse_args()
     if options.only_convert:
-        return convert(options)
-    name, answer = {"ctranslate2": ctranslate2, "pytorch": pytorch}[options.side](options)
+        return {"ctranslate2": convert, "onnxruntime": convert_to_onnx}[options.side](options)
+    name, answer = {"ctranslate2": ctranslate2, "pytorch": pytorch, "onnxruntime": onnxruntime}[options.side](options)
     print(json.dumps({"implementation": name}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
