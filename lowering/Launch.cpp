@@ -14,6 +14,8 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
@@ -36,6 +38,11 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   }
 
   LogicalResult launch(func::FuncOp function) {
+    SmallVector<linalg::GenericOp> fills;
+    function.walk([&](linalg::GenericOp op) {
+      if (op.getNumDpsInits() == 1 && op.getNumLoops() == op.getNumParallelLoops() && filledWith(op)) fills.push_back(op);
+    });
+    for (linalg::GenericOp fill : fills) foldFill(fill);
     SmallVector<Operation *> nests;
     SmallVector<memref::LoadOp> reads;
     WalkResult walked = function.walk<WalkOrder::PreOrder>([&](Operation *op) {
@@ -53,6 +60,41 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
       if (failed(launch(nests[n], function))) return failure();
     }
     return success();
+  }
+
+  // What a linalg.fill puts everywhere, if it is a constant; none of another operation.
+  static Attribute filledWith(linalg::GenericOp op) {
+    if (op.getBlock()->getOperations().size() != 1) return {};
+    Value value = op.getBlock()->getTerminator()->getOperand(0);
+    if (auto argument = dyn_cast<BlockArgument>(value); argument && argument.getOwner() == op.getBlock()) value = op->getOperand(argument.getArgNumber());
+    Attribute constant;
+    return matchPattern(value, m_Constant(&constant)) ? constant : Attribute();
+  }
+
+  // A temporary is filled with a constant for one nest, which folds into it: that begins with the constant, and finds it in no memory.
+  static void foldFill(linalg::GenericOp fill) {
+    Value buffer = fill.getDpsInitOperand(0)->get();
+    if (!buffer.getDefiningOp<memref::AllocOp>()) return;
+    Operation *next = nullptr;  // of those after the fill
+    for (Operation *user : buffer.getUsers()) {
+      if (isa<memref::DimOp>(user)) continue;
+      Operation *at = fill->getBlock()->findAncestorOpInBlock(*user);
+      if (!at || isa<ViewLikeOpInterface>(user)) return;
+      if (fill->isBeforeInBlock(at) && (!next || at->isBeforeInBlock(next))) next = at;
+    }
+    auto first = dyn_cast_or_null<linalg::GenericOp>(next);
+    if (!first) return;
+    SmallVector<Attribute> initial(first.getNumDpsInits(), UnitAttr::get(fill.getContext()));
+    if (auto known = first->getAttrOfType<ArrayAttr>(initialAttr)) initial.assign(known.begin(), known.end());
+    int64_t held = -1;
+    for (OpOperand &operand : first->getOpOperands()) {
+      if (operand.get() != buffer) continue;
+      if (!first.isDpsInit(&operand) || held >= 0 || first.getMatchingIndexingMap(&operand).getNumResults() != first.getNumParallelLoops()) return;
+      held = int64_t(operand.getOperandNumber()) - first.getNumDpsInputs();
+    }
+    initial[size_t(held)] = filledWith(fill);
+    first->setAttr(initialAttr, ArrayAttr::get(fill.getContext(), initial));
+    fill.erase();
   }
 
   // Several outputs of one nest begin where their memory does: one that does not is computed beside.

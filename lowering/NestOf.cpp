@@ -53,6 +53,8 @@ LogicalResult NestOf::build(linalg::GenericOp op) {
     std::optional<int> buffer = bufferOf(op.getDpsInitOperand(n)->get());
     if (!result || !buffer) return failure();
     spec.outputs.push_back({*buffer, *result});
+    auto initial = op->getAttrOfType<ArrayAttr>(initialAttr);
+    if (initial && !isa<UnitAttr>(initial[n])) spec.outputs.back().initial = constant(initial[n], value.getType());
   }
   return success();
 }
@@ -148,16 +150,21 @@ std::optional<int> NestOf::load(Value memref, ArrayRef<int> at) {
   return step("load", at, *buffer);
 }
 
+int NestOf::constant(Attribute value, Type type) {
+  if (auto real = dyn_cast<FloatAttr>(value)) return step("f32", {}, 0, real.getValueAsDouble());
+  static const char *const names[] = {"f32", "f32", "f32", "i32", "i64", "i8", "bool"};
+  const APInt &bits = cast<IntegerAttr>(value).getValue();
+  return step(names[*storedType(type)], {}, type.isInteger(1) ? int64_t(bits.getBoolValue()) : bits.getSExtValue());
+}
+
 std::optional<int> NestOf::valueOf(Value v) {
   if (auto at = known.find(v); at != known.end()) return at->second;
   std::optional<NestSpec::Stored> type = storedType(v.getType());
   if (!type) return (void)(op->emitError("on a GPU, values of ") << v.getType() << " are not supported yet"), std::nullopt;
   int made;
-  Attribute constant;
-  if (matchPattern(v, m_Constant(&constant))) {
-    static const char *const names[] = {"f32", "f32", "f32", "i32", "i64", "i8", "bool"};
-    if (auto real = dyn_cast<FloatAttr>(constant)) made = step("f32", {}, 0, real.getValueAsDouble());
-    else made = step(names[*type], {}, v.getType().isInteger(1) ? cast<IntegerAttr>(constant).getValue().getBoolValue() : cast<IntegerAttr>(constant).getValue().getSExtValue());
+  Attribute given;
+  if (matchPattern(v, m_Constant(&given))) {
+    made = constant(given, v.getType());
   } else {
     if (*type == NestSpec::F16 || *type == NestSpec::BF16 || *type == NestSpec::I8) return (void)(op->emitError("on a GPU, arguments of ") << v.getType() << " are not supported yet"), std::nullopt;
     made = step("scalar", {}, int64_t(scalars.size()));

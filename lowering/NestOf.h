@@ -12,6 +12,9 @@
 
 namespace fovea {
 
+// On a linalg.generic: an array, for each output a constant that its folding begins with, or a unit attribute: what the buffer holds.
+inline constexpr llvm::StringLiteral initialAttr = "attn.initial";
+
 // A linalg.generic or an attn.attend as a nest: its specification, and what it is called with.
 class NestOf {
  public:
@@ -39,6 +42,7 @@ class NestOf {
   std::optional<int> load(mlir::Value memref, llvm::ArrayRef<int> at);
   // The step that has a value of the body, or one from outside: a constant or an argument.
   std::optional<int> valueOf(mlir::Value v);
+  int constant(mlir::Attribute value, mlir::Type type);
   mlir::LogicalResult translate(mlir::Operation *nested);
   // The step that an operation is; empty: its operand as it is.
   static std::optional<std::string> nameOf(mlir::Operation *nested);

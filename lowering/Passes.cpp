@@ -5,7 +5,7 @@
 namespace fovea {
 
 void registerPasses() {
-  for (auto create : {createDecomposePass, createDecomposeUnfusedPass, createFusePass, createSchedulePass, createQuantisePass, createDilatePass, createProfilePass, createTileAttendPass, createTileQuantisedPass, createTileContractPass, createFixedPointPass, createFillsPass, createCopiesPass, createLoopsPass, createLaunchPass, createCountOnlyPass, createFlushExpPass, createMathPass, createReusePass, createArenaPass, createDeviceMemoryPass, createOutlineParallelPass, createHostInterfacePass})
+  for (auto create : {createDecomposePass, createDecomposeUnfusedPass, createFusePass, createSchedulePass, createQuantisePass, createDilatePass, createProfilePass, createTileAttendPass, createTileQuantisedPass, createTileContractPass, createFixedPointPass, createFusePointsPass, createFillsPass, createCopiesPass, createLoopsPass, createLaunchPass, createCountOnlyPass, createFlushExpPass, createMathPass, createReusePass, createArenaPass, createDeviceMemoryPass, createOutlineParallelPass, createHostInterfacePass})
     mlir::registerPass(create);
 }
 

@@ -19,6 +19,7 @@ std::unique_ptr<mlir::Pass> createTileAttendPass();        // attn-tile-attend: 
 std::unique_ptr<mlir::Pass> createTileContractPass();      // attn-tile-contract: matrix products on buffers -> scf loops around Halide leaves
 std::unique_ptr<mlir::Pass> createTileQuantisedPass();     // attn-tile-quantised: quantised rows and their products on buffers -> scf loops around dot products
 std::unique_ptr<mlir::Pass> createFixedPointPass();        // attn-fixed-point: a loop whose states no longer change is over
+std::unique_ptr<mlir::Pass> createFusePointsPass();        // attn-fuse-points: for a GPU, elementwise operations into what reads them
 std::unique_ptr<mlir::Pass> createFillsPass();             // attn-fills: a fill for every user of a filled tensor
 std::unique_ptr<mlir::Pass> createCopiesPass();            // attn-copies: memref.copy -> linalg.copy
 std::unique_ptr<mlir::Pass> createLoopsPass();             // attn-loops: linalg on buffers -> scf loops bounded by their support

@@ -89,6 +89,9 @@ void buildNestsPipeline(OpPassManager &pm) {
   pm.addPass(createDecomposeUnfusedPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addPass(createFusePointsPass());          // elementwise operations into what reads them
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
   pm.addPass(createFillsPass());
   addBufferization(pm);
   pm.addNestedPass<func::FuncOp>(bufferization::createBufferLoopHoistingPass());  // nothing is allocated twice

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -59,7 +60,7 @@ Json contentJson(const NestSpec &s) {
   }
   j["axes"] = s.axes;
   j["outputs"] = Json::array();
-  for (const NestSpec::Output &o : s.outputs) j["outputs"].push_back({o.buffer, o.value});
+  for (const NestSpec::Output &o : s.outputs) j["outputs"].push_back(o.initial < 0 ? Json::array({o.buffer, o.value}) : Json::array({o.buffer, o.value, o.initial}));
   if (s.attend) {
     Json a;
     for (auto [key, member] : attendNumbers) a[key] = (*s.attend).*member;
@@ -114,6 +115,9 @@ std::string check(const NestSpec &s) {
   for (const NestSpec::Output &o : s.outputs) {
     if (!within(o.buffer, s.buffers.size())) return number("buffer", o.buffer);
     if (!within(o.value, s.steps.size())) return number("step", o.value);
+    if (o.initial != -1 && !within(o.initial, s.steps.size())) return number("step", o.initial);
+    static const std::set<std::string> constants = {"f32", "i32", "i64", "i8", "bool"};
+    if (o.initial >= 0 && !constants.count(s.steps[o.initial].op)) return "what an output's folding begins with is a constant";
     if (s.buffers[o.buffer].rank != int(s.axes.size())) return "an output has as many axes as its buffer";
   }
   if (!s.attend) return {};
@@ -161,7 +165,7 @@ std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error) 
       s.steps.push_back(step);
     }
     s.axes = j.at("axes").get<std::vector<int>>();
-    for (const Json &o : j.at("outputs")) s.outputs.push_back({o.at(0).get<int>(), o.at(1).get<int>()});
+    for (const Json &o : j.at("outputs")) s.outputs.push_back({o.at(0).get<int>(), o.at(1).get<int>(), o.size() > 2 ? o.at(2).get<int>() : -1});
     if (j.contains("attend")) {
       NestSpec::Attend a;
       for (auto [key, member] : attendNumbers) a.*member = j["attend"].at(key).get<int>();

@@ -39,6 +39,7 @@ struct NestSpec {
   struct Output {
     int buffer = 0;
     int value = 0;           // a step
+    int initial = -1;        // a constant, a step: what the folding begins with, instead of what is in memory
   };
 
   // Attention in blocks (attn.attend): the aggregate of softmax(score) over the keys, or, `pointwise`, of the scores as they are. Its reduced loops

@@ -39,7 +39,10 @@ struct Result {
   explicit Result(const NestBody &body) {
     std::vector<Expr> loops = loopsAt(body, p);
     const std::vector<Expr> axes = body.axesAt(loops);
-    auto initial = [&](size_t n) { return body.read(body.spec.outputs[n].buffer, axes); };
+    auto initial = [&](size_t n) {
+      const NestSpec::Output &o = body.spec.outputs[n];
+      return o.initial < 0 ? body.read(o.buffer, axes) : NestBody::Point{body, loops}.step(o.initial);
+    };
     if (axes.size() == loops.size()) {
       f(p, slot) = Tuple(values(body, loops, initial));
       return;
