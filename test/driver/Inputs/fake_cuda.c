@@ -1,6 +1,6 @@
 /* A driver of CUDA with two devices. Their memory is the host's; a launch runs nothing, and says on standard error what would run: in which context
  * and stream, and on which memory, of which the first is memory 1. So do copies and what comes and goes in a stream's order. FAKE_CUDA is what goes
- * wrong: `none` finds no device, `memory` has no memory, `module` takes no module, `launch` no launch, `pools` has no pools of memory. */
+ * wrong: `none` finds no device, `memory` has no memory, or no more than FAKE_CUDA_BYTES, `module` takes no module, `launch` no launch, `pools` has no pools of memory. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -52,6 +52,7 @@ static int number_of_context(void) { return depth ? current[depth - 1]->number :
 
 static struct memory { uint64_t at; size_t bytes; struct context *context; } memories[1024];
 static int memory_count;
+static size_t used;
 
 static struct memory *memory_at(uint64_t at) {
   for (int n = memory_count; n-- > 0;)
@@ -68,13 +69,16 @@ static const char *name_of(uint64_t at) {
 }
 
 int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
-  if (fails("memory") || bytes > (size_t)1 << 31 || memory_count == 1024)
+  const char *most = getenv("FAKE_CUDA_BYTES");
+  if (memory_count == 1024 || used + bytes > (most ? strtoull(most, NULL, 10) : fails("memory") ? 0 : (size_t)1 << 31))
     return 2;
+  used += bytes;
   *at = (uint64_t)(uintptr_t)calloc(bytes, 1);
   memories[memory_count++] = (struct memory){*at, bytes, depth ? current[depth - 1] : NULL};
   return 0;
 }
 int cuMemFree_v2(uint64_t at) {
+  used -= memory_at(at)->bytes;
   memory_at(at)->bytes = 0;
   return free((void *)(uintptr_t)at), 0;
 }
