@@ -13,6 +13,7 @@
 #include "lowering/Specialise.h"
 #include "lowering/halide/LeafSpec.h"
 #include "lowering/host/Descriptor.h"
+#include "runtime/include/fovea/dlpack.h"
 
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/Diagnostics.h"
@@ -237,9 +238,9 @@ struct Unit {
       core::Function checked = *kernel;
       if (options.countOnly)  // what is sorted need not be there
         for (core::Tensor &t : checked.tensors) t.sorted = false;
-      std::optional<Descriptor> descriptor = describe(checked, message);
+      std::optional<Descriptor> descriptor = describe(checked, message, !onDevice() ? kDLCPU : options.target == "cuda" ? kDLCUDA : kDLOpenCL);
       if (!descriptor) return false;
-      addKernelInterface(*module, *kernel, kernel->name, descriptor->words, descriptor->strings, onDevice() ? options.target : "");
+      addKernelInterface(*module, *kernel, kernel->name, descriptor->words, descriptor->strings, onDevice());
     }
     return true;
   }

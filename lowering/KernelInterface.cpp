@@ -1,7 +1,5 @@
 #include "lowering/KernelInterface.h"
 
-#include "lowering/OnDevice.h"
-
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
 
@@ -13,7 +11,7 @@ namespace fovea {
 
 static Value globalAddress(OpBuilder &b, Location loc, LLVM::GlobalOp global) { return LLVM::AddressOfOp::create(b, loc, global); }
 
-void addKernelInterface(ModuleOp module, const core::Function &kernel, const std::string &name, const std::vector<int32_t> &words, const std::string &strings, const std::string &device) {
+void addKernelInterface(ModuleOp module, const core::Function &kernel, const std::string &name, const std::vector<int32_t> &words, const std::string &strings, bool onDevice) {
   MLIRContext *context = module.getContext();
   OpBuilder b(context);
   Location loc = b.getUnknownLoc();
@@ -26,10 +24,10 @@ void addKernelInterface(ModuleOp module, const core::Function &kernel, const std
   auto stringsType = LLVM::LLVMArrayType::get(i8, strings.size());
   auto stringsGlobal = LLVM::GlobalOp::create(b, loc, stringsType, true, LLVM::Linkage::Internal, name + ".strings", b.getStringAttr(strings));
 
-  auto invoke = module.lookupSymbol<LLVM::LLVMFuncOp>("fovea_rt_invoke");
-  if (!invoke) invoke = LLVM::LLVMFuncOp::create(b, loc, "fovea_rt_invoke", LLVM::LLVMFunctionType::get(i32, {pointer, pointer, pointer, pointer}));
+  const std::string entry = onDevice ? "fovea_rt_invoke_on_device" : "fovea_rt_invoke";
+  auto invoke = module.lookupSymbol<LLVM::LLVMFuncOp>(entry);
+  if (!invoke) invoke = LLVM::LLVMFuncOp::create(b, loc, entry, LLVM::LLVMFunctionType::get(i32, {pointer, pointer, pointer, pointer}));
   auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(name + ".impl");
-  if (!device.empty()) implementation = runOnDevice(module, name + ".on_device", device, "fovea_rt_on_device", {wordsGlobal, stringsGlobal}, implementation);
 
   auto call = LLVM::LLVMFuncOp::create(b, loc, name + "_call", LLVM::LLVMFunctionType::get(i32, {pointer}));
   {

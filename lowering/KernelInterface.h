@@ -17,7 +17,7 @@ namespace fovea {
 //   int NAME_call(void **arguments)                                   the same on an array, for `fovea run`; sealing hides it
 // Both check their arguments against the descriptor (`words`, `strings`; runtime/kernel/descriptor.h) before NAME.impl runs.
 void addKernelInterface(mlir::ModuleOp module, const core::Function &kernel, const std::string &name, const std::vector<int32_t> &words,
-                        const std::string &strings, const std::string &device = "");
+                        const std::string &strings, bool onDevice = false);
 
 // Of kernels for several targets, each a module: NAME.impl becomes NAME.impl.TARGET, and nothing else is seen from outside.
 void exportImplementations(mlir::ModuleOp module, const std::vector<std::string> &names, const std::string &target);

@@ -1,8 +1,9 @@
 #include "lowering/ModelInterface.h"
 
-#include "lowering/OnDevice.h"
+#include "runtime/device/launch.h"
 #include "runtime/program/table.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Builders.h"
 
 using namespace mlir;
@@ -47,6 +48,17 @@ struct Table {
   }
 };
 
+// A function that has the devices' runtime call a stage's implementation.
+LLVM::LLVMFuncOp runOnDevice(Table &t, const std::string &device, LLVM::GlobalOp name, const std::string &stage, LLVM::LLVMFuncOp implementation) {
+  auto enter = t.declare("fovea_rt_stage_on_device", t.i32, {t.i32, t.pointer, t.pointer, t.pointer});
+  auto function = LLVM::LLVMFuncOp::create(t.b, t.loc, stage + ".on_device", LLVM::LLVMFunctionType::get(t.i32, {t.pointer}), LLVM::Linkage::Internal);
+  OpBuilder::InsertionGuard guard(t.b);
+  t.b.setInsertionPointToStart(function.addEntryBlock(t.b));
+  Value arguments[] = {t.constant(t.i32, device == "cuda" ? FOVEA_DEVICE_CUDA : FOVEA_DEVICE_OPENCL), t.address(name), t.address(implementation), function.getArgument(0)};
+  LLVM::ReturnOp::create(t.b, t.loc, LLVM::CallOp::create(t.b, t.loc, enter, arguments).getResults());
+  return function;
+}
+
 }  // namespace
 
 void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, const std::string &json, const std::vector<std::string> &files,
@@ -62,7 +74,7 @@ void addModelInterface(ModuleOp module, const std::vector<std::string> &stages, 
   for (const std::string &stage : stages) {
     auto name = t.bytes(stage + ".name", stage + '\0');
     auto implementation = module.lookupSymbol<LLVM::LLVMFuncOp>(stage + ".impl");
-    if (!device.empty()) implementation = runOnDevice(module, stage + ".on_device", device, "fovea_rt_stage_on_device", {name}, implementation);
+    if (!device.empty()) implementation = runOnDevice(t, device, name, stage, implementation);
     auto entry = LLVM::LLVMFuncOp::create(b, t.loc, stage + ".stage", LLVM::LLVMFunctionType::get(t.i32, {t.pointer}), LLVM::Linkage::Internal);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(entry.addEntryBlock(b));

@@ -116,7 +116,7 @@ int compileCommand(const std::string &file, std::string out, const std::string &
   std::string header = withEnding(out, ".h");
   if (header == out) return complain(fmt::format("-o {}: the header would overwrite the object", out), 2);
   if (!linkObject(compiled, names, out, error, timing)) return complain(error);
-  if (!writeFileAtomically(header, writeHeader(kernels, std::filesystem::path(header).filename().string(), options.counting()), error)) return complain(error);
+  if (!writeFileAtomically(header, writeHeader(kernels, std::filesystem::path(header).filename().string(), options.counting(), options.onDevice()), error)) return complain(error);
   return 0;
 }
 

@@ -211,7 +211,7 @@ class Builder {
 public:
   explicit Builder(const Function &function) : f(function) {}
 
-  std::optional<Descriptor> build(std::string &error) {
+  std::optional<Descriptor> build(std::string &error, int32_t device) {
     out.strings.push_back('\0');
     out.words.resize(FOVEA_D_WORDS);
     int32_t name = string(f.name);
@@ -223,6 +223,7 @@ public:
     w[FOVEA_D_ABI] = FOVEA_ABI_VERSION;
     w[FOVEA_D_SIZE] = size();
     w[FOVEA_D_NAME] = name;
+    w[FOVEA_D_DEVICE] = device;
     if (!fault.empty()) {
       error = fault;
       return std::nullopt;
@@ -403,7 +404,7 @@ private:
 
 }  // namespace
 
-std::optional<Descriptor> describe(const core::Function &function, std::string &error) { return Builder(function).build(error); }
+std::optional<Descriptor> describe(const core::Function &function, std::string &error, int32_t device) { return Builder(function).build(error, device); }
 
 std::string formatNode(const core::Function &function, core::NodeId node) { return format(function, node, 9); }
 

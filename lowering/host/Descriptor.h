@@ -18,7 +18,8 @@ struct Descriptor {
 
 // Fails, with `error` set, for what an entry check cannot do: more than 32 axes, exp and the like in an extent, an extent
 // that depends on itself.
-std::optional<Descriptor> describe(const core::Function &function, std::string &error);
+// `device`: the DLDeviceType that the kernel runs on, 1 the CPU.
+std::optional<Descriptor> describe(const core::Function &function, std::string &error, int32_t device = 1);
 
 // A node over extents and scalars as text, `4 * g`.
 std::string formatNode(const core::Function &function, core::NodeId node);

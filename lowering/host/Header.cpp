@@ -190,7 +190,7 @@ std::string guardOf(const std::string &fileName) {
 
 }  // namespace
 
-std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName, bool counts) {
+std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName, bool counts, bool device) {
   std::set<std::string> names;
   for (const Function *kernel : kernels)
     names.insert(kernel->name);
@@ -198,15 +198,16 @@ std::string writeHeader(const std::vector<const core::Function *> &kernels, cons
   std::string text = fmt::format(
       "/* {}: kernels compiled by Fovea.\n"
       " *\n"
-      " * Tensors are DLPack's, in CPU memory, with an innermost stride of 1; other strides are free, and axes of one name have\n"
+      " * Tensors are DLPack's, in CPU memory{}, with an innermost stride of 1; other strides are free, and axes of one name have\n"
       " * equal extents. Results are written into the tensors given. A kernel returns 0 or a fovea_status; fovea_last_error()\n"
       " * then says what is wrong. Calls are re-entrant. */\n"
       "#ifndef {}\n#define {}\n\n#include <stdint.h>\n#ifndef __cplusplus\n#include <stdbool.h>\n#endif\n\n",
-      inComment(fileName.substr(fileName.rfind('/') + 1)), guard, guard);
+      inComment(fileName.substr(fileName.rfind('/') + 1)), device ? " or on the device (fovea_set_device_stream)" : "", guard, guard);
   text += embeddedDlpack;
   text += "\n";
   text += embeddedStatus;
   if (counts) text += std::string("\n") + embeddedCounts;
+  if (device) text += std::string("\n") + embeddedDevice;
   text += "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
   for (const Function *kernel : kernels)
     text += writeKernel(*kernel, names) + "\n";

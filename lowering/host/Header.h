@@ -10,8 +10,8 @@
 namespace fovea {
 
 // The text of a header that compiles alone in C99 and C++; `fileName` (its last part) gives the include guard. `counts`: of target host-count, with
-// how its counts are read.
-std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName, bool counts = false);
+// how its counts are read; `device`: of a GPU, with how its tensors are passed.
+std::string writeHeader(const std::vector<const core::Function *> &kernels, const std::string &fileName, bool counts = false, bool device = false);
 
 }  // namespace fovea
 

@@ -12,7 +12,7 @@
 namespace fovea {
 namespace {
 
-constexpr const char *weakNames[] = {"fovea_last_error", "fovea_set_threads", "fovea_abi_version", "fovea_counts"};
+constexpr const char *weakNames[] = {"fovea_last_error", "fovea_set_threads", "fovea_abi_version", "fovea_counts", "fovea_set_device_stream", "fovea_device_stream"};
 
 // Runs a tool of binutils.
 bool runTool(std::vector<std::string> args, std::string &error) {

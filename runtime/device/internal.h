@@ -7,11 +7,23 @@
 
 #include "HalideRuntime.h"
 
+#include <stdbool.h>
+
+/* Of Halide's runtime, declared in none of its headers. The first three are ours (stream.c). */
+int halide_cuda_acquire_context(void *user_context, void **context, bool create);
+int halide_cuda_get_stream(void *user_context, void *context, void **stream);
+int halide_release_cl_context(void *user_context);
+int halide_cuda_release_context(void *user_context);
+void *halide_cuda_get_symbol(void *user_context, const char *name);
+void *halide_opencl_get_symbol(void *user_context, const char *name);
+
 /* What a memref of device code points to. */
 struct fovea_device_memory {
   struct halide_buffer_t whole;    /* in units as large as its size allows */
   struct halide_dimension_t dimension;
   int64_t bytes;
+  int borrowed;                    /* the caller's */
+  void *context, *stream;          /* of CUDA's memory that is taken and given back in a stream's order; else NULL */
   struct fovea_device_memory *next, **link;   /* all of this call; of what outlives a call NULL */
 };
 
@@ -40,7 +52,15 @@ void fovea_device_give_up(int32_t status, const char *what) __attribute__((noret
 void fovea_device_must(int error, const char *what);
 static inline void fovea_device_try(void) { fovea_device_complaint[0] = 0; }
 
-/* memory.c: what was taken during a call outlives it. */
+/* stream.c: where fovea_device_stream's answer has what. */
+enum { FOVEA_STREAM_CONTEXT, FOVEA_STREAM_STREAM, FOVEA_STREAM_NUMBER, FOVEA_STREAM_WORDS };
+
+/* place.c: see struct fovea_way. */
+int32_t fovea_device_locate(const struct fovea_call *call, int k, int64_t *memref, struct fovea_place *place);
+
+/* memory.c: a caller's cl_mem, or its memory from a CUDA address on, of `bytes` bytes. */
+struct fovea_device_memory *fovea_device_borrow(uint64_t handle, int64_t bytes);
+/* What was taken during a call outlives it. */
 void fovea_device_keep(struct fovea_device_memory *memory);
 /* Between `count` bytes of the device, `at` bytes from the memory's first, and of the host. */
 void fovea_device_write(struct fovea_device_memory *memory, int64_t at, const void *host, int64_t count);

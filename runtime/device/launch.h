@@ -23,9 +23,9 @@ int64_t fovea_rt_device_read(void *memory, int64_t at, int64_t bytes);
 void *fovea_rt_device_alloc(int64_t bytes);
 void fovea_rt_device_free(void *memory);
 
-/* A kernel's arguments go to the device, its body runs there, its results come back. `kind`: FOVEA_DEVICE_*. */
+/* fovea_rt_invoke of a kernel for a GPU: arguments that are not on the device go there, its body runs there, results come back. */
+int32_t fovea_rt_invoke_on_device(const int32_t *words, const char *strings, int32_t (*impl)(void **), void **arguments);
 enum { FOVEA_DEVICE_OPENCL, FOVEA_DEVICE_CUDA };
-int32_t fovea_rt_on_device(int32_t kind, const int32_t *words, const char *strings, int32_t (*impl)(void **), void **args);
 
 /* A model's stage: its tensors are the device's already (runtime/program/table.h), and fovea_device_opencl and fovea_device_cuda are how
  * they got there. `name` is the stage's. */

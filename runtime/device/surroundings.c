@@ -1,5 +1,7 @@
 /* What Halide's runtime asks of its surroundings: messages, libraries, the environment, and a way out where it would abort. */
+#include "runtime/device/driver.h"
 #include "runtime/device/internal.h"
+#include "runtime/include/fovea/device.h"
 
 #include "HalideRuntimeCuda.h"
 
@@ -52,10 +54,6 @@ char *fovea_device_getenv(const char *name) {
 void *halide_get_library_symbol(void *library, const char *name) { return dlsym(library, name); }
 void *halide_get_symbol(const char *name) { return dlsym(RTLD_DEFAULT, name); }
 
-/* Of Halide's runtime, declared in none of its headers. */
-int halide_release_cl_context(void *user_context);
-void *halide_cuda_get_symbol(void *user_context, const char *name);
-
 /* Halide's runtime calls it instead of abort, where it finds that something failed before and nobody looked: without assertions a nest goes on to its
  * launch when its module was not loaded. It is inside of its own lock, for OpenCL, or has put its context above the caller's. */
 void fovea_device_abort(void) {
@@ -63,9 +61,8 @@ void fovea_device_abort(void) {
     abort();
   if (fovea_device_this_call->interface == halide_cuda_device_interface()) {
     void *context;
-    int (*pop)(void **) = (int (*)(void **))halide_cuda_get_symbol(NULL, "cuCtxPopCurrent_v2");
-    if (pop)
-      pop(&context);
+    if (fovea_cuda())
+      fovea_cuda()->cuCtxPopCurrent_v2(&context);
   } else {
     halide_release_cl_context(NULL);
   }
@@ -75,8 +72,9 @@ void fovea_device_abort(void) {
 /* Halide's runtime aborts without the library, and would find no device where it needs its first memory. */
 void fovea_device_find(int kind) {
   static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
-  static _Atomic int found[2];
-  if (found[kind])
+  static _Atomic int found[2][2];   /* in a context of our own, and in a caller's */
+  const int given = fovea_device_stream(kind == FOVEA_DEVICE_CUDA ? kDLCUDA : kDLOpenCL)[FOVEA_STREAM_CONTEXT] != NULL;
+  if (found[kind][given])
     return;
   const struct fovea_device_call *call = fovea_device_this_call;
   char what[96];
@@ -90,5 +88,5 @@ void fovea_device_find(int kind) {
   snprintf(what, sizeof what, "there is no %s device", call->device);
   if (error || major == 0)   /* 0: there is no driver */
     fovea_device_give_up(FOVEA_DEVICE_FAILED, what);
-  found[kind] = 1;
+  found[kind][given] = 1;
 }

@@ -21,6 +21,18 @@ static void write_type(char *to, size_t size, DLDataType type) {
     snprintf(to, size, "elements of DLPack type code %d with %d bits", type.code, type.bits);
 }
 
+/* Is memory of the DLPack type `type` what a kernel for `device` takes beside the CPU's? */
+static int is_on(int32_t device, int32_t type) { return type == device || (device == kDLCUDA && type == kDLCUDAManaged); }
+
+static int32_t check_device(const struct fovea_call *call, const char *name, int32_t type) {
+  const int32_t device = call->words[FOVEA_D_DEVICE];
+  if (type == kDLCPU || is_on(device, type))
+    return FOVEA_OK;
+  if (device == kDLCPU)
+    FAIL(FOVEA_WRONG_DEVICE, "`%s` is on a device of DLPack type %d, wanted the CPU (%d)", name, type, kDLCPU);
+  FAIL(FOVEA_WRONG_DEVICE, "`%s` is on a device of DLPack type %d, wanted %s (%d) or the CPU (%d)", name, type, device == kDLCUDA ? "CUDA" : "OpenCL", device, kDLCPU);
+}
+
 static int32_t check_type(const struct fovea_call *call, const char *name, DLDataType type, int32_t wanted) {
   if (type.lanes != 1)
     FAIL(FOVEA_WRONG_TYPE, "`%s` has vectors of %d lanes as elements, wanted 1 lane", name, type.lanes);
@@ -88,9 +100,10 @@ static int32_t check_tensor(struct fovea_call *call, int k) {
   int rank = argument[FOVEA_A_RANK];
   if (!tensor)
     FAIL(FOVEA_NULL_POINTER, "`%s` is null", name);
-  if (tensor->device.device_type != kDLCPU)
-    FAIL(FOVEA_WRONG_DEVICE, "`%s` is on a device of DLPack type %d, wanted the CPU (%d)", name, (int)tensor->device.device_type, kDLCPU);
-  int32_t status = check_type(call, name, tensor->dtype, argument[FOVEA_A_TYPE]);
+  int32_t status = check_device(call, name, tensor->device.device_type);
+  if (status)
+    return status;
+  status = check_type(call, name, tensor->dtype, argument[FOVEA_A_TYPE]);
   if (status)
     return status;
   char text[256];

@@ -33,6 +33,7 @@ enum fovea_descriptor_header {
   FOVEA_D_CHECKS,          /* how many */
   FOVEA_D_CHECKS_AT,
   FOVEA_D_FRAME,           /* 64-bit words that the memref descriptors of all tensor arguments take together */
+  FOVEA_D_DEVICE,          /* a DLDeviceType: kDLCPU, or the GPU's that the kernel runs on */
   FOVEA_D_WORDS
 };
 

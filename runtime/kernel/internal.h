@@ -67,10 +67,29 @@ struct fovea_value fovea_evaluate(const struct fovea_call *call, int32_t program
 /* check.c: NULL pointers, device, type, rank, extents, scalars, constraints. Fills extents and source. */
 int32_t fovea_check_shapes(struct fovea_call *call);
 
-/* layout.c: strides, spans, alignment. Fills a memref descriptor; `begin` and `end` become the bytes that the tensor covers. */
-int32_t fovea_check_layout(const struct fovea_call *call, int k, int64_t *memref, uintptr_t *begin, uintptr_t *end);
+/* The bytes that a tensor covers; of a tensor without elements none. */
+struct fovea_place {
+  const void *memory;   /* a cl_mem, in which begin and end count; NULL: they are addresses */
+  uintptr_t begin, end;
+  int on_device;        /* the host cannot read there */
+};
+
+/* layout.c: strides, spans, alignment. Fills a memref descriptor, whose address of an OpenCL tensor counts in its cl_mem. */
+int32_t fovea_check_layout(const struct fovea_call *call, int k, int64_t *memref, struct fovea_place *place);
 int32_t fovea_check_sorted(const struct fovea_call *call, int k, const int64_t *memref);
 int64_t fovea_element_size(int32_t type);
+
+/* What a kernel for a GPU does otherwise. */
+struct fovea_way {
+  /* Finds out where a tensor on the device really lies: is it the device of the call, and inside its memory? A cl_mem that is a part of another
+   * becomes that one, and its place and memref count there. */
+  int32_t (*locate)(const struct fovea_call *call, int k, int64_t *memref, struct fovea_place *place);
+  /* Calls the body. Tensors on the device that must be sorted are not checked yet. */
+  int32_t (*run)(const struct fovea_call *call, int32_t (*impl)(void **), void **args, const struct fovea_place *places);
+};
+
+/* invoke.c: as fovea_rt_invoke (runtime.h), on the CPU where `way` is NULL. */
+int32_t fovea_invoke(const int32_t *words, const char *strings, int32_t (*impl)(void **), void **arguments, const struct fovea_way *way);
 
 /* overlap.c: could two tensors, given as memref descriptors, share a byte? Exact but for layouts too odd to decide quickly. */
 int fovea_may_overlap(const int64_t *a, int a_rank, int64_t a_size, const int64_t *b, int b_rank, int64_t b_size);

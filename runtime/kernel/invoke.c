@@ -48,12 +48,12 @@ static void pass_scalar(int32_t type, const void *given, void *to) {
   }
 }
 
-/* Outputs overlap nothing. `covers` holds begin and end of every argument, `args` the memref descriptors. */
-static int32_t check_overlaps(const struct fovea_call *call, const uintptr_t *covers, void *const *args) {
+/* Outputs overlap nothing. */
+static int32_t check_overlaps(const struct fovea_call *call, const struct fovea_place *places, void *const *args) {
   for (int o = call->parameters; o < call->count; ++o)
     for (int k = 0; k < o; ++k) {
       const int32_t *a = fovea_argument(call, o), *b = fovea_argument(call, k);
-      if (covers[2 * k] >= covers[2 * o + 1] || covers[2 * o] >= covers[2 * k + 1])
+      if (places[k].memory != places[o].memory || places[k].begin >= places[o].end || places[o].begin >= places[k].end)
         continue;
       if (fovea_may_overlap(args[o], a[FOVEA_A_RANK], fovea_element_size(a[FOVEA_A_TYPE]), args[k], b[FOVEA_A_RANK],
                             fovea_element_size(b[FOVEA_A_TYPE])))
@@ -75,18 +75,18 @@ static int32_t check_version(const int32_t *words, const char *strings) {
 /* 64-bit words that fovea_call's arrays and what follows them take. */
 static int64_t frame_words(const int32_t *words) {
   int64_t arguments = (int64_t)words[FOVEA_D_PARAMETERS] + words[FOVEA_D_RESULTS];
-  return 2 * (int64_t)words[FOVEA_D_INDICES] + 4 * arguments + words[FOVEA_D_FRAME];
+  return 2 * (int64_t)words[FOVEA_D_INDICES] + (2 + (int64_t)sizeof(struct fovea_place) / 8) * arguments + words[FOVEA_D_FRAME];
 }
 
 /* Without a way out of memory yet. */
-static int32_t invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments) {
+static int32_t invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments, const struct fovea_way *way) {
   int64_t few[384], need = frame_words(words), *frame = need <= 384 ? few : fovea_alloc(need, 8);
   int parameters = words[FOVEA_D_PARAMETERS], count = parameters + words[FOVEA_D_RESULTS], indices = words[FOVEA_D_INDICES];
   struct fovea_call call = {words, strings, arguments, count, parameters, frame, frame + indices};
   void **args = (void **)(frame + 2 * indices);
   int64_t *scalars = (int64_t *)(args + count);
-  uintptr_t *covers = (uintptr_t *)(scalars + count);
-  int64_t *memref = (int64_t *)(covers + 2 * count);
+  struct fovea_place *places = (struct fovea_place *)(scalars + count);
+  int64_t *memref = (int64_t *)(places + count);
 
   int32_t status = fovea_check_shapes(&call);
   for (int k = 0; k < count && !status; ++k) {
@@ -94,20 +94,22 @@ static int32_t invoke(const int32_t *words, const char *strings, fovea_impl *imp
     int rank = argument[FOVEA_A_RANK];
     if (rank < 0) {
       args[k] = &scalars[k];
-      covers[2 * k] = covers[2 * k + 1] = 0;
+      places[k] = (struct fovea_place){0};
       pass_scalar(argument[FOVEA_A_TYPE], arguments[k], args[k]);
     } else {
       args[k] = memref;
-      status = fovea_check_layout(&call, k, memref, &covers[2 * k], &covers[2 * k + 1]);
+      status = fovea_check_layout(&call, k, memref, &places[k]);
+      if (!status && places[k].on_device)
+        status = way->locate(&call, k, memref, &places[k]);
       memref += FOVEA_M_SIZES + 2 * rank;
     }
   }
   if (!status)
-    status = check_overlaps(&call, covers, args);
+    status = check_overlaps(&call, places, args);
   for (int k = 0; k < parameters && !status; ++k)
-    if (fovea_argument(&call, k)[FOVEA_A_FLAGS] & FOVEA_FLAG_SORTED)
+    if (fovea_argument(&call, k)[FOVEA_A_FLAGS] & FOVEA_FLAG_SORTED && !places[k].on_device)
       status = fovea_check_sorted(&call, k, args[k]);
-  return status ? status : impl(args);
+  return status ? status : way ? way->run(&call, impl, args, places) : impl(args);
 }
 
 /* Runs with a way out of memory, in the default floating-point mode; what `run` allocates is given back. */
@@ -144,11 +146,12 @@ struct invocation {
   const char *strings;
   fovea_impl *impl;
   void **arguments;
+  const struct fovea_way *way;
 };
 
 static int32_t run_kernel(void *context) {
   struct invocation *i = context;
-  return invoke(i->words, i->strings, i->impl, i->arguments);
+  return invoke(i->words, i->strings, i->impl, i->arguments, i->way);
 }
 
 static int32_t run_stage(void *context) {
@@ -156,15 +159,19 @@ static int32_t run_stage(void *context) {
   return i->impl(i->arguments);
 }
 
-int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments) {
+int32_t fovea_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments, const struct fovea_way *way) {
   int32_t status = check_version(words, strings);
   if (status)
     return status;
-  return guarded(strings + words[FOVEA_D_NAME], run_kernel, &(struct invocation){words, strings, impl, arguments});
+  return guarded(strings + words[FOVEA_D_NAME], run_kernel, &(struct invocation){words, strings, impl, arguments, way});
+}
+
+int32_t fovea_rt_invoke(const int32_t *words, const char *strings, fovea_impl *impl, void **arguments) {
+  return fovea_invoke(words, strings, impl, arguments, NULL);
 }
 
 int32_t fovea_rt_stage(const char *name, fovea_impl *impl, void **args) {
-  return guarded(name, run_stage, &(struct invocation){NULL, NULL, impl, args});
+  return guarded(name, run_stage, &(struct invocation){NULL, NULL, impl, args, NULL});
 }
 
 int32_t fovea_rt_extents(const int32_t *words, const char *strings, void **arguments, int64_t *extents) {

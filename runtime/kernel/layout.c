@@ -33,14 +33,14 @@ static int32_t lay_out_empty(const DLTensor *tensor, int64_t size, int64_t *memr
   return FOVEA_OK;
 }
 
-int32_t fovea_check_layout(const struct fovea_call *call, int k, int64_t *memref, uintptr_t *begin, uintptr_t *end) {
+int32_t fovea_check_layout(const struct fovea_call *call, int k, int64_t *memref, struct fovea_place *place) {
   const DLTensor *tensor = call->arguments[k];
   const int32_t *argument = fovea_argument(call, k);
   const char *kernel = fovea_kernel_name(call), *name = fovea_string(call, argument[FOVEA_A_NAME]);
   int rank = tensor->ndim;
   int64_t size = fovea_element_size(argument[FOVEA_A_TYPE]);
   memref[FOVEA_M_OFFSET] = 0;
-  *begin = *end = 0;
+  *place = (struct fovea_place){0};
   for (int axis = 0; axis < rank; ++axis)
     memref[FOVEA_M_SIZES + axis] = tensor->shape[axis];
   if (is_empty(tensor))
@@ -73,14 +73,17 @@ int32_t fovea_check_layout(const struct fovea_call *call, int k, int64_t *memref
 
   if (!tensor->data)
     return fovea_failf(FOVEA_NULL_POINTER, kernel, "the data of `%s` is null", name);
-  uintptr_t first = (uintptr_t)tensor->data;
+  place->on_device = tensor->device.device_type != kDLCPU;
+  if (tensor->device.device_type == kDLOpenCL)
+    place->memory = tensor->data;
+  uintptr_t first = place->memory ? 0 : (uintptr_t)tensor->data;
   if (__builtin_add_overflow(first, tensor->byte_offset, &first) || first < (uintptr_t)(-low * size) ||
-      __builtin_add_overflow(first, (uintptr_t)((high + 1) * size), end))
-    return fovea_failf(FOVEA_TOO_LARGE, kernel, "`%s` reaches outside the address space", name);
+      __builtin_add_overflow(first, (uintptr_t)((high + 1) * size), &place->end))
+    return fovea_failf(FOVEA_TOO_LARGE, kernel, place->memory ? "`%s` reaches before its memory" : "`%s` reaches outside the address space", name);
   if (first % (uintptr_t)size)
     return fovea_failf(FOVEA_MISALIGNED, kernel, "the data of `%s` is not aligned to its elements' %lld bytes", name, (long long)size);
   memref[FOVEA_M_ALLOCATED] = memref[FOVEA_M_ALIGNED] = (int64_t)first;
-  *begin = first + (uintptr_t)(low * size);
+  place->begin = first + (uintptr_t)(low * size);
   if (k >= call->parameters && fovea_repeats(memref, rank))
     return fovea_failf(FOVEA_WRONG_STRIDES, kernel, "elements of the result `%s` overlap each other", name);
   return FOVEA_OK;
