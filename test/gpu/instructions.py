@@ -94,6 +94,10 @@ FLOATS = [
     ("max.f32 %r3, %r1, %r2;", np.fmax(f, g)),
     ("max.NaN.f32 %r3, %r1, %r2;", np.maximum(f, g)),
     ("abs.f32 %r3, %r1;", abs(f)),
+    ("copysign.f32 %r3, %r1, %r2;", np.copysign(g, f)),
+    # In f64 the product of 1 + 2^-30 and 1 - 2^-30 is 1 - 2^-60: only a product that is not rounded leaves something of 1.
+    ("mov.b64 %rd8, 0d3FF0000000400000; mov.b64 %rd9, 0d3FEFFFFFFF800000; mov.b64 %rd10, 0dBFF0000000000000; fma.rn.f64 %rd11, %rd8, %rd9, %rd10; cvt.rn.f32.f64 %r3, %rd11;",
+     np.full(32, -(2.0**-60), np.float32)),
     ("ex2.approx.ftz.f32 %r3, %r1;", flush(np.exp2(fd).astype(np.float32))),
     ("rcp.rn.f32 %r3, %r1;", (1 / fd).astype(np.float32)),
     ("setp.gtu.f32 %p1, %r1, %r2; selp.f32 %r3, %r1, %r2, %p1;", np.where(~(f <= g), f, g)),
@@ -119,7 +123,22 @@ ERRORS = [
 ]
 
 
+def lockstep():
+    """Two warps that go on together shuffle within each, and fail where a part of one shuffles, but not where only one of them does."""
+    x, result = np.arange(64, dtype=np.uint64), np.zeros(64, np.uint64)
+    for code, want in (("shfl.sync.bfly.b32 %r3, %r1, 16, 31, -1;", x ^ np.uint64(16)),
+                       ("setp.lt.s32 %p1, %r9, 32; @%p1 shfl.sync.idx.b32 %r3, %r1, 5, 31, -1;", np.where(x < 32, 5, 0)),
+                       ("setp.lt.s32 %p1, %r9, 40; @%p1 shfl.sync.idx.b32 %r3, %r1, 5, 31, -1;", "8 of 32 lanes come here together")):
+        memory = ptx.Global()
+        try:
+            ptx.Machine(ptx.parse(KERNEL.format(code=code + " cvt.u64.u32 %rd7, %r3;"))["kernel"], memory, (1, 1, 1), (64, 1, 1), lockstep=True).run([memory.place(a) for a in (x, x, result)])
+            assert not isinstance(want, str) and (result == want).all(), f"{code}\n{result}"
+        except ptx.Error as error:
+            assert isinstance(want, str) and want in str(error), f"{code}\n{error}"
+
+
 def main():
+    lockstep()
     for code, want in INTEGERS:
         want = np.asarray(want)
         want = want.astype(np.int64).view(np.uint64) if "%rd7" not in code and want.dtype.kind == "i" else want.view(np.uint64) if want.dtype.itemsize == 8 else want
