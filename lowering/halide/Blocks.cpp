@@ -196,11 +196,16 @@ struct Blocks {
     point.dot = dot(mine);
     Expr keep = point.step(a.keep) && myRow() < rows && myKey < keys, value = point.step(a.score);
     if (a.pointwise) score(mine) = select(keep, value, 0.f);
-    else score(mine) = select(keep, value * log2e, emptyMaximum);
+    else score(mine) = select(keep, value * unit(), emptyMaximum);
   }
 
   Expr myRow() const { return firstRow(block) + ty * down + y; }
-  Expr masked(const Expr &s) const { return a.pointwise ? strictEqual(s, 0.f) : strictLessEqual(s, Expr(lowestScore)); }
+  Expr masked(const Expr &s) const { return a.pointwise ? strictEqual(s, 0.f) : strictLessEqual(s, lowestScore / log2e * unit()); }
+
+  // Scores and maxima are in units of log 2, or as they are where the device has an instruction for powers of 2 that is made use of with a correction.
+  bool cuda() const { return body.spec.target == "cuda"; }
+  Expr unit() const { return cuda() ? 1.f : log2e; }
+  Expr weightOf(Expr score, Expr maximum) const { return cuda() ? weightEx2(std::move(score), std::move(maximum)) : weightExp2(std::move(score), std::move(maximum)); }
 
   // What the thread `distance` lanes away has, either way.
   static Expr fromLane(Expr value, Expr distance) {
@@ -241,7 +246,7 @@ struct Blocks {
 
     Expr s = score(x, y, tx, ty, keyBlock, block);
     if (!a.pointwise) fold(top, score, emptyMaximum, [&](Expr a, Expr b) { return larger(a, b); });
-    weight(x, y, tx, ty, keyBlock, block) = a.pointwise ? s : select(masked(s), 0.f, weightExp2(s, folded(top, keyBlock)));
+    weight(x, y, tx, ty, keyBlock, block) = a.pointwise ? s : select(masked(s), 0.f, weightOf(s, folded(top, keyBlock)));
     if (!a.pointwise) fold(total, weight, 0.f, [](Expr a, Expr b) { return a + b; });
     weights(j, i, keyBlock, block) = weight(j % acrossKeys, i % down, j / acrossKeys, i / down, keyBlock, block);
     sums(x, y, tx, ty, keyBlock, block) = 0.f;
@@ -262,11 +267,11 @@ struct Blocks {
     }
     NestBody::Point sink = at(block, min(myRow(), rows - 1), Expr(), Expr(), Expr());
     Expr maximum = emptyMaximum, sum = 0.f;
-    for (int step : a.sinks) maximum = max(maximum, sink.step(step) * log2e);
-    for (int step : a.sinks) sum = sum + weightExp2(sink.step(step) * log2e, maximum);
+    for (int step : a.sinks) maximum = max(maximum, sink.step(step) * unit());
+    for (int step : a.sinks) sum = sum + weightOf(sink.step(step) * unit(), maximum);
     accumulator(x, y, tx, ty, block) = select(x < across, 0.f, x == across, sum, maximum);
     Expr before = accumulator(across + 1, y, tx, ty, block), blockTop = folded(top, b), now = larger(before, blockTop);
-    Expr shrink = weightExp2(before, now), grow = weightExp2(blockTop, now);
+    Expr shrink = weightOf(before, now), grow = weightOf(blockTop, now);
     accumulator(n, y, tx, ty, block) = select(n > across, now, accumulator(n, y, tx, ty, block) * shrink + select(n < across, added, folded(total, b)) * grow);
   }
 

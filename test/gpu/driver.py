@@ -63,7 +63,7 @@ class Device:
     def launch(self, module, name, *rest):
         sizes = [int(x) for x in rest[:7]]
         entry = self.modules[int(module) - 1][name]
-        ptx.Machine(entry, self.memory, sizes[:3], sizes[3:6], dynamic=sizes[6], limit=LIMIT, **WAYS[os.environ.get("FOVEA_PTX_WARPS", "lockstep")]).run([bytes.fromhex(x) for x in rest[7:]])
+        ptx.Machine(entry, self.memory, sizes[:3], sizes[3:6], dynamic=sizes[6], limit=LIMIT, approximate=True, **WAYS[os.environ.get("FOVEA_PTX_WARPS", "lockstep")]).run([bytes.fromhex(x) for x in rest[7:]])
         return ""
 
 

@@ -9,7 +9,7 @@ that can be chosen.
 
 Fragments of mma.sync and ldmatrix are those of the PTX ISA's pictures. A tensor core's sum is modelled after Fasi, Higham, Mikaitis and Pranesh,
 "Numerical behavior of NVIDIA tensor cores", 2021: exact products, eight of which are added to the accumulator and then cut off, not rounded. ex2, rcp and the like are
-rounded exactly here, while hardware's `ex2.approx` is within 2^-22."""
+rounded exactly here, while hardware's `ex2.approx` is within 2^-22: see `approximate`."""
 
 import argparse
 import collections
@@ -50,12 +50,13 @@ class Machine:
     `shared` is what a block finds in shared memory, all NaN if not given; `dynamic` bytes of it lie behind the entry's variables.
     With `lockstep` the warps of a block go on together, instruction by instruction: that is fast, counts no turns of
     shared memory, and is nothing for ldmatrix and mma.
+    With `approximate` ex2.approx is as wrong as it may be, this way or that, instead of exactly rounded.
     More than `limit` instructions of all warps together are an error."""
 
-    def __init__(self, entry, memory, grid, threads, copies="late", order=None, shared=None, dynamic=0, limit=10**7, lockstep=False):
+    def __init__(self, entry, memory, grid, threads, copies="late", order=None, shared=None, dynamic=0, limit=10**7, lockstep=False, approximate=False):
         self.entry, self.memory, self.grid, self.threads, self.copies = entry, memory, grid, threads, copies
         self.order, self.first_shared = order or (lambda warps: warps), shared
-        self.left, self.lockstep = limit, lockstep
+        self.left, self.lockstep, self.approximate = limit, lockstep, approximate
         self.executed, self.wavefronts, self.conflicts = collections.Counter(), 0, 0
         self.places, size = {}, 0
         for name, count in entry.shared:

@@ -166,7 +166,13 @@ class Warp:
         self.binary(parts, o, mask, lambda sign, x: np.copysign(x, sign))
 
     def do_ex2(self, parts, o, mask):
-        self.unary(parts, o, mask, np.exp2)
+        self.unary(parts, o, mask, self.power if self.machine.approximate and "approx" in parts else np.exp2)
+
+    @staticmethod
+    def power(x):
+        """2^x for f64 of f32, off by 2^-22 up or down as the bits of x have it; 2^0 is 1 (PTX ISA, ex2)."""
+        up = np.bitwise_count(x.view(np.uint64)) % 2 == 1
+        return np.where(x == 0, 1, np.exp2(x) * (1 + np.where(up, 2.0**-22, -(2.0**-22))))
 
     def do_lg2(self, parts, o, mask):
         self.unary(parts, o, mask, np.log2)
