@@ -10,7 +10,7 @@ import ptx  # noqa: E402
 from ptx_warp import flush, rounded_sum  # noqa: E402
 
 KERNEL = """.entry kernel(.param .u64 kernel_param_0, .param .u64 .ptr .global .align 8 kernel_param_1, .param .b64 kernel_param_2) {{
-  .reg .b32 %r<20>;  .shared .align 16 .b8 memory[256];
+  .reg .b32 %r<20>;  .local .align 8 .b8 own[16];  .shared .align 16 .b8 memory[256];
   ld.param.u64 %rd1, [kernel_param_0]; ld.param.u64 %rd2, [kernel_param_1]; ld.param.u64 %rd3, [kernel_param_2];
   mov.u32 %r9, %tid.x; mul.wide.u32 %rd4, %r9, 8; add.s64 %rd1, %rd1, %rd4; add.s64 %rd2, %rd2, %rd4; add.s64 %rd3, %rd3, %rd4;
   ld.global.b64 %rd5, [%rd1]; ld.global.b64 %rd6, [%rd2]; cvt.u32.u64 %r1, %rd5; cvt.u32.u64 %r2, %rd6; mov.b64 %rd7, 0; mov.b32 %r3, 0;
@@ -76,6 +76,8 @@ INTEGERS = [
     # The other lane's word, through shared memory.
     ("mov.u32 %r4, memory; shl.b32 %r5, %r9, 2; add.s32 %r6, %r4, %r5; st.shared.b32 [%r6], %r1; bar.sync 0; xor.b32 %r5, %r5, 124; add.s32 %r6, %r4, %r5; ld.shared.b32 %r3, [%r6];", u[::-1]),
     ("shl.b32 %r5, %r9, 3; mov.u32 %r4, memory; add.s32 %r4, %r4, %r5; st.shared.v2.b32 [%r4], {%r1, %r2}; ld.shared.b32 %r3, [%r4+4];", v),
+    # Memory of each lane's own.
+    ("mov.b64 %rd8, own; st.local.b32 [%rd8+4], %r1; st.local.b32 [%rd8], %r2; ld.local.b32 %r3, [%rd8+4];", u),
     # A copy: what is there before the wait, what comes of four bytes, and the four that are filled.
     (COPY + "ld.shared.b32 %r3, [%r4]; cp.async.wait_group 0;", 0 * u + 0xFFFFFFFF),
     (COPY + "cp.async.wait_group 0; ld.shared.b32 %r3, [%r4];", u),
@@ -117,6 +119,7 @@ ERRORS = [
     ("setp.lt.s32 %p1, %r9, 7; @%p1 bra OVER; bar.sync 0; OVER: mov.u32 %r3, 1;", "25 of 32 lanes come here together"),
     ("mov.u32 %r4, memory; cp.async.ca.shared.global [%r4], [%rd1+4], 8;", "no multiple of 8"),
     ("mov.u32 %r4, 256; ld.shared.b32 %r3, [%r4];", "outside of shared memory"),
+    ("mov.b64 %rd8, own; ld.local.b32 %r3, [%rd8+16];", "outside of local memory"),
     ("rem.s32 %r3, %r1, 0;", "division by zero"),
     ("ld.param.u64 %rd7, [kernel_param_3];", "there is no parameter `kernel_param_3`"),
     ("bra NOWHERE;", "there is no label `NOWHERE`"),

@@ -64,11 +64,16 @@ class Machine:
             self.places[name] = size
             size += count
         self.shared_size = size + dynamic
+        self.local_places, self.local_size = {}, 0
+        for name, count in entry.local:
+            self.local_places[name] = self.local_size
+            self.local_size += (count + 15) // 16 * 16
 
-    def shared_at(self, name):
-        if name not in self.places:
-            raise Error(f"`{name}` is no variable in shared memory")
-        return self.places[name]
+    def place_of(self, name):
+        """Where a variable is, in shared memory or in each lane's own."""
+        if name not in self.places and name not in self.local_places:
+            raise Error(f"`{name}` is no variable")
+        return self.places[name] if name in self.places else self.local_places[name]
 
     def count_banks(self, where, size):
         """One access of several lanes: lanes go together until they have 128 bytes; two words of one bank take two turns."""

@@ -23,6 +23,7 @@ class Warp:
         self.special = {"%tid.x": thread % width, "%tid.y": thread // width % height, "%tid.z": thread // (width * height), "%laneid": thread % WARP, "WARP_SZ": WARP + 0 * thread}
         for axis, name in enumerate("xyz"):
             self.special.update({f"%ntid.{name}": machine.threads[axis] + 0 * thread, f"%ctaid.{name}": block[axis] + 0 * thread, f"%nctaid.{name}": machine.grid[axis] + 0 * thread})
+        self.local = np.full((self.lanes, machine.local_size), 255, np.uint8)
         self.pending, self.groups = [], []  # copies not committed; committed groups, oldest first
 
     # Values are kept as their bits in 64-bit words.
@@ -39,7 +40,7 @@ class Warp:
         elif what == "special":
             bits = self.special[value].astype(np.uint64)
         elif what == "name":
-            bits = np.full(self.lanes, self.machine.shared_at(value), np.uint64)
+            bits = np.full(self.lanes, self.machine.place_of(value), np.uint64)
         else:
             raise Error("an operand of another kind is expected")
         t = dtype(kind)
@@ -293,8 +294,10 @@ class Warp:
         return self.write(o[0], self.read(o[1], kind), kind, mask)
 
     def do_cvta(self, parts, o, mask):
+        if "local" in parts:  # one that only an instruction for local memory takes
+            return self.write(o[0], self.read(o[1], parts[-1]) | np.uint64(1 << 62), parts[-1], mask)
         if "global" not in parts:
-            raise Error("only addresses of global memory are supported")
+            raise Error("only addresses of global and local memory are supported")
         self.write(o[0], self.read(o[1], parts[-1]), parts[-1], mask)
 
     def do_cvt(self, parts, o, mask):
@@ -327,7 +330,7 @@ class Warp:
 
     def place(self, parts, item, mask, size):
         """Bytes and offsets in them of the lanes in `mask`."""
-        space = next((p for p in parts if p in ("shared", "global", "param")), "global")
+        space = next((p for p in parts if p in ("shared", "global", "param", "local")), "global")
         if space == "param":
             name, offset = item[1][1], item[2]
             if name not in self.machine.parameters:
@@ -338,6 +341,10 @@ class Warp:
             raise Error(f"an address is no multiple of {size}")
         if space == "global":
             return self.machine.memory.at(where, size)
+        if space == "local":
+            if (where + np.uint64(size) > self.machine.local_size).any():
+                raise Error("an address is outside of local memory")
+            return self.local.reshape(-1), np.flatnonzero(mask) * self.machine.local_size + where.astype(np.int64)
         shared = self.machine.shared
         if (where < 0).any() or (where + size > len(shared)).any():
             raise Error("an address is outside of shared memory")
