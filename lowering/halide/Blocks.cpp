@@ -1,8 +1,7 @@
 // Attention as one GPU kernel: a block of threads for each block of rows and value columns of a batch entry. Keys and values go through shared
 // memory, block after block; a thread holds its part of the scores and of the accumulator in registers. Of each block of keys, softmax is local,
 // and an exact merge adds it to what came before (Dao et al., "FlashAttention", 2022).
-#include "lowering/halide/Math.h"
-#include "lowering/halide/LeafSpec.h"
+#include "lowering/halide/DeviceSoftmax.h"
 #include "lowering/halide/NestBody.h"
 #include "lowering/halide/ThreadRegisters.h"
 
@@ -15,12 +14,11 @@ using namespace Halide::Internal;
 namespace fovea::leaf {
 namespace {
 
-const float log2e = 1.44269504f;
-
 // A pipeline under construction.
 struct Blocks {
   const NestBody &body;
   const NestSpec::Attend &a;
+  const DeviceSoftmax softmax;
   Expr rows, keys, depth, columns;               // extents
   Expr rowBlocks, columnBlocks, keyBlocks;
   int down, across, acrossKeys;                  // elements of a thread: rows, columns, keys
@@ -29,9 +27,9 @@ struct Blocks {
   Var tx{"tx"}, ty{"ty"}, x{"x"}, y{"y"};        // a thread, and its own elements
 
   explicit Blocks(const NestBody &body)
-      : body(body), a(*body.spec.attend), down(a.queries / a.threadsDown), across(a.columns / a.threadsAcross), acrossKeys(a.keys / a.threadsAcross) {
+      : body(body), a(*body.spec.attend), softmax{body.spec.target == "cuda"}, down(a.queries / a.threadsDown), across(a.columns / a.threadsAcross), acrossKeys(a.keys / a.threadsAcross) {
     rows = a.row < 0 ? Expr(1) : body.extents[a.row], keys = body.extents[a.key], depth = body.extents[a.contracted], columns = body.extents[a.along];
-    shuffles = body.spec.target == "cuda" && 32 % a.threadsAcross == 0;
+    shuffles = softmax.cuda && 32 % a.threadsAcross == 0;
     rowBlocks = (rows + (a.queries - 1)) / a.queries, columnBlocks = (columns + (a.columns - 1)) / a.columns, keyBlocks = (keys + (a.keys - 1)) / a.keys;
   }
 
@@ -154,7 +152,12 @@ struct Blocks {
   BlockRange visited() const {
     Range range{0, keys};
     narrow(a.keep, block, range);
-    return {accumulator.name() + ".s1.", block.name(), range.from / a.keys, (range.to + (a.keys - 1)) / a.keys};
+    Expr from = range.from / a.keys, to = (range.to + (a.keys - 1)) / a.keys;
+    if (a.part >= 0) {
+      Expr each = (keyBlocks + (body.extents[a.part] - 1)) / max(body.extents[a.part], 1), first = loopsAt(block)[a.part] * each;
+      from = max(from, first), to = min(to, first + each);
+    }
+    return {accumulator.name() + ".s1.", block.name(), from, to};
   }
 
   // Whether there is a mask at all.
@@ -177,7 +180,7 @@ struct Blocks {
     explicit Fold(const std::string &name) : own(name), listed(name + "_listed"), whole(name + "_whole") {}
   };
   Fold top{"top"}, total{"total"};
-  Func results{"results"}, out{"out"};
+  Func results{"results"}, rowState{"row_state"}, out{"out"};
   Var t{"t"};                                    // who folded
   RDom k, blocks, r;                             // contracted steps; what a thread has of a row, and blocks of keys; the points of all blocks
   RDom ownRows, ownKeys, allDown, allAcross, lanes, keysOf;
@@ -196,22 +199,16 @@ struct Blocks {
     point.dot = dot(mine);
     Expr keep = point.step(a.keep) && myRow() < rows && myKey < keys, value = point.step(a.score);
     if (a.pointwise) score(mine) = select(keep, value, 0.f);
-    else score(mine) = select(keep, value * unit(), emptyMaximum);
+    else score(mine) = select(keep, value * softmax.unit(), emptyMaximum);
   }
 
   Expr myRow() const { return firstRow(block) + ty * down + y; }
-  Expr masked(const Expr &s) const { return a.pointwise ? strictEqual(s, 0.f) : strictLessEqual(s, lowestScore / log2e * unit()); }
-
-  // Scores and maxima are in units of log 2, or as they are where the device has an instruction for powers of 2 that is made use of with a correction.
-  bool cuda() const { return body.spec.target == "cuda"; }
-  Expr unit() const { return cuda() ? 1.f : log2e; }
-  Expr weightOf(Expr score, Expr maximum) const { return cuda() ? weightEx2(std::move(score), std::move(maximum)) : weightExp2(std::move(score), std::move(maximum)); }
+  Expr masked(const Expr &s) const { return a.pointwise ? strictEqual(s, 0.f) : softmax.removes(s); }
 
   // What the thread `distance` lanes away has, either way.
   static Expr fromLane(Expr value, Expr distance) {
     return Call::make(Float(32), "llvm.nvvm.shfl.sync.bfly.f32", {Expr(-1), std::move(value), std::move(distance), Expr(31)}, Call::PureExtern);
   }
-  Expr larger(Expr a, Expr b) const { return shuffles ? Call::make(Float(32), "llvm.maxnum.f32", {a, b}, Call::PureExtern) : max(a, b); }  // one instruction
 
   template <typename Join>
   void fold(Fold &f, const Func &values, float none, Join join) {
@@ -245,8 +242,8 @@ struct Blocks {
     values(e, j, keyBlock, block) = select(used, at(block, Expr(), min(key, keys - 1), Expr(), min(column, columns - 1)).step(a.valueElement), 0.f);
 
     Expr s = score(x, y, tx, ty, keyBlock, block);
-    if (!a.pointwise) fold(top, score, emptyMaximum, [&](Expr a, Expr b) { return larger(a, b); });
-    weight(x, y, tx, ty, keyBlock, block) = a.pointwise ? s : select(masked(s), 0.f, weightOf(s, folded(top, keyBlock)));
+    if (!a.pointwise) fold(top, score, emptyMaximum, [&](Expr a, Expr b) { return softmax.larger(a, b); });
+    weight(x, y, tx, ty, keyBlock, block) = a.pointwise ? s : select(masked(s), 0.f, softmax.weight(s, folded(top, keyBlock)));
     if (!a.pointwise) fold(total, weight, 0.f, [](Expr a, Expr b) { return a + b; });
     weights(j, i, keyBlock, block) = weight(j % acrossKeys, i % down, j / acrossKeys, i / down, keyBlock, block);
     sums(x, y, tx, ty, keyBlock, block) = 0.f;
@@ -266,12 +263,16 @@ struct Blocks {
       return;
     }
     NestBody::Point sink = at(block, min(myRow(), rows - 1), Expr(), Expr(), Expr());
-    Expr maximum = emptyMaximum, sum = 0.f;
-    for (int step : a.sinks) maximum = max(maximum, sink.step(step) * unit());
-    for (int step : a.sinks) sum = sum + weightOf(sink.step(step) * unit(), maximum);
+    Expr maximum = emptyMaximum, sum = 0.f;     // with the sinks, in the first part
+    for (int step : a.sinks) maximum = max(maximum, sink.step(step) * softmax.unit());
+    for (int step : a.sinks) sum = sum + softmax.weight(sink.step(step) * softmax.unit(), maximum);
+    if (a.part >= 0 && !a.sinks.empty()) {
+      Expr first = loopsAt(block)[a.part] == 0;
+      sum = select(first, sum, 0.f), maximum = select(first, maximum, emptyMaximum);
+    }
     accumulator(x, y, tx, ty, block) = select(x < across, 0.f, x == across, sum, maximum);
-    Expr before = accumulator(across + 1, y, tx, ty, block), blockTop = folded(top, b), now = larger(before, blockTop);
-    Expr shrink = weightOf(before, now), grow = weightOf(blockTop, now);
+    Expr before = accumulator(across + 1, y, tx, ty, block), blockTop = folded(top, b), now = softmax.larger(before, blockTop);
+    Expr shrink = softmax.weight(before, now), grow = softmax.weight(blockTop, now);
     accumulator(n, y, tx, ty, block) = select(n > across, now, accumulator(n, y, tx, ty, block) * shrink + select(n < across, added, folded(total, b)) * grow);
   }
 
@@ -279,16 +280,26 @@ struct Blocks {
   // tensor is not written.
   void store() {
     auto last = [&](Expr n) { return accumulator(std::move(n), i % down, e / across, i / down, block); };
-    results(e, i, block) = a.pointwise ? Expr(last(e % across)) : select(strictEqual(last(across), 0.f), 0.f, last(e % across) / last(across));
+    const bool asItIs = a.pointwise || a.part >= 0;
+    results(e, i, block) = asItIs ? Expr(last(e % across)) : select(strictEqual(last(across), 0.f), 0.f, last(e % across) / last(across));
     Expr allBlocks = rowBlocks * columnBlocks;
     for (size_t n = 0; n < body.spec.reduced.size(); n++)
       if (!body.spec.reduced[n] && int(n) != a.row && int(n) != a.along) allBlocks = allBlocks * body.extents[n];
-    r = RDom({{0, across}, {0, down}, {0, a.threadsAcross}, {0, a.threadsDown}, {0, allBlocks}}, "r");
+    // Of a part, after its columns, the sum and the maximum: one more step of the first two threads of each row.
+    const bool state = a.part >= 0 && !a.pointwise;
+    if (state) rowState(tx, i, block) = select(tx == 0, accumulator(across, i % down, tx, i / down, block), accumulator(across + 1, i % down, tx, i / down, block));
+    r = RDom({{0, across + state}, {0, down}, {0, a.threadsAcross}, {0, a.threadsDown}, {0, allBlocks}}, "r");
     Expr column = r[0] * a.threadsAcross + r[2], row = r[1] * a.threadsDown + r[3];
     Expr outRow = firstRow(r[4]) + row, outColumn = firstColumn(r[4]) + column;
-    r.where(outRow < rows && outColumn < columns);
+    Expr value = results(column, row, r[4]), exists = outColumn < columns;
+    if (state) {
+      value = select(r[0] < across, results(min(column, a.columns - 1), row, r[4]), rowState(min(r[2], 1), row, r[4]));
+      exists = select(r[0] < across, exists, r[2] < 2 && firstColumn(r[4]) == 0);
+      outColumn = select(r[0] < across, outColumn, columns + r[2]);
+    }
+    r.where(outRow < rows && exists);
     Var u("u");
-    Expr stored = body.stored(0, results(column, row, r[4]));
+    Expr stored = body.stored(0, value);
     out(u) = undef(stored.type());
     out(body.place(body.spec.outputs[0].buffer, body.axesAt(at(r[4], outRow, Expr(), Expr(), outColumn).loops))) = stored;
   }
@@ -314,6 +325,7 @@ struct Blocks {
     out.update().allow_race_conditions().gpu_threads(r[2], r[3]).gpu_blocks(r[4]);
     results.compute_at(out, r[4]).bound_extent(e, a.columns).bound_extent(i, a.queries);
     byOwner(results, e, across);
+    if (rowState.defined()) rowState.compute_at(out, r[4]).bound(tx, 0, 2).bound_extent(i, a.queries).split(i, ty, y, down).reorder(y, tx, ty).unroll(y).gpu_threads(tx, ty);
     accumulator.compute_at(out, r[4]);
     perThread(accumulator, kept());
     accumulator.update().reorder(blocks.x, y, tx, ty, blocks.y, block).unroll(blocks.x).unroll(y).gpu_threads(tx, ty);
@@ -381,7 +393,7 @@ Module compileBlocks(const NestBody &body, const Target &target) {
   Blocks blocks(body);
   Pipeline pipeline(blocks.build());
   const BlockRange range = blocks.visited();
-  std::unique_ptr<IRMutator> own = threadRegisters({"dot", "score", "weight", "top", "total", "sums", "accumulator"}, blocks.masks() ? &range : nullptr);
+  std::unique_ptr<IRMutator> own = threadRegisters({"dot", "score", "weight", "top", "total", "sums", "accumulator"}, blocks.masks() || body.spec.attend->part >= 0 ? &range : nullptr);
   pipeline.add_custom_lowering_pass(own.get(), [] {});
   return pipeline.compile_to_module(body.arguments, body.spec.name, target, LinkageType::ExternalPlusArgv);
 }
