@@ -6,6 +6,7 @@
 #include "lowering/NestOf.h"
 #include "lowering/Passes.h"
 #include "lowering/RuntimeCall.h"
+#include "lowering/SplitKeys.h"
 #include "runtime/device/launch.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -29,7 +30,7 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LaunchPass)
   StringRef getArgument() const final { return "attn-launch"; }
   StringRef getDescription() const final { return "Make every linalg operation on buffers a nest for a GPU and its launch"; }
-  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<LLVM::LLVMDialect, memref::MemRefDialect, func::FuncDialect, arith::ArithDialect>(); }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<LLVM::LLVMDialect, memref::MemRefDialect, func::FuncDialect, arith::ArithDialect, scf::SCFDialect>(); }
 
   void runOnOperation() final {
     SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
@@ -57,7 +58,8 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     for (size_t n = 0; n < nests.size(); n++) {  // `align` adds some
       if (auto op = dyn_cast<linalg::GenericOp>(nests[n])) align(op, nests);
       hoist(nests[n]);
-      if (failed(launch(nests[n], function))) return failure();
+      auto attend = dyn_cast<attn::AttendOp>(nests[n]);
+      if (failed(attend ? launchAttend(attend, function) : launch(nests[n], function))) return failure();
     }
     return success();
   }
@@ -95,6 +97,26 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     initial[size_t(held)] = filledWith(fill);
     first->setAttr(initialAttr, ArrayAttr::get(fill.getContext(), initial));
     fill.erase();
+  }
+
+  LogicalResult launchAttend(attn::AttendOp op, func::FuncOp function) {
+    bool failure = false;
+    chooseKeyParts(op, [&](attn::AttendOp plain) { failure |= failed(launch(plain, function)); },
+                   [&](KeyParts parts) {
+                     hoist(parts.states);
+                     Value state = parts.states.getInits()[0];
+                     NestOf merge(parts.whole);
+                     merge.spec.target = target();
+                     OpBuilder b(parts.whole);
+                     // Extents: the result's, and of the state's last axis but one the parts.
+                     SmallVector<Value> extents;
+                     for (int64_t axis = 0; axis < cast<MemRefType>(parts.whole.getInits()[0].getType()).getRank(); axis++) extents.push_back(memref::DimOp::create(b, op.getLoc(), parts.whole.getInits()[0], axis));
+                     extents.push_back(memref::DimOp::create(b, op.getLoc(), state, cast<MemRefType>(state.getType()).getRank() - 2));
+                     failure |= failed(merge.build(parts)) || failed(launch(parts.states, function)) || failed(launch(merge, extents, parts.whole, function));
+                     memref::DeallocOp::create(b, op.getLoc(), state);
+                     parts.whole->erase();
+                   });
+    return success(!failure);
   }
 
   // Several outputs of one nest begin where their memory does: one that does not is computed beside.
@@ -162,7 +184,7 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     }
     auto attend = cast<attn::AttendOp>(op);
     extents.resize(attend.getRoles().size());
-    for (unsigned n : {attend.firstOutput(), 0u, 1u, 2u}) {
+    for (unsigned n : {0u, 1u, 2u, attend.firstOutput()}) {
       Value operand = op->getOperand(n);
       for (auto [axis, e] : llvm::enumerate(attend.getMap(n).getResults()))
         if (auto d = dyn_cast<AffineDimExpr>(e); d && !extents[d.getPosition()]) extents[d.getPosition()] = memref::DimOp::create(b, op->getLoc(), operand, int64_t(axis));
@@ -170,17 +192,26 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     return extents;
   }
 
+  std::string target() { return getOperation()->getAttrOfType<StringAttr>("attn.target").getValue().str(); }
+
   LogicalResult launch(Operation *op, func::FuncOp function) {
     NestOf nest(op);
-    nest.spec.target = getOperation()->getAttrOfType<StringAttr>("attn.target").getValue().str();
-    if (failed(nest.build()) || failed(declareNest(op, getOperation(), nest.spec))) return failure();
+    nest.spec.target = target();
+    if (failed(nest.build())) return failure();
+    OpBuilder b(op);
+    if (failed(launch(nest, extentsOf(op, b), op, function))) return failure();
+    op->erase();
+    return success();
+  }
 
+  // Before `op`.
+  LogicalResult launch(NestOf &nest, ArrayRef<Value> extents, Operation *op, func::FuncOp function) {
+    if (failed(declareNest(op, getOperation(), nest.spec))) return failure();
     OpBuilder b(op);
     Location loc = op->getLoc();
     SmallVector<Value> words;   // as runtime/device/launch.h says
     auto word = [&](Value v) { words.push_back(v.getType().isInteger(64) ? v : Value(arith::IndexCastOp::create(b, loc, b.getI64Type(), v))); };
     auto constant = [&](int64_t value) { words.push_back(arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value))); };
-    SmallVector<Value> extents = extentsOf(op, b);
     if (llvm::is_contained(extents, Value())) return op->emitError("on a GPU, a loop that is no axis of a tensor is not supported yet");
     SmallVector<memref::ExtractStridedMetadataOp> metadata;
     for (Value buffer : nest.buffers) metadata.push_back(memref::ExtractStridedMetadataOp::create(b, loc, buffer));
@@ -215,7 +246,6 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     Value at = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, array);
     Value count = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(int64_t(words.size())));
     callRuntime(b, loc, "fovea_rt_launch", {}, {nestFunction, at, count});
-    op->erase();
     return success();
   }
 

@@ -69,6 +69,7 @@ LogicalResult NestOf::build(attn::AttendOp op) {
   attend.threadsAcross = int(threads[0]), attend.threadsDown = int(threads[1]);
   attend.row = int(op.getDimension("row")), attend.key = int(op.getDimension("key"));
   attend.contracted = int(op.getDimension("contracted")), attend.along = int(op.getDimension("value"));
+  if (auto part = op->getAttrOfType<IntegerAttr>("part")) attend.part = int(part.getInt());
   attend.pointwise = op.getPointwise();
   attend.unroll = schedule.getAs<BoolAttr>("unroll").getValue();
   for (size_t n = 0; n < op.getRoles().size(); n++) spec.reduced.push_back(int(n) == attend.key || int(n) == attend.contracted);
@@ -101,6 +102,35 @@ LogicalResult NestOf::build(attn::AttendOp op) {
   if (!score || !keep || !buffer) return failure();
   attend.score = *score, attend.keep = *keep;
   spec.outputs.push_back({*buffer, *score});
+  return success();
+}
+
+LogicalResult NestOf::build(const KeyParts &parts) {
+  attn::AttendOp whole = parts.whole, states = parts.states;
+  std::optional<int> state = bufferOf(states.getInits()[0]), buffer = bufferOf(whole.getInits()[0]);
+  if (!state || !buffer) return failure();
+  // Loops: those of the result, by the attend's dimensions, and the parts.
+  SmallVector<int> loops(whole.getRoles().size(), -1);
+  AffineMap output = whole.getMap(whole.firstOutput());
+  for (AffineExpr e : output.getResults()) {
+    auto d = dyn_cast<AffineDimExpr>(e);
+    if (!d) return whole.emitError("on a GPU, a result whose axes are not loops is not supported yet");
+    loops[d.getPosition()] = int(spec.axes.size());
+    spec.axes.push_back(int(spec.axes.size()));
+  }
+  spec.reduced.assign(spec.axes.size(), false);
+  spec.reduced.push_back(true);
+  spec.merge.emplace();
+  spec.merge->part = int(spec.axes.size()), spec.merge->along = loops[whole.getDimension("value")], spec.merge->state = *state, spec.merge->pointwise = whole.getPointwise();
+  auto group = states->getAttrOfType<DenseI64ArrayAttr>("group");
+  const int64_t head = group ? cast<AffineDimExpr>(whole.getMap(0).getResult(unsigned(group[0]))).getPosition() : -1, row = states.getDimension("row");
+  for (AffineExpr e : states.getMap(states.firstOutput()).getResults().drop_back(2)) {
+    const int64_t d = cast<AffineDimExpr>(e).getPosition();
+    int at = step("loop", {}, loops[group && d == row ? head : d]);
+    if (group && (d == head || d == row)) at = step(d == head ? "floordivsi" : "remsi", {at, step("i32", {}, group[1])});
+    spec.merge->at.push_back(at);
+  }
+  spec.outputs.push_back({*buffer, step("f32", {})});
   return success();
 }
 

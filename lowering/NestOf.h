@@ -3,6 +3,7 @@
 #define FOVEA_LOWERING_NESTOF_H
 
 #include "dialect/Attn.h"
+#include "lowering/SplitKeys.h"
 #include "lowering/halide/NestSpec.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -26,6 +27,8 @@ class NestOf {
 
   // An operation that no nest can compute is an error at it.
   mlir::LogicalResult build();
+  // What puts the states of an attend's parts together (SplitKeys.h).
+  mlir::LogicalResult build(const KeyParts &parts);
 
  private:
   mlir::Operation *op;

@@ -9,6 +9,8 @@
 //            where the program asks for it
 //   columns, depth, threads   for a GPU: value columns of a block, what is contracted at a time, threads across and down,
 //            whether steps of the contraction are unrolled, for OpenCL's compilers do so themselves (lowering/halide/Blocks.cpp)
+//   split    another one for a GPU, used when there are at most `rows` rows and more than `part` keys: keys are cut into parts of so many, or larger ones
+//            where there were more than `parts` (SplitKeys.h); `grouped` there has the same entries
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h); from
 //            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited
 #include "dialect/Attn.h"
@@ -71,13 +73,24 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     if (op.getSchedule() || op.getWeights() || op.hasSecond()) return;
     Builder b(&getContext());
     auto number = [&](StringRef name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
-    op.setScheduleAttr(b.getDictionaryAttr({number("columns", 64), number("depth", 16), number("keys", 32), number("queries", op.getDimension("row") < 0 ? 16 : 64),
-                                            b.getNamedAttr("target", target), b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})),
-                                            b.getNamedAttr("unroll", b.getBoolAttr(target == "cuda"))}));
+    auto block = [&](int64_t queries, int64_t keys) {
+      return NamedAttrList({number("columns", 64), number("depth", 16), number("keys", keys), number("queries", queries), b.getNamedAttr("target", target),
+                            b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})), b.getNamedAttr("unroll", b.getBoolAttr(target == "cuda"))});
+    };
+    auto split = [&](int64_t rows) {
+      NamedAttrList entries = block(splitQueries, 64);
+      for (NamedAttribute entry : {number("part", 256), number("parts", 64), number("rows", rows)}) entries.append(entry);
+      return entries.getDictionary(&getContext());
+    };
+    NamedAttrList entries = block(op.getDimension("row") < 0 ? splitQueries : 64, 32);
+    entries.append("split", split(splitQueries));
+    // Where heads share their keys, a block has those heads as its rows, and a query of each: worth it while queries are fewer than heads.
+    if (int64_t heads = sharedHeads(op); heads > 1) entries.append("grouped", split(std::min(heads, splitQueries)));
+    op.setScheduleAttr(entries.getDictionary(&getContext()));
   }
 
   // Measured on Zen 4, four heads that share 4,096 keys: packing a tile of keys pays from about 5 queries on; 16 take 20 % less.
-  static constexpr int64_t fewQueries = 8, groupedQueries = 16, unpackedQueries = 4, keys = 128;
+  static constexpr int64_t fewQueries = 8, groupedQueries = 16, unpackedQueries = 4, splitQueries = 16, keys = 128;
 
   DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
     Builder b(&getContext());

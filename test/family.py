@@ -1,10 +1,13 @@
 """What every test/NAME/run.py shares: its options, what a failed check is, and the line of JSON for each test that test/run adds up."""
 import argparse
+import atexit
 import ctypes
 import functools
 import json
 import os
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 
@@ -33,6 +36,15 @@ def _opencl():
     library.clGetPlatformIDs(count, platforms, None)
     every_type = ctypes.c_uint64(0xFFFFFFFF)
     return any(library.clGetDeviceIDs(ctypes.c_void_p(platform), every_type, 0, None, ctypes.byref(count)) == 0 and count.value for platform in platforms)
+
+
+@functools.cache
+def cuda():
+    """What a program's environment needs for target `cuda` to run in the interpreter of PTX (gpu/driver.py). The folder goes with this process."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = os.path.join(ROOT, "test", "gpu", "driver.py")
+    return dict(line.split("=", 1) for line in subprocess.run([sys.executable, path, folder.name], capture_output=True, text=True, check=True).stdout.split())
 
 
 NO_OPENCL = "there is no OpenCL device"

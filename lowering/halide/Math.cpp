@@ -72,6 +72,15 @@ Expr weightExp2(Expr a, Expr b) {
   return fromBits(bits(p) + (bits(shifted) << 23));
 }
 
+Expr weightEx2(Expr a, Expr b) {
+  auto fma = [](Expr x, Expr y, Expr z) { return Call::make(Float(32), "llvm.fma.f32", {std::move(x), std::move(y), std::move(z)}, Call::PureExtern); };
+  Expr d = strictSub(std::move(a), std::move(b)), x = choose(strictLess(d, -100.f), -100.f, d), high = float(log2e), low = float(log2e - double(float(log2e)));
+  // 2^(p + rest) = 2^p + 2^p rest ln 2, near enough: the instruction is within 2^-22, and the rounding of p alone would be as much as 6.6e-7.
+  Expr p = strictMul(x, high), rest = fma(x, low, fma(x, high, -p));
+  Expr power = Call::make(Float(32), "llvm.nvvm.ex2.approx.ftz.f", {p}, Call::PureExtern);
+  return fma(power, strictMul(rest, 0.69314718f), power);
+}
+
 Expr mathExp(Expr x) {
   Expr c = clampStrict(x, -110.f, 90.f);
   Expr shifted = strictAdd(strictMul(c, float(log2e)), roundingShift), n = strictSub(shifted, roundingShift);

@@ -17,6 +17,10 @@ using Halide::Expr;
 // multiply-add.
 Expr weightExp2(Expr a, Expr b);
 
+// e^(a - b) for a <= b by ex2.approx.ftz of NVIDIA's GPUs, exactly 0 from a difference of -100 down, and NaN where the difference is. Relative error
+// below 3.1e-7, and half of a last place of a - b where that is not exact: 7.9e-7 for weights above 1e-6. 9 operations.
+Expr weightEx2(Expr a, Expr b);
+
 // The functions of expressions. f32 unless said.
 Expr mathExp(Expr x);
 Expr mathExp2(Expr x);

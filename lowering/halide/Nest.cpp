@@ -8,7 +8,7 @@ namespace fovea::leaf {
 
 Module buildNest(const NestSpec &spec, const Target &target) {
   NestBody body(spec);
-  return spec.attend ? compileBlocks(body, target) : compilePoints(body, target);
+  return spec.attend ? compileBlocks(body, target) : spec.merge ? compileMerge(body, target) : compilePoints(body, target);
 }
 
 Target nestTarget(const std::string &name) {

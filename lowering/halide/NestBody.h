@@ -60,6 +60,7 @@ struct NestBody {
 // The kinds of nests.
 Halide::Module compilePoints(const NestBody &body, const Halide::Target &target);  // Points.cpp: a thread for each point of the parallel loops
 Halide::Module compileBlocks(const NestBody &body, const Halide::Target &target);  // Blocks.cpp: attention, a block of threads for each block of rows
+Halide::Module compileMerge(const NestBody &body, const Halide::Target &target);   // Merge.cpp: the parts of an attention put together
 
 }  // namespace fovea::leaf
 

@@ -36,7 +36,7 @@ double realFrom(const Json &j) {
 }
 
 const std::pair<const char *, int NestSpec::Attend::*> attendNumbers[] = {
-    {"row", &NestSpec::Attend::row}, {"key", &NestSpec::Attend::key}, {"contracted", &NestSpec::Attend::contracted}, {"along", &NestSpec::Attend::along},
+    {"row", &NestSpec::Attend::row}, {"key", &NestSpec::Attend::key}, {"contracted", &NestSpec::Attend::contracted}, {"along", &NestSpec::Attend::along}, {"part", &NestSpec::Attend::part},
     {"query_element", &NestSpec::Attend::queryElement}, {"key_element", &NestSpec::Attend::keyElement}, {"value_element", &NestSpec::Attend::valueElement},
     {"score", &NestSpec::Attend::score}, {"keep", &NestSpec::Attend::keep}, {"queries", &NestSpec::Attend::queries}, {"keys", &NestSpec::Attend::keys},
     {"columns", &NestSpec::Attend::columns}, {"depth", &NestSpec::Attend::depth}, {"threads_across", &NestSpec::Attend::threadsAcross},
@@ -69,6 +69,7 @@ Json contentJson(const NestSpec &s) {
     a["sinks"] = s.attend->sinks;
     j["attend"] = a;
   }
+  if (s.merge) j["merge"] = {{"part", s.merge->part}, {"along", s.merge->along}, {"state", s.merge->state}, {"at", s.merge->at}, {"pointwise", s.merge->pointwise}};
   return j;
 }
 
@@ -120,6 +121,16 @@ std::string check(const NestSpec &s) {
     if (o.initial >= 0 && !constants.count(s.steps[o.initial].op)) return "what an output's folding begins with is a constant";
     if (s.buffers[o.buffer].rank != int(s.axes.size())) return "an output has as many axes as its buffer";
   }
+  if (s.merge) {
+    const NestSpec::Merge &m = *s.merge;
+    if (!within(m.part, s.reduced.size()) || !within(m.along, s.reduced.size())) return number("loop", within(m.part, s.reduced.size()) ? m.along : m.part);
+    if (!within(m.state, s.buffers.size())) return number("buffer", m.state);
+    for (int n : m.at)
+      if (!within(n, s.steps.size())) return number("step", n);
+    if (s.buffers[m.state].type != NestSpec::F32 || s.buffers[m.state].rank != int(m.at.size()) + 2) return "the states of parts are f32, with a position along each axis";
+    if (!s.reduced[m.part] || std::count(s.reduced.begin(), s.reduced.end(), true) != 1 || s.outputs.size() != 1 || s.attend) return "a merge reduces its parts alone, to one output";
+    return {};
+  }
   if (!s.attend) return {};
   const NestSpec::Attend &a = *s.attend;
   for (int loop : {a.key, a.contracted, a.along})
@@ -135,6 +146,8 @@ std::string check(const NestSpec &s) {
     if (size < 1 || size > 1024) return "a block's sizes are 1 to 1024";
   if (a.threadsAcross * a.threadsDown > 1024 || a.queries % a.threadsDown || a.keys % a.threadsAcross || a.columns % a.threadsAcross) return "a block's threads, 1024 at most, divide its rows, keys and columns";
   if (s.outputs.size() != 1) return "an attend has one output";
+  if (a.part != -1 && (!within(a.part, s.reduced.size()) || s.reduced[a.part] || a.part == a.row || a.part == a.along)) return "an attend's part is a parallel loop of its own";
+  if (a.part != -1 && s.buffers[s.outputs[0].buffer].type != NestSpec::F32) return "the states of parts are f32";
   return {};
 }
 
@@ -173,6 +186,10 @@ std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error) 
       a.unroll = j["attend"].at("unroll").get<bool>();
       a.sinks = j["attend"].at("sinks").get<std::vector<int>>();
       s.attend = a;
+    }
+    if (j.contains("merge")) {
+      const Json &m = j["merge"];
+      s.merge = NestSpec::Merge{m.at("part").get<int>(), m.at("along").get<int>(), m.at("state").get<int>(), m.at("at").get<std::vector<int>>(), m.at("pointwise").get<bool>()};
     }
     error = check(s);
     if (error.empty()) return s;

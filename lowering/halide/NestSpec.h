@@ -43,15 +43,25 @@ struct NestSpec {
   };
 
   // Attention in blocks (attn.attend): the aggregate of softmax(score) over the keys, or, `pointwise`, of the scores as they are. Its reduced loops
-  // are `key` and `contracted`; its output is the first one, whose value is not used.
+  // are `key` and `contracted`; its output is the first one, whose value is not used. With a parallel loop `part` the keys are cut into as many parts
+  // as it runs, and the output is their states for a Merge: f32, in the last axis what the value's columns came to, the sum and the maximum.
   struct Attend {
     int row = -1, key = 0, contracted = 0, along = 0;  // loops; a row of -1: one query; `along` the value's columns
+    int part = -1;                                     // a loop, or -1: all keys
     int queryElement = 0, keyElement = 0, valueElement = 0, score = 0, keep = 0;  // steps
     std::vector<int> sinks;                            // steps: scores of keys without a value
     bool pointwise = false;
     bool unroll = false;                               // the contraction's steps: for compilers that do not
     int queries = 0, keys = 0, columns = 0, depth = 0; // of a block: rows, keys, value columns, contracted at a time
     int threadsAcross = 0, threadsDown = 0;            // of a block: along keys or columns, and along rows; they divide these
+  };
+
+  // The parts of an attend put together. The one reduced loop is `part`; the one output's value is not used.
+  struct Merge {
+    int part = 0, along = 0;   // loops, as of the attend
+    int state = 0;             // the buffer that the attend wrote
+    std::vector<int> at;       // steps: positions along its axes, but for the last two, the part and the column
+    bool pointwise = false;
   };
 
   std::string name;          // the symbol
@@ -63,6 +73,7 @@ struct NestSpec {
   std::vector<int> axes;     // of every output: the loop that runs along it
   std::vector<Output> outputs;
   std::optional<Attend> attend;
+  std::optional<Merge> merge;
 };
 
 // What the function takes, in order.

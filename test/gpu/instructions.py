@@ -10,7 +10,7 @@ import ptx  # noqa: E402
 from ptx_warp import flush, rounded_sum  # noqa: E402
 
 KERNEL = """.entry kernel(.param .u64 kernel_param_0, .param .u64 .ptr .global .align 8 kernel_param_1, .param .b64 kernel_param_2) {{
-  .reg .b32 %r<20>;  .shared .align 16 .b8 memory[256];
+  .reg .b32 %r<20>;  .local .align 8 .b8 own[16];  .shared .align 16 .b8 memory[256];
   ld.param.u64 %rd1, [kernel_param_0]; ld.param.u64 %rd2, [kernel_param_1]; ld.param.u64 %rd3, [kernel_param_2];
   mov.u32 %r9, %tid.x; mul.wide.u32 %rd4, %r9, 8; add.s64 %rd1, %rd1, %rd4; add.s64 %rd2, %rd2, %rd4; add.s64 %rd3, %rd3, %rd4;
   ld.global.b64 %rd5, [%rd1]; ld.global.b64 %rd6, [%rd2]; cvt.u32.u64 %r1, %rd5; cvt.u32.u64 %r2, %rd6; mov.b64 %rd7, 0; mov.b32 %r3, 0;
@@ -76,6 +76,8 @@ INTEGERS = [
     # The other lane's word, through shared memory.
     ("mov.u32 %r4, memory; shl.b32 %r5, %r9, 2; add.s32 %r6, %r4, %r5; st.shared.b32 [%r6], %r1; bar.sync 0; xor.b32 %r5, %r5, 124; add.s32 %r6, %r4, %r5; ld.shared.b32 %r3, [%r6];", u[::-1]),
     ("shl.b32 %r5, %r9, 3; mov.u32 %r4, memory; add.s32 %r4, %r4, %r5; st.shared.v2.b32 [%r4], {%r1, %r2}; ld.shared.b32 %r3, [%r4+4];", v),
+    # Memory of each lane's own.
+    ("mov.b64 %rd8, own; st.local.b32 [%rd8+4], %r1; st.local.b32 [%rd8], %r2; ld.local.b32 %r3, [%rd8+4];", u),
     # A copy: what is there before the wait, what comes of four bytes, and the four that are filled.
     (COPY + "ld.shared.b32 %r3, [%r4]; cp.async.wait_group 0;", 0 * u + 0xFFFFFFFF),
     (COPY + "cp.async.wait_group 0; ld.shared.b32 %r3, [%r4];", u),
@@ -94,6 +96,10 @@ FLOATS = [
     ("max.f32 %r3, %r1, %r2;", np.fmax(f, g)),
     ("max.NaN.f32 %r3, %r1, %r2;", np.maximum(f, g)),
     ("abs.f32 %r3, %r1;", abs(f)),
+    ("copysign.f32 %r3, %r1, %r2;", np.copysign(g, f)),
+    # In f64 the product of 1 + 2^-30 and 1 - 2^-30 is 1 - 2^-60: only a product that is not rounded leaves something of 1.
+    ("mov.b64 %rd8, 0d3FF0000000400000; mov.b64 %rd9, 0d3FEFFFFFFF800000; mov.b64 %rd10, 0dBFF0000000000000; fma.rn.f64 %rd11, %rd8, %rd9, %rd10; cvt.rn.f32.f64 %r3, %rd11;",
+     np.full(32, -(2.0**-60), np.float32)),
     ("ex2.approx.ftz.f32 %r3, %r1;", flush(np.exp2(fd).astype(np.float32))),
     ("rcp.rn.f32 %r3, %r1;", (1 / fd).astype(np.float32)),
     ("setp.gtu.f32 %p1, %r1, %r2; selp.f32 %r3, %r1, %r2, %p1;", np.where(~(f <= g), f, g)),
@@ -113,13 +119,29 @@ ERRORS = [
     ("setp.lt.s32 %p1, %r9, 7; @%p1 bra OVER; bar.sync 0; OVER: mov.u32 %r3, 1;", "25 of 32 lanes come here together"),
     ("mov.u32 %r4, memory; cp.async.ca.shared.global [%r4], [%rd1+4], 8;", "no multiple of 8"),
     ("mov.u32 %r4, 256; ld.shared.b32 %r3, [%r4];", "outside of shared memory"),
+    ("mov.b64 %rd8, own; ld.local.b32 %r3, [%rd8+16];", "outside of local memory"),
     ("rem.s32 %r3, %r1, 0;", "division by zero"),
     ("ld.param.u64 %rd7, [kernel_param_3];", "there is no parameter `kernel_param_3`"),
     ("bra NOWHERE;", "there is no label `NOWHERE`"),
 ]
 
 
+def lockstep():
+    """Two warps that go on together shuffle within each, and fail where a part of one shuffles, but not where only one of them does."""
+    x, result = np.arange(64, dtype=np.uint64), np.zeros(64, np.uint64)
+    for code, want in (("shfl.sync.bfly.b32 %r3, %r1, 16, 31, -1;", x ^ np.uint64(16)),
+                       ("setp.lt.s32 %p1, %r9, 32; @%p1 shfl.sync.idx.b32 %r3, %r1, 5, 31, -1;", np.where(x < 32, 5, 0)),
+                       ("setp.lt.s32 %p1, %r9, 40; @%p1 shfl.sync.idx.b32 %r3, %r1, 5, 31, -1;", "8 of 32 lanes come here together")):
+        memory = ptx.Global()
+        try:
+            ptx.Machine(ptx.parse(KERNEL.format(code=code + " cvt.u64.u32 %rd7, %r3;"))["kernel"], memory, (1, 1, 1), (64, 1, 1), lockstep=True).run([memory.place(a) for a in (x, x, result)])
+            assert not isinstance(want, str) and (result == want).all(), f"{code}\n{result}"
+        except ptx.Error as error:
+            assert isinstance(want, str) and want in str(error), f"{code}\n{error}"
+
+
 def main():
+    lockstep()
     for code, want in INTEGERS:
         want = np.asarray(want)
         want = want.astype(np.int64).view(np.uint64) if "%rd7" not in code and want.dtype.kind == "i" else want.view(np.uint64) if want.dtype.itemsize == 8 else want

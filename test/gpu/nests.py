@@ -117,6 +117,7 @@ def specifications(fovea, path):
         steps = [step[0] for step in spec.get("steps", [])]
         steps = [s for s in dict.fromkeys(steps) if s not in ("loop", "load", "before", "scalar", "f32", "i32", "i64", "bool")]
         reduced = sum(spec.get("reduced", []))
+        steps = ["parts of an attention together"] if "merge" in spec else steps
         words[spec["name"]] = " ".join(steps or ["copy or fill"]) + (f", over {reduced} axis" if reduced == 1 else f", over {reduced} axes" if reduced else "")
     return words
 

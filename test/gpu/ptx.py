@@ -9,7 +9,7 @@ that can be chosen.
 
 Fragments of mma.sync and ldmatrix are those of the PTX ISA's pictures. A tensor core's sum is modelled after Fasi, Higham, Mikaitis and Pranesh,
 "Numerical behavior of NVIDIA tensor cores", 2021: exact products, eight of which are added to the accumulator and then cut off, not rounded. ex2, rcp and the like are
-rounded exactly here, while hardware's `ex2.approx` is within 2^-22."""
+rounded exactly here, while hardware's `ex2.approx` is within 2^-22: see `approximate`."""
 
 import argparse
 import collections
@@ -48,12 +48,15 @@ class Global:
 class Machine:
     """Runs one entry. `executed` counts what warps execute, `wavefronts` the turns that shared memory takes, `conflicts` those beyond what the bytes need.
     `shared` is what a block finds in shared memory, all NaN if not given; `dynamic` bytes of it lie behind the entry's variables.
+    With `lockstep` the warps of a block go on together, instruction by instruction: that is fast, counts no turns of
+    shared memory, and is nothing for ldmatrix and mma.
+    With `approximate` ex2.approx is as wrong as it may be, this way or that, instead of exactly rounded.
     More than `limit` instructions of all warps together are an error."""
 
-    def __init__(self, entry, memory, grid, threads, copies="late", order=None, shared=None, dynamic=0, limit=10**7):
+    def __init__(self, entry, memory, grid, threads, copies="late", order=None, shared=None, dynamic=0, limit=10**7, lockstep=False, approximate=False):
         self.entry, self.memory, self.grid, self.threads, self.copies = entry, memory, grid, threads, copies
         self.order, self.first_shared = order or (lambda warps: warps), shared
-        self.left = limit
+        self.left, self.lockstep, self.approximate = limit, lockstep, approximate
         self.executed, self.wavefronts, self.conflicts = collections.Counter(), 0, 0
         self.places, size = {}, 0
         for name, count in entry.shared:
@@ -61,14 +64,21 @@ class Machine:
             self.places[name] = size
             size += count
         self.shared_size = size + dynamic
+        self.local_places, self.local_size = {}, 0
+        for name, count in entry.local:
+            self.local_places[name] = self.local_size
+            self.local_size += (count + 15) // 16 * 16
 
-    def shared_at(self, name):
-        if name not in self.places:
-            raise Error(f"`{name}` is no variable in shared memory")
-        return self.places[name]
+    def place_of(self, name):
+        """Where a variable is, in shared memory or in each lane's own."""
+        if name not in self.places and name not in self.local_places:
+            raise Error(f"`{name}` is no variable")
+        return self.places[name] if name in self.places else self.local_places[name]
 
     def count_banks(self, where, size):
         """One access of several lanes: lanes go together until they have 128 bytes; two words of one bank take two turns."""
+        if self.lockstep:
+            return
         lanes = max(1, 128 // size)
         for first in range(0, len(where), lanes):
             words = np.unique((where[first:first + lanes, None] + np.arange(0, size, 4)) // 4)
@@ -88,7 +98,8 @@ class Machine:
             for y in range(self.grid[1]):
                 for x in range(self.grid[0]):
                     self.shared = np.full(self.shared_size, 255, np.uint8) if self.first_shared is None else self.first_shared.copy()
-                    warps = [Warp(self, (x, y, z), w).run() for w in range((int(np.prod(self.threads)) + WARP - 1) // WARP)]
+                    count = (int(np.prod(self.threads)) + WARP - 1) // WARP
+                    warps = [Warp(self, (x, y, z), 0, count).run()] if self.lockstep else [Warp(self, (x, y, z), w).run() for w in range(count)]
                     while warps:
                         waiting = [w for w in self.order(warps) if next(w, "ended") != "ended"]
                         if waiting and len(waiting) < len(warps):

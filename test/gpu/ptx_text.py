@@ -28,10 +28,10 @@ Instruction = collections.namedtuple("Instruction", "line text guard opcode part
 
 
 class Entry:
-    """A kernel: `parameters` (name, bytes) in order, `shared` (name, bytes), `code`, and `labels`, a position in it each."""
+    """A kernel: `parameters` (name, bytes) in order, `shared` and `local` (name, bytes), `code`, and `labels`, a position in it each."""
 
     def __init__(self, name, parameters):
-        self.name, self.parameters, self.shared, self.code, self.labels = name, parameters, [], [], {}
+        self.name, self.parameters, self.shared, self.local, self.code, self.labels = name, parameters, [], [], [], {}
 
 
 def integer(text):
@@ -86,11 +86,11 @@ def parse(text):
                 entry.labels[match.group(1)] = len(entry.code)
                 continue
             statement, line = " ".join(match.group(2).split()), text.count("\n", 0, position + match.end()) + 1
-            if statement.startswith(".shared"):
-                found = re.fullmatch(r"\.shared (?:\.align \d+ )?\.(\w+) ([\w$]+)\[(\d+)\]", statement)
+            if statement.startswith((".shared", ".local")):
+                found = re.fullmatch(r"\.(?:shared|local) (?:\.align \d+ )?\.(\w+) ([\w$]+)\[(\d+)\]", statement)
                 if not found:
                     raise Error(f"line {line}: `{statement}` is not understood")
-                entry.shared.append((found.group(2), dtype(found.group(1)).itemsize * int(found.group(3))))
+                (entry.shared if statement.startswith(".shared") else entry.local).append((found.group(2), dtype(found.group(1)).itemsize * int(found.group(3))))
             elif not statement.startswith((".reg", ".pragma", ".loc", ".file")):
                 found = re.fullmatch(r"(?:@(!?)(%\w+) )?([a-z][\w.:]*(?: \.\w+)*)(?: (.*))?", re.sub(r"^((?:@!?%\w+ )?\w+)\. ", r"\1.", statement))
                 if not found:

@@ -1,5 +1,8 @@
 """What the instructions of PTX do to the 32 lanes of a warp; see ptx.py."""
 
+import fractions
+import math
+
 import numpy as np
 
 from ptx_text import Error, dtype
@@ -8,15 +11,19 @@ WARP = 32
 
 
 class Warp:
-    def __init__(self, machine, block, index):
+    """Some warps of a block, `count` from number `index` on, which go on together: more than one is faster, but hides what they do to each other."""
+
+    def __init__(self, machine, block, index, count=1):
         self.machine, self.block = machine, block
         width, height, _ = machine.threads
-        thread = index * WARP + np.arange(WARP)
+        self.lanes = count * WARP
+        thread = index * WARP + np.arange(self.lanes)
         self.live = thread < np.prod(machine.threads)
         self.registers = {}
         self.special = {"%tid.x": thread % width, "%tid.y": thread // width % height, "%tid.z": thread // (width * height), "%laneid": thread % WARP, "WARP_SZ": WARP + 0 * thread}
         for axis, name in enumerate("xyz"):
             self.special.update({f"%ntid.{name}": machine.threads[axis] + 0 * thread, f"%ctaid.{name}": block[axis] + 0 * thread, f"%nctaid.{name}": machine.grid[axis] + 0 * thread})
+        self.local = np.full((self.lanes, machine.local_size), 255, np.uint8)
         self.pending, self.groups = [], []  # copies not committed; committed groups, oldest first
 
     # Values are kept as their bits in 64-bit words.
@@ -27,13 +34,13 @@ class Warp:
                 raise Error(f"`{value}` is read before it is set")
             bits = self.registers[value]
         elif what == "integer":
-            bits = np.full(WARP, value & (2**64 - 1), np.uint64)
+            bits = np.full(self.lanes, value & (2**64 - 1), np.uint64)
         elif what == "bits":
-            bits = np.full(WARP, value, np.uint64)
+            bits = np.full(self.lanes, value, np.uint64)
         elif what == "special":
             bits = self.special[value].astype(np.uint64)
         elif what == "name":
-            bits = np.full(WARP, self.machine.shared_at(value), np.uint64)
+            bits = np.full(self.lanes, self.machine.place_of(value), np.uint64)
         else:
             raise Error("an operand of another kind is expected")
         t = dtype(kind)
@@ -92,7 +99,8 @@ class Warp:
                         if not mask.any():
                             break
                     elif name in ("bar", "barrier"):
-                        self.together(active)
+                        if (active != self.live).any():
+                            raise Error(f"{active.sum()} of {self.live.sum()} lanes come here together")
                         yield
                     elif active.any():
                         handler = getattr(self, "do_" + name, None)
@@ -106,8 +114,9 @@ class Warp:
                 at += 1
 
     def together(self, mask):
-        if (mask != self.live).any():
-            raise Error(f"{mask.sum()} of {self.live.sum()} lanes come here together")
+        for here, live in zip(mask.reshape(-1, WARP), self.live.reshape(-1, WARP)):
+            if here.any() and (here != live).any():
+                raise Error(f"{here.sum()} of {live.sum()} lanes come here together")
 
     # Arithmetic
     def binary(self, parts, o, mask, function):
@@ -154,8 +163,17 @@ class Warp:
     def do_abs(self, parts, o, mask):
         self.unary(parts, o, mask, np.abs)
 
+    def do_copysign(self, parts, o, mask):
+        self.binary(parts, o, mask, lambda sign, x: np.copysign(x, sign))
+
     def do_ex2(self, parts, o, mask):
-        self.unary(parts, o, mask, np.exp2)
+        self.unary(parts, o, mask, self.power if self.machine.approximate and "approx" in parts else np.exp2)
+
+    @staticmethod
+    def power(x):
+        """2^x for f64 of f32, off by 2^-22 up or down as the bits of x have it; 2^0 is 1 (PTX ISA, ex2)."""
+        up = np.bitwise_count(x.view(np.uint64)) % 2 == 1
+        return np.where(x == 0, 1, np.exp2(x) * (1 + np.where(up, 2.0**-22, -(2.0**-22))))
 
     def do_lg2(self, parts, o, mask):
         self.unary(parts, o, mask, np.log2)
@@ -208,6 +226,8 @@ class Warp:
 
     def do_fma(self, parts, o, mask):
         kind = parts[-1]
+        if kind == "f64":
+            return self.write(o[0], [fma64(*lane) for lane in zip(*(self.read(a, kind).tolist() for a in o[1:4]))], kind, mask)
         if kind != "f32":
             raise Error("fma of this type is not supported")
         x, y, z = (self.read(a, kind).astype(np.float64) for a in o[1:4])
@@ -274,8 +294,10 @@ class Warp:
         return self.write(o[0], self.read(o[1], kind), kind, mask)
 
     def do_cvta(self, parts, o, mask):
+        if "local" in parts:  # one that only an instruction for local memory takes
+            return self.write(o[0], self.read(o[1], parts[-1]) | np.uint64(1 << 62), parts[-1], mask)
         if "global" not in parts:
-            raise Error("only addresses of global memory are supported")
+            raise Error("only addresses of global and local memory are supported")
         self.write(o[0], self.read(o[1], parts[-1]), parts[-1], mask)
 
     def do_cvt(self, parts, o, mask):
@@ -308,7 +330,7 @@ class Warp:
 
     def place(self, parts, item, mask, size):
         """Bytes and offsets in them of the lanes in `mask`."""
-        space = next((p for p in parts if p in ("shared", "global", "param")), "global")
+        space = next((p for p in parts if p in ("shared", "global", "param", "local")), "global")
         if space == "param":
             name, offset = item[1][1], item[2]
             if name not in self.machine.parameters:
@@ -319,6 +341,10 @@ class Warp:
             raise Error(f"an address is no multiple of {size}")
         if space == "global":
             return self.machine.memory.at(where, size)
+        if space == "local":
+            if (where + np.uint64(size) > self.machine.local_size).any():
+                raise Error("an address is outside of local memory")
+            return self.local.reshape(-1), np.flatnonzero(mask) * self.machine.local_size + where.astype(np.int64)
         shared = self.machine.shared
         if (where < 0).any() or (where + size > len(shared)).any():
             raise Error("an address is outside of shared memory")
@@ -330,7 +356,7 @@ class Warp:
         size = dtype(kind).itemsize
         data, offsets = self.place(parts, o[1], mask, size * len(targets))
         for i, target in enumerate(targets):
-            values = np.zeros(WARP, dtype(kind))
+            values = np.zeros(self.lanes, dtype(kind))
             values[mask] = data[offsets[:, None] + (i * size + np.arange(size))].reshape(-1).view(dtype(kind))
             self.write(target, values, kind, mask)
 
@@ -384,11 +410,11 @@ class Warp:
         if parts[0] != "sync" or parts[1] not in ("bfly", "up", "down", "idx") or "|" in o[0][1]:
             raise Error("this shuffle is not supported")
         x, by, limits = self.read(o[1], "b32"), self.read(o[2], "u32").astype(np.int64) & 31, self.read(o[3], "u32").astype(np.int64)
-        lane, segment, clamp = np.arange(WARP), limits >> 8 & 31, limits & 31
+        lane, segment, clamp = np.arange(self.lanes) % WARP, limits >> 8 & 31, limits & 31
         top = (lane & segment) | (clamp & ~segment)
         source = {"bfly": lane ^ by, "up": lane - by, "down": lane + by, "idx": (lane & segment) | (by & ~segment)}[parts[1]]
         inside = source >= top if parts[1] == "up" else source <= top
-        self.write(o[0], x[np.where(inside, source, lane) % WARP], "b32", mask)
+        self.write(o[0], x[np.arange(self.lanes) - lane + np.where(inside, source, lane) % WARP], "b32", mask)
 
     def do_ldmatrix(self, parts, o, mask):
         self.together(mask)
@@ -431,6 +457,14 @@ SUM = (np.stack([GROUP + 8 * (i // 2) for i in range(4)]), np.stack([2 * INSIDE 
 def flush(x):
     """Subnormal f32 as zero."""
     return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), x) if x.dtype == np.float32 else x
+
+
+def fma64(x, y, z):
+    """x * y + z, rounded once; slow."""
+    if not all(map(math.isfinite, (x, y, z))):
+        return x * y + z
+    exact = fractions.Fraction(x) * fractions.Fraction(y) + fractions.Fraction(z)
+    return float(exact) if exact else x * y + z   # the sign of zero
 
 
 def rounded_sum(x, y):

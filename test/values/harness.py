@@ -5,7 +5,7 @@
         return dict(o=...)                               # what each result must be
 
 Inputs that are plain Python numbers go through --set, tensors through the file. Each case runs twice, compiled and with
---oracle, and both are compared with the formula; with --target opencl, where there is a device; an example of the catalogue once more,
+--oracle, and both are compared with the formula; with --target opencl, where there is a device, and with --target cuda, where PTX is interpreted (test/gpu/driver.py); an example of the catalogue once more,
 through its object and on tensors with strides. Several input sets make several runs. `error(...)` describes a wrong
 program or input: exit code 1 and a message."""
 
@@ -21,6 +21,7 @@ import typing
 
 import numpy as np
 
+import family
 import tensors
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -149,14 +150,14 @@ def strided(item, folder, build, out):
 
 
 def check(item, build, way):
-    """Runs one case, `way` being `compiled`, `without tiles`, `oracle`, `opencl` or `strided`; returns what is wrong, or None."""
+    """Runs one case, `way` being `compiled`, `without tiles`, `oracle`, `opencl`, `cuda` or `strided`; returns what is wrong, or None."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.safetensors")
         if way == "strided":
             lines = strided(item, folder, build, out)
         else:
-            lines = [command(item, folder, build) + ["--out", out] + {"oracle": ["--oracle"], "opencl": ["--target", "opencl"]}.get(way, [])]
-        environment = {**os.environ, "FOVEA_TILES": "0"} if way == "without tiles" else None
+            lines = [command(item, folder, build) + ["--out", out] + {"oracle": ["--oracle"], "opencl": ["--target", "opencl"], "cuda": ["--target", "cuda"]}.get(way, [])]
+        environment = {**os.environ, **({"FOVEA_TILES": "0"} if way == "without tiles" else family.cuda() if way == "cuda" else {})}
         for line in lines:
             try:
                 done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120, env=environment)

@@ -1,6 +1,7 @@
 """Runs the value tests; see harness.py. Test names are the rule's number and what is shown, or `catalogue NAME`.
 
-On an OpenCL device (the way `opencl`) run the catalogue, what is not finite and every twelfth of the other cases; with --way opencl all of them."""
+On an OpenCL device (the way `opencl`) run the catalogue, what is not finite and every twelfth of the other cases; with --way opencl all of them. In the
+interpreter of PTX (the way `cuda`) runs every 24th."""
 
 import concurrent.futures
 import glob
@@ -16,15 +17,15 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import family
 import harness
 
-MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_nonfinite", "catalogue"]
+MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_parts", "rules_nonfinite", "catalogue"]
 
-WHOLE_ON_DEVICE = ["catalogue", "rules_nonfinite"]
+WHOLE_ON_DEVICE = ["catalogue", "rules_nonfinite", "rules_parts"]
 
 
 def main():
     parser = family.parser(__doc__)
     parser.add_argument("--formulas", action="store_true", help="only evaluate the formulas")
-    parser.add_argument("--way", choices=["compiled", "without tiles", "oracle", "strided", "opencl"])
+    parser.add_argument("--way", choices=["compiled", "without tiles", "oracle", "strided", "opencl", "cuda"])
     options = parser.parse_args()
     for module in MODULES:
         importlib.import_module(module)
@@ -32,7 +33,7 @@ def main():
     repeated = sorted({name for name in names if names.count(name) > 1})
     assert not repeated, f"names must differ: {repeated}"
     items = [item for item in harness.CASES if options.filter in item.name]
-    on_device = sample()
+    on_device = {"opencl": sample(12, WHOLE_ON_DEVICE), "cuda": sample(24)}
 
     if options.formulas:
         for item in items:
@@ -58,7 +59,7 @@ def main():
         tests.report("docs/kernels.md has a line for every file of examples/kernels", not (wrong := undocumented_kernels()), wrong or "")
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         jobs = [pool.submit(work, item, way) for item in items for way in ways(item)
-                if options.way == way or (options.way is None and (way != "opencl" or item.name in on_device))]
+                if options.way == way or (options.way is None and (way not in on_device or item.name in on_device[way]))]
         for job in concurrent.futures.as_completed(jobs):
             tests.report(*job.result())
     return tests.exit_code()
@@ -69,15 +70,15 @@ def ways(item):
         return ["compiled", "without tiles", "oracle"]
     if item.error or not item.oracle:
         return ["compiled"]
-    return ["compiled", "oracle", "opencl"] + (["strided"] if os.path.isabs(item.source) else [])
+    return ["compiled", "oracle", "opencl", "cuda"] + (["strided"] if os.path.isabs(item.source) else [])
 
 
-def sample():
-    """The cases whose way `opencl` runs by default: each compiles its kernels twice, for Halide and on the device."""
+def sample(step, whole=()):
+    """The cases that run on a device by default: `opencl` compiles the kernels once more, and `cuda` interprets them."""
     names = set()
     for module in MODULES:
         here = [item.name for item in harness.CASES if item.want and item.want.__module__ == module and "opencl" in ways(item)]
-        names.update(here[::1 if module in WHOLE_ON_DEVICE else 12])
+        names.update(here[::1 if module in whole else step])
     return names
 
 
