@@ -6,6 +6,7 @@
 #include "lowering/NestOf.h"
 #include "lowering/Passes.h"
 #include "lowering/RuntimeCall.h"
+#include "lowering/halide/NestPlan.h"
 #include "runtime/device/launch.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -131,7 +132,13 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   LogicalResult launch(Operation *op, func::FuncOp function) {
     NestOf nest(op);
     nest.spec.target = getOperation()->getAttrOfType<StringAttr>("attn.target").getValue().str();
-    if (failed(nest.build()) || failed(declareNest(op, getOperation(), nest.spec))) return failure();
+    if (failed(nest.build())) return failure();
+    leaf::NestPlan plan{nest.spec, std::nullopt, {}, 0};
+    if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+      SmallVector<int64_t> known = linalgOp.getStaticLoopRanges();
+      plan = leaf::planNest(nest.spec, std::vector<int64_t>(known.begin(), known.end()), function->hasAttr("attn.exact_rows"));
+    }
+    if (failed(declareNest(op, getOperation(), plan.usual)) || (plan.small && failed(declareNest(op, getOperation(), *plan.small)))) return failure();
 
     OpBuilder b(op);
     Location loc = op->getLoc();
@@ -169,7 +176,16 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     auto type = MemRefType::get({int64_t(words.size())}, b.getI64Type());
     Value array = memref::AllocaOp::create(entry, loc, type);
     for (auto [k, value] : llvm::enumerate(words)) memref::StoreOp::create(b, loc, value, array, ValueRange{arith::ConstantIndexOp::create(b, loc, int64_t(k))});
-    Value nestFunction = func::ConstantOp::create(b, loc, b.getFunctionType(LLVM::LLVMPointerType::get(b.getContext()), b.getI32Type()), nest.spec.name + "_argv");
+    auto functionOf = [&](const NestSpec &spec) -> Value {
+      return func::ConstantOp::create(b, loc, b.getFunctionType(LLVM::LLVMPointerType::get(b.getContext()), b.getI32Type()), spec.name + "_argv");
+    };
+    Value nestFunction = functionOf(plan.usual);
+    if (plan.small) {
+      Value times = arith::ConstantIndexOp::create(b, loc, 1);
+      for (int loop : plan.loops) times = arith::MulIOp::create(b, loc, times, extents[loop]);
+      Value isSmall = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, times, arith::ConstantIndexOp::create(b, loc, plan.most));
+      nestFunction = arith::SelectOp::create(b, loc, isSmall, functionOf(*plan.small), nestFunction);
+    }
     Value at = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, array);
     Value count = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(int64_t(words.size())));
     callRuntime(b, loc, "fovea_rt_launch", {}, {nestFunction, at, count});

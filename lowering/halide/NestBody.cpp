@@ -232,6 +232,28 @@ Expr NestBody::place(int buffer, const std::vector<Expr> &at) const {
 
 Expr NestBody::read(int buffer, const std::vector<Expr> &at) const { return loaded(spec.buffers[buffer].type, images[buffer](place(buffer, at))); }
 
+Expr quotient(Expr a, Expr b) {
+  return cast<int32_t>(Call::make(UInt(32), Call::div_round_to_zero, {cast<uint32_t>(std::move(a)), cast<uint32_t>(std::move(b))}, Call::PureIntrinsic));
+}
+
+Expr NestBody::times(const std::vector<int> &loops) const {
+  Expr product = 1;
+  for (int loop : loops) product = product * extents[loop];
+  return product;
+}
+
+void NestBody::stand(std::vector<Expr> &at, const std::vector<int> &loops, Expr n) const {
+  for (size_t left = loops.size(); left-- > 0;) {
+    if (left == 0) {
+      at[loops[0]] = n;
+      break;
+    }
+    Expr extent = max(extents[loops[left]], 1), rest = quotient(n, extent);
+    at[loops[left]] = n - rest * extent;
+    n = rest;
+  }
+}
+
 std::vector<Expr> NestBody::axesAt(const std::vector<Expr> &loops) const {
   std::vector<Expr> axes;
   for (int loop : spec.axes) axes.push_back(loops[loop]);
@@ -243,6 +265,13 @@ Expr NestBody::stored(size_t n, Expr value) const { return storedAs(spec.buffers
 Expr NestBody::Point::step(int n) const {
   if (auto at = known.find(n); at != known.end()) return at->second;
   const NestSpec::Step &step = body.spec.steps[n];
+  // A product that is added to what is reduced is rounded once, as in the host's leaves.
+  for (int k : {0, 1}) {
+    if (step.op != "addf" || body.spec.steps[step.args[k]].op != "before" || body.spec.steps[step.args[1 - k]].op != "mulf" || known.count(step.args[1 - k])) continue;
+    const std::vector<int> &factors = body.spec.steps[step.args[1 - k]].args;
+    const std::vector<Expr> values = {this->step(factors[0]), this->step(factors[1]), this->step(step.args[k])};
+    return known[n] = Call::make(Float(32), body.spec.target == "cuda" ? "llvm.fma.f32" : "fma", values, Call::PureExtern);
+  }
   std::vector<Expr> a;
   for (int argument : step.args) a.push_back(this->step(argument));
   Expr value = [&]() -> Expr {

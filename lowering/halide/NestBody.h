@@ -25,6 +25,9 @@ struct NestBody {
   // Where an element lies in its buffer, and its value.
   Halide::Expr place(int buffer, const std::vector<Halide::Expr> &at) const;
   Halide::Expr read(int buffer, const std::vector<Halide::Expr> &at) const;
+  // How often `loops` run together, and where they stand, the last innermost, at the n-th of these times.
+  Halide::Expr times(const std::vector<int> &loops) const;
+  void stand(std::vector<Halide::Expr> &at, const std::vector<int> &loops, Halide::Expr n) const;
   // Where the loops' values stand along the outputs' axes.
   std::vector<Halide::Expr> axesAt(const std::vector<Halide::Expr> &loops) const;
   // A value as output `n` stores it.
@@ -56,7 +59,12 @@ struct NestBody {
 
 // The kinds of nests.
 Halide::Module compilePoints(const NestBody &body, const Halide::Target &target);  // Points.cpp: a thread for each point of the parallel loops
+Halide::Module compileTiles(const NestBody &body, const Halide::Target &target);   // Tiles.cpp: a contraction, a block of threads for each tile
+Halide::Module compileGroups(const NestBody &body, const Halide::Target &target);  // Groups.cpp: several threads for each point
 Halide::Module compileBlocks(const NestBody &body, const Halide::Target &target);  // Blocks.cpp: attention, a block of threads for each block of rows
+
+// The quotient of numbers that are not negative, b > 0.
+Halide::Expr quotient(Halide::Expr a, Halide::Expr b);
 
 }  // namespace fovea::leaf
 
