@@ -22,7 +22,7 @@ Expr neutral(Fold fold, Type type) {
     case Fold::Maximum: return type.is_float() ? Expr(-std::numeric_limits<float>::infinity()) : type.min();
     case Fold::Minimum: return type.is_float() ? Expr(std::numeric_limits<float>::infinity()) : type.max();
     case Fold::All: return type.is_bool() ? const_true() : make_const(type, -1);
-    default: return make_zero(type);           // any
+    default: return make_zero(type);           // any, visited
   }
 }
 
@@ -56,6 +56,7 @@ struct Grouped {
 
   // Two results of a fold as one.
   Expr both(size_t n, Expr a, Expr b) const {
+    if (folds[n].fold == Fold::Visited) return a || b;
     NestBody::Point values{body, std::vector<Expr>(body.spec.reduced.size())};
     values.known[folds[n].added] = std::move(b);
     values.before = [&](size_t) { return a; };

@@ -262,16 +262,29 @@ std::vector<Expr> NestBody::axesAt(const std::vector<Expr> &loops) const {
 
 Expr NestBody::stored(size_t n, Expr value) const { return storedAs(spec.buffers[spec.outputs[n].buffer].type, std::move(value)); }
 
+// A product that is added to what is reduced is rounded once, as in the host's leaves; where a factor is 0 it may count as 0.
+Expr NestBody::Point::addedProduct(const NestSpec::Step &sum) const {
+  const std::vector<NestSpec::Step> &steps = body.spec.steps;
+  for (int k : {0, 1}) {
+    if (sum.op != "addf" || steps[sum.args[k]].op != "before" || known.count(sum.args[1 - k])) continue;
+    const NestSpec::Step *added = &steps[sum.args[1 - k]], *condition = nullptr;
+    auto isZero = [&](int s) { return steps[s].op == "f32" && steps[s].real == 0; };
+    if (added->op == "select" && steps[added->args[0]].op == "cmpf_oeq" && isZero(steps[added->args[0]].args[1]) && isZero(added->args[1])) {
+      if (known.count(added->args[2])) continue;
+      condition = &steps[added->args[0]], added = &steps[added->args[2]];
+    }
+    if (added->op != "mulf") continue;
+    Expr was = step(sum.args[k]);
+    Expr fused = Call::make(Float(32), body.spec.target == "cuda" ? "llvm.fma.f32" : "fma", {step(added->args[0]), step(added->args[1]), was}, Call::PureExtern);
+    return condition ? choose(strictEqual(step(condition->args[0]), 0.f), was, fused) : fused;
+  }
+  return {};
+}
+
 Expr NestBody::Point::step(int n) const {
   if (auto at = known.find(n); at != known.end()) return at->second;
   const NestSpec::Step &step = body.spec.steps[n];
-  // A product that is added to what is reduced is rounded once, as in the host's leaves.
-  for (int k : {0, 1}) {
-    if (step.op != "addf" || body.spec.steps[step.args[k]].op != "before" || body.spec.steps[step.args[1 - k]].op != "mulf" || known.count(step.args[1 - k])) continue;
-    const std::vector<int> &factors = body.spec.steps[step.args[1 - k]].args;
-    const std::vector<Expr> values = {this->step(factors[0]), this->step(factors[1]), this->step(step.args[k])};
-    return known[n] = Call::make(Float(32), body.spec.target == "cuda" ? "llvm.fma.f32" : "fma", values, Call::PureExtern);
-  }
+  if (Expr sum = addedProduct(step); sum.defined()) return known[n] = sum;
   std::vector<Expr> a;
   for (int argument : step.args) a.push_back(this->step(argument));
   Expr value = [&]() -> Expr {

@@ -43,6 +43,9 @@ struct NestBody {
     mutable std::map<int, Halide::Expr> known = {};
 
     Halide::Expr step(int n) const;
+
+   private:
+    Halide::Expr addedProduct(const NestSpec::Step &sum) const;
   };
 
   // A parameter called `name`.

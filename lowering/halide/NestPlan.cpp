@@ -123,14 +123,27 @@ std::optional<std::vector<Folded>> foldsOf(const NestSpec &spec) {
   std::vector<Folded> found;
   for (size_t n = 0; n < spec.outputs.size(); n++) {
     const NestSpec::Step &value = spec.steps[spec.outputs[n].value];
+    auto isOwn = [&](int a) { return spec.steps[a].op == "before" && spec.steps[a].integer == int64_t(n); };
+    if (value.op == "bool" && value.integer && spec.outputs.size() > 1) {   // whether there was any step
+      found.push_back({Fold::Visited, spec.outputs[n].value});
+      continue;
+    }
+    if (value.op == "select" && isOwn(value.args[1]) && !steps.folded[value.args[2]]) {
+      const NestSpec::Step &compared = spec.steps[value.args[0]];
+      const bool larger = compared.op == "cmpf_ogt" || compared.op == "cmpi_sgt", smaller = compared.op == "cmpf_olt" || compared.op == "cmpi_slt";
+      if ((larger || smaller) && compared.args[0] == value.args[1] && compared.args[1] == value.args[2]) {
+        found.push_back({larger ? Fold::Maximum : Fold::Minimum, value.args[2]});
+        continue;
+      }
+    }
     auto fold = folds.find(value.op);
     if (fold == folds.end() || value.args.size() != 2) return std::nullopt;
-    auto isOwn = [&](int a) { return spec.steps[a].op == "before" && spec.steps[a].integer == int64_t(n); };
     if (isOwn(value.args[0]) == isOwn(value.args[1])) return std::nullopt;
     const int added = value.args[isOwn(value.args[0]) ? 1 : 0];
     if (steps.folded[added]) return std::nullopt;
     found.push_back({fold->second, added});
   }
+  if (std::all_of(found.begin(), found.end(), [](const Folded &f) { return f.fold == Fold::Visited; })) return std::nullopt;
   return found;
 }
 

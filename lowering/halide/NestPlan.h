@@ -21,8 +21,8 @@ struct TileParts {
 };
 TileParts tileParts(const NestSpec &spec);
 
-// How an output is folded: `added` is the step whose value joins what has been folded, which it does not depend on.
-enum class Fold : uint8_t { Sum, Product, Maximum, Minimum, All, Any };
+// How an output is folded: `added` is the step whose value joins what has been folded, which it does not depend on. Visited: it is true after any step.
+enum class Fold : uint8_t { Sum, Product, Maximum, Minimum, All, Any, Visited };
 struct Folded {
   Fold fold{};
   int added = 0;

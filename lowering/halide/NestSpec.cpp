@@ -141,7 +141,7 @@ std::string check(const NestSpec &s) {
   }
   if (s.groups) {
     const NestSpec::Groups &g = *s.groups;
-    if (s.attend || s.tiles || !foldsOf(s)) return "several threads fold a reduction whose outputs are each folded by one sum, product, maximum, minimum, `andi` or `ori`";
+    if (s.attend || s.tiles || !foldsOf(s)) return "several threads fold a reduction whose outputs are each folded by one sum, product, maximum, minimum, `andi` or `ori` of what has been folded";
     if (g.threads < 4 || g.threads > 32 || g.threads % 4 || g.points < 1 || g.threads * g.points > 1024) return "4 to 32 threads, a multiple of 4, fold a point, and a block has 1024 at most";
   }
   if (!s.attend) return {};

@@ -52,7 +52,7 @@ FOLDS = """kernel t(x: f32[i,j], n: i32[i,j]) -> a: f32[i], m: f32[i], q: f32[j]
 
 @case(FOLDS, *[dict(x=R.f32(i, j), n=i32(np.arange(i * j).reshape(i, j) * 7 % 11 - 3)) for i, j in ((17, 33), (65, 15), (1, 63), (63, 1), (0, 40), (40, 0), (3, 1000))], name="E7 several threads a point")
 def several(x, n):
-    most, least = (x.max(-1) if x.shape[1] else np.full(len(x), -np.inf)), (x.min(0) if len(x) else np.full(x.shape[1], np.inf))
+    most, least = (x.max(-1) if x.shape[1] else np.zeros(len(x))), (x.min(0) if len(x) else np.zeros(x.shape[1]))  # 0 of none (rule E7)
     return dict(a=x.sum(-1), m=most, q=(x * x).sum(0), p=least, k=(n > 0).sum(-1), s=n.sum(0), y=(n > -3).all(-1))
 
 
