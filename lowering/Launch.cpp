@@ -7,6 +7,7 @@
 #include "lowering/Passes.h"
 #include "lowering/RuntimeCall.h"
 #include "lowering/SplitKeys.h"
+#include "lowering/halide/NestPlan.h"
 #include "runtime/device/launch.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -112,7 +113,7 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
                      SmallVector<Value> extents;
                      for (int64_t axis = 0; axis < cast<MemRefType>(parts.whole.getInits()[0].getType()).getRank(); axis++) extents.push_back(memref::DimOp::create(b, op.getLoc(), parts.whole.getInits()[0], axis));
                      extents.push_back(memref::DimOp::create(b, op.getLoc(), state, cast<MemRefType>(state.getType()).getRank() - 2));
-                     failure |= failed(merge.build(parts)) || failed(launch(parts.states, function)) || failed(launch(merge, extents, parts.whole, function));
+                     failure |= failed(merge.build(parts)) || failed(launch(parts.states, function)) || failed(launch(merge, {merge.spec, std::nullopt, {}, 0}, extents, parts.whole, function));
                      memref::DeallocOp::create(b, op.getLoc(), state);
                      parts.whole->erase();
                    });
@@ -198,15 +199,20 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     NestOf nest(op);
     nest.spec.target = target();
     if (failed(nest.build())) return failure();
+    leaf::NestPlan plan{nest.spec, std::nullopt, {}, 0};
+    if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+      SmallVector<int64_t> known = linalgOp.getStaticLoopRanges();
+      plan = leaf::planNest(nest.spec, std::vector<int64_t>(known.begin(), known.end()), function->hasAttr("attn.exact_rows"));
+    }
     OpBuilder b(op);
-    if (failed(launch(nest, extentsOf(op, b), op, function))) return failure();
+    if (failed(launch(nest, plan, extentsOf(op, b), op, function))) return failure();
     op->erase();
     return success();
   }
 
   // Before `op`.
-  LogicalResult launch(NestOf &nest, ArrayRef<Value> extents, Operation *op, func::FuncOp function) {
-    if (failed(declareNest(op, getOperation(), nest.spec))) return failure();
+  LogicalResult launch(NestOf &nest, leaf::NestPlan plan, ArrayRef<Value> extents, Operation *op, func::FuncOp function) {
+    if (failed(declareNest(op, getOperation(), plan.usual)) || (plan.small && failed(declareNest(op, getOperation(), *plan.small)))) return failure();
     OpBuilder b(op);
     Location loc = op->getLoc();
     SmallVector<Value> words;   // as runtime/device/launch.h says
@@ -242,7 +248,16 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
     auto type = MemRefType::get({int64_t(words.size())}, b.getI64Type());
     Value array = memref::AllocaOp::create(entry, loc, type);
     for (auto [k, value] : llvm::enumerate(words)) memref::StoreOp::create(b, loc, value, array, ValueRange{arith::ConstantIndexOp::create(b, loc, int64_t(k))});
-    Value nestFunction = func::ConstantOp::create(b, loc, b.getFunctionType(LLVM::LLVMPointerType::get(b.getContext()), b.getI32Type()), nest.spec.name + "_argv");
+    auto functionOf = [&](const NestSpec &spec) -> Value {
+      return func::ConstantOp::create(b, loc, b.getFunctionType(LLVM::LLVMPointerType::get(b.getContext()), b.getI32Type()), spec.name + "_argv");
+    };
+    Value nestFunction = functionOf(plan.usual);
+    if (plan.small) {
+      Value times = arith::ConstantIndexOp::create(b, loc, 1);
+      for (int loop : plan.loops) times = arith::MulIOp::create(b, loc, times, extents[loop]);
+      Value isSmall = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ule, times, arith::ConstantIndexOp::create(b, loc, plan.most));
+      nestFunction = arith::SelectOp::create(b, loc, isSmall, functionOf(*plan.small), nestFunction);
+    }
     Value at = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, array);
     Value count = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(int64_t(words.size())));
     callRuntime(b, loc, "fovea_rt_launch", {}, {nestFunction, at, count});

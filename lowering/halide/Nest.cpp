@@ -8,6 +8,8 @@ namespace fovea::leaf {
 
 Module buildNest(const NestSpec &spec, const Target &target) {
   NestBody body(spec);
+  if (spec.tiles) return compileTiles(body, target);
+  if (spec.groups) return compileGroups(body, target);
   return spec.attend ? compileBlocks(body, target) : spec.merge ? compileMerge(body, target) : compilePoints(body, target);
 }
 

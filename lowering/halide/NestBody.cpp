@@ -231,17 +231,64 @@ Expr NestBody::place(int buffer, const std::vector<Expr> &at) const {
 
 Expr NestBody::read(int buffer, const std::vector<Expr> &at) const { return loaded(spec.buffers[buffer].type, images[buffer](place(buffer, at))); }
 
+Expr quotient(Expr a, Expr b) {
+  return cast<int32_t>(Call::make(UInt(32), Call::div_round_to_zero, {cast<uint32_t>(std::move(a)), cast<uint32_t>(std::move(b))}, Call::PureIntrinsic));
+}
+
+Expr NestBody::times(const std::vector<int> &loops) const {
+  Expr product = 1;
+  for (int loop : loops) product = product * extents[loop];
+  return product;
+}
+
+void NestBody::stand(std::vector<Expr> &at, const std::vector<int> &loops, Expr n) const {
+  for (size_t left = loops.size(); left-- > 0;) {
+    if (left == 0) {
+      at[loops[0]] = n;
+      break;
+    }
+    Expr extent = max(extents[loops[left]], 1), rest = quotient(n, extent);
+    at[loops[left]] = n - rest * extent;
+    n = rest;
+  }
+}
+
 std::vector<Expr> NestBody::axesAt(const std::vector<Expr> &loops) const {
   std::vector<Expr> axes;
   for (int loop : spec.axes) axes.push_back(loops[loop]);
   return axes;
 }
 
+Expr NestBody::initial(size_t n, const std::vector<Expr> &axes) const {
+  const NestSpec::Output &o = spec.outputs[n];
+  return o.initial < 0 ? read(o.buffer, axes) : Point{*this, {}}.step(o.initial);
+}
+
 Expr NestBody::stored(size_t n, Expr value) const { return storedAs(spec.buffers[spec.outputs[n].buffer].type, std::move(value)); }
+
+// A product that is added to what is reduced is rounded once, as in the host's leaves; where a factor is 0 it may count as 0.
+Expr NestBody::Point::addedProduct(const NestSpec::Step &sum) const {
+  const std::vector<NestSpec::Step> &steps = body.spec.steps;
+  for (int k : {0, 1}) {
+    if (sum.op != "addf" || steps[sum.args[k]].op != "before" || known.count(sum.args[1 - k])) continue;
+    const NestSpec::Step *added = &steps[sum.args[1 - k]], *condition = nullptr;
+    auto isZero = [&](int s) { return steps[s].op == "f32" && steps[s].real == 0; };
+    if (added->op == "select" && steps[added->args[0]].op == "cmpf_oeq" && isZero(steps[added->args[0]].args[1]) && isZero(added->args[1])) {
+      if (known.count(added->args[2])) continue;
+      condition = &steps[added->args[0]], added = &steps[added->args[2]];
+    }
+    if (added->op != "mulf") continue;
+    Expr was = step(sum.args[k]);
+    Expr fused = Call::make(Float(32), body.spec.target == "cuda" ? "llvm.fma.f32" : "fma", {step(added->args[0]), step(added->args[1]), was}, Call::PureExtern);
+    return condition ? choose(strictEqual(step(condition->args[0]), 0.f), was, fused) : fused;
+  }
+  return {};
+}
 
 Expr NestBody::Point::step(int n) const {
   if (auto at = known.find(n); at != known.end()) return at->second;
   const NestSpec::Step &step = body.spec.steps[n];
+  if (Expr sum = addedProduct(step); sum.defined()) return known[n] = sum;
   std::vector<Expr> a;
   for (int argument : step.args) a.push_back(this->step(argument));
   Expr value = [&]() -> Expr {

@@ -28,8 +28,13 @@ struct NestBody {
   // Where an element lies in its buffer, and its value.
   Halide::Expr place(int buffer, const std::vector<Halide::Expr> &at) const;
   Halide::Expr read(int buffer, const std::vector<Halide::Expr> &at) const;
+  // How often `loops` run together, and where they stand, the last innermost, at the n-th of these times.
+  Halide::Expr times(const std::vector<int> &loops) const;
+  void stand(std::vector<Halide::Expr> &at, const std::vector<int> &loops, Halide::Expr n) const;
   // Where the loops' values stand along the outputs' axes.
   std::vector<Halide::Expr> axesAt(const std::vector<Halide::Expr> &loops) const;
+  // What the folding of output `n` begins with, there.
+  Halide::Expr initial(size_t n, const std::vector<Halide::Expr> &axes) const;
   // A value as output `n` stores it.
   Halide::Expr stored(size_t n, Halide::Expr value) const;
 
@@ -43,6 +48,9 @@ struct NestBody {
     mutable std::map<int, Halide::Expr> known = {};
 
     Halide::Expr step(int n) const;
+
+   private:
+    Halide::Expr addedProduct(const NestSpec::Step &sum) const;
   };
 
   // A parameter called `name`.
@@ -59,8 +67,13 @@ struct NestBody {
 
 // The kinds of nests.
 Halide::Module compilePoints(const NestBody &body, const Halide::Target &target);  // Points.cpp: a thread for each point of the parallel loops
+Halide::Module compileTiles(const NestBody &body, const Halide::Target &target);   // Tiles.cpp: a contraction, a block of threads for each tile
+Halide::Module compileGroups(const NestBody &body, const Halide::Target &target);  // Groups.cpp: several threads for each point
 Halide::Module compileBlocks(const NestBody &body, const Halide::Target &target);  // Blocks.cpp: attention, a block of threads for each block of rows
 Halide::Module compileMerge(const NestBody &body, const Halide::Target &target);   // Merge.cpp: the parts of an attention put together
+
+// The quotient of numbers that are not negative, b > 0.
+Halide::Expr quotient(Halide::Expr a, Halide::Expr b);
 
 }  // namespace fovea::leaf
 

@@ -1,6 +1,7 @@
 #include "lowering/halide/NestSpec.h"
 
 #include "lowering/halide/ContentHash.h"
+#include "lowering/halide/NestPlan.h"
 
 #include <algorithm>
 #include <iterator>
@@ -42,6 +43,10 @@ const std::pair<const char *, int NestSpec::Attend::*> attendNumbers[] = {
     {"columns", &NestSpec::Attend::columns}, {"depth", &NestSpec::Attend::depth}, {"threads_across", &NestSpec::Attend::threadsAcross},
     {"threads_down", &NestSpec::Attend::threadsDown}};
 
+const std::pair<const char *, int NestSpec::Tiles::*> tileNumbers[] = {
+    {"rows", &NestSpec::Tiles::rows}, {"columns", &NestSpec::Tiles::columns}, {"depth", &NestSpec::Tiles::depth}, {"threads_across", &NestSpec::Tiles::threadsAcross},
+    {"threads_down", &NestSpec::Tiles::threadsDown}};
+
 Json contentJson(const NestSpec &s) {
   Json j;
   j["kind"] = "nest";
@@ -70,6 +75,13 @@ Json contentJson(const NestSpec &s) {
     j["attend"] = a;
   }
   if (s.merge) j["merge"] = {{"part", s.merge->part}, {"along", s.merge->along}, {"state", s.merge->state}, {"at", s.merge->at}, {"pointwise", s.merge->pointwise}};
+  if (s.tiles) {
+    Json t = {{"down", s.tiles->down}, {"across", s.tiles->across}};
+    for (auto [key, member] : tileNumbers) t[key] = (*s.tiles).*member;
+    t["unroll"] = s.tiles->unroll;
+    j["tiles"] = t;
+  }
+  if (s.groups) j["groups"] = {{"threads", s.groups->threads}, {"points", s.groups->points}, {"together", s.groups->together}};
   return j;
 }
 
@@ -131,6 +143,22 @@ std::string check(const NestSpec &s) {
     if (!s.reduced[m.part] || std::count(s.reduced.begin(), s.reduced.end(), true) != 1 || s.outputs.size() != 1 || s.attend) return "a merge reduces its parts alone, to one output";
     return {};
   }
+  if (s.tiles) {
+    const NestSpec::Tiles &t = *s.tiles;
+    if (s.attend || s.outputs.size() != 1 || !std::count(s.reduced.begin(), s.reduced.end(), true)) return "tiles are of one output that is reduced";
+    std::vector<int> sides = t.down;
+    sides.insert(sides.end(), t.across.begin(), t.across.end());
+    for (int loop : sides)
+      if (!within(loop, s.reduced.size()) || s.reduced[loop] || std::count(sides.begin(), sides.end(), loop) != 1) return "a tile's sides are different parallel loops";
+    for (int size : {t.rows, t.columns, t.depth, t.threadsAcross, t.threadsDown})
+      if (size < 1 || size > 1024) return "a tile's sizes are 1 to 1024";
+    if (t.threadsAcross * t.threadsDown > 1024 || t.rows % t.threadsDown || t.columns % t.threadsAcross) return "a tile's threads, 1024 at most, divide its rows and columns";
+  }
+  if (s.groups) {
+    const NestSpec::Groups &g = *s.groups;
+    if (s.attend || s.tiles || !foldsOf(s)) return "several threads fold a reduction whose outputs are each folded by one sum, product, maximum, minimum, `andi` or `ori` of what has been folded";
+    if (g.threads < 4 || g.threads > 32 || g.threads % 4 || g.points < 1 || g.threads * g.points > 1024) return "4 to 32 threads, a multiple of 4, fold a point, and a block has 1024 at most";
+  }
   if (!s.attend) return {};
   const NestSpec::Attend &a = *s.attend;
   for (int loop : {a.key, a.contracted, a.along})
@@ -191,6 +219,15 @@ std::optional<NestSpec> nestFromJson(std::string_view text, std::string &error) 
       const Json &m = j["merge"];
       s.merge = NestSpec::Merge{m.at("part").get<int>(), m.at("along").get<int>(), m.at("state").get<int>(), m.at("at").get<std::vector<int>>(), m.at("pointwise").get<bool>()};
     }
+    if (j.contains("tiles")) {
+      const Json &given = j["tiles"];
+      NestSpec::Tiles t;
+      t.down = given.at("down").get<std::vector<int>>(), t.across = given.at("across").get<std::vector<int>>();
+      for (auto [key, member] : tileNumbers) t.*member = given.at(key).get<int>();
+      t.unroll = given.at("unroll").get<bool>();
+      s.tiles = t;
+    }
+    if (j.contains("groups")) s.groups = NestSpec::Groups{j["groups"].at("threads").get<int>(), j["groups"].at("points").get<int>(), j["groups"].at("together").get<bool>()};
     error = check(s);
     if (error.empty()) return s;
   } catch (const std::exception &e) {

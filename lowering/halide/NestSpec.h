@@ -64,6 +64,20 @@ struct NestSpec {
     bool pointwise = false;
   };
 
+  // A contraction in tiles (Tiles.cpp): operands that depend on loops along one side of a tile only are read once for all of it.
+  struct Tiles {
+    std::vector<int> down, across;                     // loops along rows and columns, outermost first; the other parallel ones are batches
+    int rows = 0, columns = 0, depth = 0;              // of a tile; reduced at a time
+    int threadsAcross = 0, threadsDown = 0;            // of a block: along columns and along rows; they divide these
+    bool unroll = false;                               // the reduced steps: for compilers that do not
+  };
+
+  // A reduction that several threads fold together (Groups.cpp).
+  struct Groups {
+    int threads = 0, points = 0;                       // of a point; of a block
+    bool together = true;                              // the threads of a point are side by side, not the points
+  };
+
   std::string name;          // the symbol
   std::string target;        // "opencl" or "cuda"
   std::vector<bool> reduced; // the loops, outermost first
@@ -74,6 +88,8 @@ struct NestSpec {
   std::vector<Output> outputs;
   std::optional<Attend> attend;
   std::optional<Merge> merge;
+  std::optional<Tiles> tiles;
+  std::optional<Groups> groups;
 };
 
 // What the function takes, in order.

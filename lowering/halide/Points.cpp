@@ -6,7 +6,7 @@ using namespace Halide;
 namespace fovea::leaf {
 namespace {
 
-constexpr int threads = 128;   // of a block
+constexpr int threads = 256;   // of a block
 
 Expr part(const NestBody &body, const FuncRef &all, size_t n) { return body.spec.outputs.size() == 1 ? Expr(all) : Expr(all[int(n)]); }
 
@@ -19,13 +19,9 @@ std::vector<Expr> values(const NestBody &body, const std::vector<Expr> &loops, s
 
 // Where the loops stand at point `p`, the innermost axis of the outputs first: neighbours in memory are neighbours on the device, whatever the
 // extents.
-std::vector<Expr> loopsAt(const NestBody &body, Expr p) {
+std::vector<Expr> loopsAt(const NestBody &body, const Expr &p) {
   std::vector<Expr> loops(body.spec.reduced.size());
-  for (size_t left = body.spec.axes.size(); left-- > 0;) {
-    Expr extent = max(body.extents[body.spec.axes[left]], 1);
-    loops[body.spec.axes[left]] = left ? p % extent : p;
-    p = p / extent;
-  }
+  body.stand(loops, body.spec.axes, p);
   return loops;
 }
 
@@ -39,10 +35,7 @@ struct Result {
   explicit Result(const NestBody &body) {
     std::vector<Expr> loops = loopsAt(body, p);
     const std::vector<Expr> axes = body.axesAt(loops);
-    auto initial = [&](size_t n) {
-      const NestSpec::Output &o = body.spec.outputs[n];
-      return o.initial < 0 ? body.read(o.buffer, axes) : NestBody::Point{body, loops}.step(o.initial);
-    };
+    auto initial = [&](size_t n) { return body.initial(n, axes); };
     if (axes.size() == loops.size()) {
       f(p, slot) = Tuple(values(body, loops, initial));
       return;
@@ -89,7 +82,7 @@ Module compilePoints(const NestBody &body, const Target &target) {
   if (body.spec.axes.empty()) where = select(all.x >= 0, where, 0);  // always true, too
   out(u) = Tuple(unwritten);
   out(where) = Tuple(stores);
-  out.update().allow_race_conditions().split(all.x, block, thread, threads, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
+  out.update().allow_race_conditions().split(all.x, block, thread, threads, TailStrategy::GuardWithIf).never_partition_all().gpu_blocks(block).gpu_threads(thread);
   result.f.compute_at(out, thread);
   return Pipeline(out).compile_to_module(body.arguments, body.spec.name, target, LinkageType::ExternalPlusArgv);
 }
