@@ -85,6 +85,14 @@ Json contentJson(const NestSpec &s) {
   return j;
 }
 
+// How many arguments the operations have by which a nest is planned; -1 of others.
+int operands(const std::string &op) {
+  if (op == "select") return 3;
+  for (const char *two : {"cmp", "add", "sub", "mul", "max", "min", "andi", "ori"})
+    if (op.rfind(two, 0) == 0) return 2;
+  return op == "absf" || op == "tanh" || op == "sqrt" || op == "erf" ? 1 : -1;
+}
+
 }  // namespace
 
 bool readsBefore(const NestSpec &spec, int n) {
@@ -116,6 +124,7 @@ std::string check(const NestSpec &s) {
     const NestSpec::Step &step = s.steps[n];
     for (int a : step.args)
       if (!within(a, n)) return number("step before", a);
+    if (int count = operands(step.op); count >= 0 && step.args.size() != size_t(count)) return "`" + step.op + "` has " + std::to_string(count) + " arguments";
     if (step.op == "loop" && !within(step.integer, s.reduced.size())) return number("loop", step.integer);
     if (step.op == "scalar" && !within(step.integer, s.scalars.size())) return number("scalar", step.integer);
     if (step.op == "before" && !within(step.integer, s.outputs.size())) return number("output", step.integer);
@@ -143,6 +152,7 @@ std::string check(const NestSpec &s) {
     if (!s.reduced[m.part] || std::count(s.reduced.begin(), s.reduced.end(), true) != 1 || s.outputs.size() != 1 || s.attend) return "a merge reduces its parts alone, to one output";
     return {};
   }
+  if ((s.tiles || s.groups) && s.reduced.size() > 63) return "a nest in tiles or groups has 63 loops at most";
   if (s.tiles) {
     const NestSpec::Tiles &t = *s.tiles;
     if (s.attend || s.outputs.size() != 1 || !std::count(s.reduced.begin(), s.reduced.end(), true)) return "tiles are of one output that is reduced";
