@@ -16,6 +16,7 @@
 #include "lowering/GroupHeads.h"
 #include "lowering/Passes.h"
 #include "lowering/TileProduct.h"
+#include "lowering/halide/DeviceTarget.h"
 #include "lowering/halide/LeafSpec.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -34,8 +35,8 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
   StringRef getDescription() const final { return "Choose a schedule for every attn.attend from the target's table"; }
   void runOnOperation() final {
     auto name = getOperation()->getAttrOfType<StringAttr>("attn.target");
-    if (name && (name == "opencl" || name == "cuda")) {
-      getOperation().walk([&](attn::AttendOp op) { scheduleBlocks(op, name); });
+    if (const leaf::DeviceTarget *device = name ? leaf::findDevice(name.getValue()) : nullptr) {
+      getOperation().walk([&](attn::AttendOp op) { scheduleBlocks(op, *device); });
       return;
     }
     const leaf::TargetInfo *target = leaf::findTarget(name ? name.getValue().str() : "x86-64-v2");
@@ -67,13 +68,13 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
 
   // A block of 256 threads, each with 4 rows and 4 columns in registers, in less than 48 KB of shared memory. What one kernel cannot carry is
   // decomposed: results beside the aggregate.
-  void scheduleBlocks(attn::AttendOp op, StringAttr target) {
+  void scheduleBlocks(attn::AttendOp op, const leaf::DeviceTarget &target) {
     if (op.getSchedule() || op.getWeights() || op.hasSecond()) return;
     Builder b(&getContext());
     auto number = [&](StringRef name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
     op.setScheduleAttr(b.getDictionaryAttr({number("columns", 64), number("depth", 16), number("keys", 32), number("queries", op.getDimension("row") < 0 ? 16 : 64),
-                                            b.getNamedAttr("target", target), b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})),
-                                            b.getNamedAttr("unroll", b.getBoolAttr(target == "cuda"))}));
+                                            b.getNamedAttr("target", b.getStringAttr(target.name)), b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})),
+                                            b.getNamedAttr("unroll", b.getBoolAttr(target.unroll))}));
   }
 
   // Measured on Zen 4, four heads that share 4,096 keys: packing a tile of keys pays from about 5 queries on; 16 take 20 % less.
