@@ -5,6 +5,7 @@
 #include "frontend/emit/Emit.h"
 #include "lowering/Count.h"
 #include "lowering/DeviceCode.h"
+#include "lowering/Explained.h"
 #include "lowering/GivenSchedule.h"
 #include "lowering/KernelInterface.h"
 #include "lowering/ModelInterface.h"
@@ -60,6 +61,7 @@ struct Unit {
     module = ModuleOp::create(UnknownLoc::get(context.get()));
     const leaf::TargetInfo *row = isHost() ? leaf::bestTarget(leaf::hostFeatures()) : leaf::findTarget(options.target);
     if (options.counting()) countIn(*module);
+    if (options.explained) explain(*module);
     if (row || onDevice()) (*module)->setAttr("attn.target", StringAttr::get(context.get(), row ? row->name : options.target));
   }
 
@@ -182,16 +184,17 @@ struct Unit {
     if (onDevice()) {
       out.onDevice = true;
       if (!run("schedule", buildSchedulePipeline)) return mistaken = true, false;
+      if (options.explained) collectUnfused(*module, out.decisions);
       if (options.form == Form::Schedule) return out.text = print(*module), true;
       if (!run("nests", buildNestsPipeline)) return false;
+      if (options.explained) collectLaunches(*module, out.decisions);
       if (options.form == Form::Stmt) return out.text = print(*module), true;
       if (options.form == Form::Asm || options.form == Form::Ptx) return deviceCode(leafSpecs(), out.text, message, options.timing);
       out.leaves->begin(leafSpecs());
       return run("host", buildDeviceHostPipeline) && finish() && generate(Machine(), out);
     }
     Machine machine;
-    const bool device = options.target == "opencl" || options.target == "cuda";  // whose oracle runs here
-    if (!machineFor(isHost() || device ? "host" : options.target, machine)) {
+    if (!machineFor(isHost() || options.ofDevice() ? "host" : options.target, machine)) {
       message = "target `" + options.target + "` is not supported yet";
       return false;
     }
@@ -238,7 +241,7 @@ struct Unit {
       core::Function checked = *kernel;
       if (options.countOnly)  // what is sorted need not be there
         for (core::Tensor &t : checked.tensors) t.sorted = false;
-      std::optional<Descriptor> descriptor = describe(checked, message, !onDevice() ? kDLCPU : options.target == "cuda" ? kDLCUDA : kDLOpenCL);
+      std::optional<Descriptor> descriptor = describe(checked, message, onDevice() ? leaf::findDevice(options.target)->dlpack : kDLCPU);
       if (!descriptor) return false;
       addKernelInterface(*module, *kernel, kernel->name, descriptor->words, descriptor->strings, onDevice());
     }

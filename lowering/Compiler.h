@@ -6,6 +6,7 @@
 #include "lowering/Decisions.h"
 #include "lowering/LeafWork.h"
 #include "lowering/Timing.h"
+#include "lowering/halide/DeviceTarget.h"
 #include "lowering/program/ProgramTable.h"
 
 #include <functional>
@@ -25,8 +26,9 @@ struct CompileOptions {
   bool quick = false;        // compile fast, run slowly
   bool quantise = false;     // a model's matrix products with weights: in int8
   bool countOnly = false;    // of target host-count: only what decides the counts
+  bool explained = false;    // of a GPU: its decisions are asked for
   Timing *timing = nullptr;  // measures, if given
-  bool ofDevice() const { return target == "opencl" || target == "cuda"; }
+  bool ofDevice() const { return leaf::findDevice(target) != nullptr; }
   bool onDevice() const { return ofDevice() && arithmetic == Compiled; }
   bool counting() const { return target == "host-count" && arithmetic == Compiled; }
 };

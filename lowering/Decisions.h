@@ -59,7 +59,44 @@ struct RowLoop {
   std::vector<std::pair<uint32_t, std::vector<int64_t>>> reductions;  // nodes and indices
 };
 
+// ---- for a GPU
+
+// Where something is written that an operation of a function comes from; an empty file: nowhere.
+struct Where {
+  std::string function, file;
+  uint32_t line = 0, column = 0;
+};
+
+// Attention that is not computed in blocks, and why: a sentence about it.
+struct Unfused {
+  Where where;
+  std::string why;
+};
+
+// What the host has the device do.
+struct Launch {
+  Where where;
+  std::string nest;                 // its name
+  bool looped = false;              // in a loop of the host
+  unsigned points = 0, reduced = 0; // loops: those whose points are the threads, and those inside a thread
+  struct Blocks { int64_t queries = 0, keys = 0, columns = 0; };
+  std::optional<Blocks> blocks;     // fused attention
+};
+
+// Memory of the device that a call takes.
+struct Temporary {
+  Where where;
+  bool looped = false;
+  int64_t bytes = 0;                // times the extents: C arguments (results come last) and their axes
+  std::vector<std::pair<unsigned, unsigned>> extents;
+  bool known = false;               // its size is such a product
+};
+
 struct Decisions {
+  std::vector<Unfused> unfused;
+  std::vector<Launch> launches;
+  std::vector<Temporary> temporaries;
+  std::vector<Where> hostReads, hostLoops;  // elements of tensors that the host waits for, and its loops
   std::vector<Counter> counters;
   std::vector<Fate> fates;
   std::vector<Attend> attends;

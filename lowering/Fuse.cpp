@@ -3,6 +3,7 @@
 // the second output. The last rounding into a result joins it too, and weights that are a result themselves become the last output.
 #include "dialect/Attn.h"
 #include "dialect/Mark.h"
+#include "lowering/Explained.h"
 #include "lowering/LeafExpression.h"
 #include "lowering/Passes.h"
 
@@ -55,30 +56,31 @@ struct Fuser {
   attn::AggregateOp aggregate;
   IRRewriter &rewriter;
 
-  bool run() {
+  // Null where it is done, else why not: `it` is the aggregate.
+  const char *run() {
     auto score = aggregate.getWeights().getDefiningOp<attn::ScoreOp>();
     attn::NormaliseOp softmax;
     Operation *returned = nullptr;  // stores the weights themselves, or copies them with their axes in another order
     if (!score) {
       softmax = aggregate.getWeights().getDefiningOp<attn::NormaliseOp>();
-      if (!softmax || softmax.getKind() != attn::Normaliser::Softmax || softmax.getDimensions().size() != 1) return false;
+      if (!softmax || softmax.getKind() != attn::Normaliser::Softmax || softmax.getDimensions().size() != 1) return "its weights are no softmax over one index";
       for (Operation *user : softmax->getUsers()) {
         if (isa<attn::AggregateOp>(user) || isOpTriviallyDead(user)) continue;
-        if (returned || !(isa<bufferization::MaterializeInDestinationOp>(user) || isCopy(user))) return false;
+        if (returned || !(isa<bufferization::MaterializeInDestinationOp>(user) || isCopy(user))) return "something else is computed of its weights";
         returned = user;
       }
       score = softmax.getScore().getDefiningOp<attn::ScoreOp>();
     }
-    if (!score || score.getPointwise() == bool(softmax)) return false;
+    if (!score || score.getPointwise() == bool(softmax)) return "its weights are no softmax or function of a score";
     // What else reads the scores: the logsumexp or the total, which becomes the second output.
     attn::NormaliseOp second;
     for (Operation *user : score->getUsers()) {
       if (user == softmax || (!softmax && isa<attn::AggregateOp>(user))) continue;
       auto other = dyn_cast<attn::NormaliseOp>(user);
-      if (!other) return false;
+      if (!other) return "something else is computed of its scores";
       if (softmax && other.getKind() == attn::Normaliser::Softmax && llvm::all_of(other->getUsers(), llvm::IsaPred<attn::AggregateOp>)) continue;  // with other sinks
-      if (second || other.getKind() == attn::Normaliser::Softmax) return false;
-      if (softmax && (other.getDimensions() != softmax.getDimensions() || other.getSinks() != softmax.getSinks() || other.getSinkMaps() != softmax.getSinkMaps())) return false;
+      if (second || other.getKind() == attn::Normaliser::Softmax) return "its scores have several results beside it";
+      if (softmax && (other.getDimensions() != softmax.getDimensions() || other.getSinks() != softmax.getSinks() || other.getSinkMaps() != softmax.getSinkMaps())) return "another result of its scores is over other indices";
       second = other;
     }
     if (second && second->use_empty()) second = {};  // another aggregate of these weights has it
@@ -89,10 +91,10 @@ struct Fuser {
     } else {
       for (auto [k, e] : llvm::enumerate(weightMap.getResults()))
         if (!outMap.isFunctionOfDim(cast<AffineDimExpr>(e).getPosition())) {
-          if (key >= 0) return false;
+          if (key >= 0) return "it sums over several indices";
           key = k;
         }
-      if (key < 0 || (second && second.getDimensions() != ArrayRef<int64_t>(key))) return false;
+      if (key < 0 || (second && second.getDimensions() != ArrayRef<int64_t>(key))) return "another result of its scores is over other indices";
     }
     unsigned points = cast<RankedTensorType>(score.getInit().getType()).getRank();
 
@@ -101,10 +103,10 @@ struct Fuser {
     unsigned dotInput = 0;
     for (auto [k, input] : llvm::enumerate(score.getInputs()))
       if (auto c = Contraction::of(input)) {
-        if (dot) return false;
+        if (dot) return "its score has several dot products";
         dot = c, dotInput = k;
       }
-    if (!dot) return false;
+    if (!dot) return "its score is no function of a dot product";
 
     // Dimensions: the score's, the contracted one, the value's.
     MLIRContext *context = aggregate.getContext();
@@ -117,21 +119,21 @@ struct Fuser {
     AffineMap maps[2] = {operandMap(0), operandMap(1)};
     int keySide = maps[0].isFunctionOfDim(key) ? 0 : 1;
     AffineMap keyMap = maps[keySide], queryMap = maps[1 - keySide];
-    if (!keyMap.isFunctionOfDim(key) || queryMap.isFunctionOfDim(key)) return false;
-    if (!keyMap.isFunctionOfDim(contracted) || !queryMap.isFunctionOfDim(contracted)) return false;
+    if (!keyMap.isFunctionOfDim(key) || queryMap.isFunctionOfDim(key)) return "its dot product is not of a query and a key";
+    if (!keyMap.isFunctionOfDim(contracted) || !queryMap.isFunctionOfDim(contracted)) return "its dot product is not of a query and a key";
 
     SmallVector<AffineExpr> fromAggregate(weightMap.getNumDims(), AffineExpr());
     for (auto [k, e] : llvm::enumerate(weightMap.getResults())) fromAggregate[cast<AffineDimExpr>(e).getPosition()] = getAffineDimExpr(k, context);
     unsigned values = 0;
     for (AffineExpr &e : fromAggregate)
       if (!e) e = getAffineDimExpr(value, context), values++;
-    if (values != 1) return false;
+    if (values != 1) return "its values have not one axis of their own";
     valueMap = valueMap.replaceDimsAndSymbols(fromAggregate, {}, rank, 0);
     outMap = outMap.replaceDimsAndSymbols(fromAggregate, {}, rank, 0);
-    if (!valueMap.isFunctionOfDim(key) || !valueMap.isFunctionOfDim(value) || outMap.isFunctionOfDim(key) || !outMap.isFunctionOfDim(value)) return false;
+    if (!valueMap.isFunctionOfDim(key) || !valueMap.isFunctionOfDim(value) || outMap.isFunctionOfDim(key) || !outMap.isFunctionOfDim(value)) return "its values have not one axis of their own";
     // Every other dimension of the score must be in the output.
     for (unsigned d = 0; d < points; d++)
-      if (int64_t(d) != key && !outMap.isFunctionOfDim(d)) return false;
+      if (int64_t(d) != key && !outMap.isFunctionOfDim(d)) return "an index of its score is not in the result";
     // Key, contracted and value dimensions must be whole axes, innermost where they are contiguous in the leaf.
     auto axisOf = [&](AffineMap map, unsigned d) -> int {
       auto it = llvm::find(map.getResults(), getAffineDimExpr(d, context));
@@ -140,7 +142,7 @@ struct Fuser {
     auto last = [&](AffineMap map, unsigned d) { return axisOf(map, d) == int(map.getNumResults()) - 1; };
     if (!last(queryMap, contracted) || !last(valueMap, value) || !last(outMap, value) || axisOf(keyMap, key) < 0 || axisOf(keyMap, contracted) < 0 ||
         axisOf(valueMap, key) < 0)
-      return false;
+      return "an axis of its query, key or value lies in an order that a tile cannot read";
 
     SmallVector<StringRef> roles(rank, "batch");
     roles[key] = "key", roles[contracted] = "contracted", roles[value] = "value";
@@ -192,9 +194,9 @@ struct Fuser {
     if (returned) {
       AffineMap order = AffineMap::getMultiDimIdentityMap(points, context);
       if (copy) order = inversePermutation(copy.getIndexingMapsArray()[0]);
-      if (order.getResults().back() != getAffineDimExpr(key, context)) return false;
+      if (order.getResults().back() != getAffineDimExpr(key, context)) return "its weights are stored in another order";
       outputs.push_back(copy ? copy.getDpsInits()[0] : memoryOf(stored, softmax.getResult()));
-      if (!outputs.back()) return false;
+      if (!outputs.back()) return "its weights are stored where something else is";
       all.push_back(AffineMap::get(rank, 0, order.getResults(), context));
     }
     SmallVector<Operation *> replaced{out.copy ? out.copy.getOperation() : aggregate.getOperation()};
@@ -208,10 +210,10 @@ struct Fuser {
       if (Operation *def = v.getDefiningOp(); def && def->getBlock() == aggregate->getBlock()) after = later(after, def);
     for (Operation *op : replaced)
       for (Operation *user : op->getUsers())
-        if (Operation *ancestor = aggregate->getBlock()->findAncestorOpInBlock(*user); ancestor && ancestor->isBeforeInBlock(after)) return false;
-    if (stored && (stored->getBlock() != aggregate->getBlock() || stored->isBeforeInBlock(after))) return false;
+        if (Operation *ancestor = aggregate->getBlock()->findAncestorOpInBlock(*user); ancestor && ancestor->isBeforeInBlock(after)) return "its results are read before all that they need is known";
+    if (stored && (stored->getBlock() != aggregate->getBlock() || stored->isBeforeInBlock(after))) return "its results are read before all that they need is known";
     for (Operation *op : replaced)
-      if (op->getBlock() != aggregate->getBlock()) return false;
+      if (op->getBlock() != aggregate->getBlock()) return "its results belong to different loops";
     rewriter.setInsertionPointAfter(after);
     SmallVector<Type> types;
     for (Value o : outputs) types.push_back(o.getType());
@@ -226,14 +228,14 @@ struct Fuser {
     for (Operation &op : from) rewriter.clone(op, mapping);
     if (!isLeafExpression(attend)) {
       rewriter.eraseOp(attend);
-      return false;
+      return "its score or mask holds what no tile computes";
     }
     copyMark(aggregate, attend);
     rewriter.replaceOp(out.copy ? out.copy.getOperation() : aggregate.getOperation(), attend.getResult(0));
     if (second) rewriter.replaceOp(secondOut.copy ? secondOut.copy.getOperation() : second.getOperation(), attend.getResult(1));
     if (copy) rewriter.replaceOp(copy, attend.getResults().back());
     if (stored) stored.getSourceMutable().assign(attend.getResults().back());
-    return true;
+    return nullptr;
   }
 
   // A copy, its axes in any order.
@@ -286,7 +288,8 @@ struct FusePass : PassWrapper<FusePass, OperationPass<>> {
     SmallVector<attn::AggregateOp> ops;
     getOperation()->walk([&](attn::AggregateOp op) { ops.push_back(op); });
     IRRewriter rewriter(&getContext());
-    for (attn::AggregateOp op : ops) Fuser{op, rewriter}.run();
+    for (attn::AggregateOp op : ops)
+      if (const char *why = Fuser{op, rewriter}.run(); why && explains(op)) op->setAttr("attn.unfused", rewriter.getStringAttr(why));
   }
 };
 

@@ -48,13 +48,20 @@ struct Table {
   }
 };
 
+int32_t kindOf(const std::string &device) {
+#define DEVICE_TARGET(name, kind, ...) \
+  if (device == name) return kind;
+#include "runtime/device/Devices.def"
+  llvm_unreachable("rule: only devices of the table");
+}
+
 // A function that has the devices' runtime call a stage's implementation.
 LLVM::LLVMFuncOp runOnDevice(Table &t, const std::string &device, LLVM::GlobalOp name, const std::string &stage, LLVM::LLVMFuncOp implementation) {
   auto enter = t.declare("fovea_rt_stage_on_device", t.i32, {t.i32, t.pointer, t.pointer, t.pointer});
   auto function = LLVM::LLVMFuncOp::create(t.b, t.loc, stage + ".on_device", LLVM::LLVMFunctionType::get(t.i32, {t.pointer}), LLVM::Linkage::Internal);
   OpBuilder::InsertionGuard guard(t.b);
   t.b.setInsertionPointToStart(function.addEntryBlock(t.b));
-  Value arguments[] = {t.constant(t.i32, device == "cuda" ? FOVEA_DEVICE_CUDA : FOVEA_DEVICE_OPENCL), t.address(name), t.address(implementation), function.getArgument(0)};
+  Value arguments[] = {t.constant(t.i32, kindOf(device)), t.address(name), t.address(implementation), function.getArgument(0)};
   LLVM::ReturnOp::create(t.b, t.loc, LLVM::CallOp::create(t.b, t.loc, enter, arguments).getResults());
   return function;
 }

@@ -18,6 +18,7 @@
 #include "lowering/GroupHeads.h"
 #include "lowering/Passes.h"
 #include "lowering/TileProduct.h"
+#include "lowering/halide/DeviceTarget.h"
 #include "lowering/halide/LeafSpec.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -36,8 +37,8 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
   StringRef getDescription() const final { return "Choose a schedule for every attn.attend from the target's table"; }
   void runOnOperation() final {
     auto name = getOperation()->getAttrOfType<StringAttr>("attn.target");
-    if (name && (name == "opencl" || name == "cuda")) {
-      getOperation().walk([&](attn::AttendOp op) { scheduleBlocks(op, name); });
+    if (const leaf::DeviceTarget *device = name ? leaf::findDevice(name.getValue()) : nullptr) {
+      getOperation().walk([&](attn::AttendOp op) { scheduleBlocks(op, *device); });
       return;
     }
     const leaf::TargetInfo *target = leaf::findTarget(name ? name.getValue().str() : "x86-64-v2");
@@ -69,13 +70,13 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
 
   // A block of 256 threads, each with 4 rows and 4 columns in registers, in less than 48 KB of shared memory. What one kernel cannot carry is
   // decomposed: results beside the aggregate.
-  void scheduleBlocks(attn::AttendOp op, StringAttr target) {
+  void scheduleBlocks(attn::AttendOp op, const leaf::DeviceTarget &target) {
     if (op.getSchedule() || op.getWeights() || op.hasSecond()) return;
     Builder b(&getContext());
     auto number = [&](StringRef name, int64_t value) { return b.getNamedAttr(name, b.getI64IntegerAttr(value)); };
     auto block = [&](int64_t queries, int64_t keys) {
-      return NamedAttrList({number("columns", 64), number("depth", 16), number("keys", keys), number("queries", queries), b.getNamedAttr("target", target),
-                            b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})), b.getNamedAttr("unroll", b.getBoolAttr(target == "cuda"))});
+      return NamedAttrList({number("columns", 64), number("depth", 16), number("keys", keys), number("queries", queries), b.getNamedAttr("target", b.getStringAttr(target.name)),
+                            b.getNamedAttr("threads", b.getDenseI64ArrayAttr({16, 16})), b.getNamedAttr("unroll", b.getBoolAttr(target.unroll))});
     };
     auto split = [&](int64_t rows) {
       NamedAttrList entries = block(splitQueries, 64);

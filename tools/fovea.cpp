@@ -176,7 +176,9 @@ int main(int argc, char **argv) {
   CLI::App app{"Fovea: a compiler for attention. A .attn file becomes an object file with a C header, or, for a model, a program.", "fovea"};
   app.set_version_flag("--version", std::string("fovea ") + version);
   app.require_subcommand(1);
-  const std::vector<std::string> targets = {"host", "host-count", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids", "portable", "opencl", "cuda"};
+  std::vector<std::string> targets = {"host", "host-count", "x86-64-v2", "x86-64-v3", "x86-64-v4", "zen4", "sapphirerapids", "portable"}, devices;
+  for (const leaf::DeviceTarget &device : leaf::deviceTargets) devices.emplace_back(device.name);
+  targets.insert(targets.end(), devices.begin(), devices.end());
 
   const std::string targetHelp = "machine to compile for; host-count: this one, with counters of the points that loops under masks visit; portable: x86-64-v2 to sapphirerapids in one, "
                                  "of which a kernel chooses the best that the machine runs, or the one that FOVEA_TARGET names";
@@ -231,18 +233,21 @@ int main(int argc, char **argv) {
   tuneApp->add_option("-o", tuned.out, "the program with its schedule (default: standard output); the table of what was tried goes to standard error");
 
   ExplainOptions explained;
+  std::vector<std::string> explainable = devices;
+  explainable.insert(explainable.begin(), "host");
   auto *explainApp = app.add_subcommand("explain", "Say in words what becomes of a program: support, stages, fusion, schedule, flops and bytes");
   explainApp->add_option("file", file, "the program, F.attn")->required();
   explainApp->add_option("--kernel", kernel, "only this kernel (default: all)");
+  explainApp->add_option("--target", explained.target, "a GPU: launches, blocks, memory, what is not fused and why; host: this CPU")->check(CLI::IsMember(explainable))->capture_default_str();
   explainApp->add_option("--config", build.config, "a model's configuration (JSON; default: what the model names, beside it)");
   explainApp->add_option("--extent", explained.extents, "an extent: --extent i=4096; then also how many points the masks keep and the loops visit")->allow_extra_args(false);
   explainApp->add_option("--in", explained.in, "tensors by parameter name (safetensors): their extents, and the values that masks read");
   explainApp->add_option("--set", explained.set, "a scalar: --set past=3; wins over the input file")->allow_extra_args(false);
 
-  DevicesOptions devices;
+  DevicesOptions listed;
   auto *devicesApp = app.add_subcommand("devices", "List what there is to run on: the CPU with its targets, OpenCL and CUDA devices");
-  devicesApp->add_flag("--json", devices.json, "for programs");
-  devicesApp->add_option("--probe", devices.probe)->check(CLI::IsMember({"opencl", "cuda"}))->group("");
+  devicesApp->add_flag("--json", listed.json, "for programs");
+  devicesApp->add_option("--probe", listed.probe)->check(CLI::IsMember(devices))->group("");
 
   try {
     app.parse(argc, argv);
@@ -258,7 +263,7 @@ int main(int argc, char **argv) {
                  : *tuneApp    ? tuneCommand(file, kernel, tuned)
                  : *runApp     ? runCommand(file, kernel, run)
                  : *buildApp   ? buildCommand(file, build, emit)
-                 : *devicesApp ? listDevices(devices)
+                 : *devicesApp ? listDevices(listed)
                                : explainCommand(file, kernel, build.config, explained);
     progress.reset();
     if (timing && !status) fputs((timePasses == "json" ? timing->json() : timing->text()).c_str(), stderr);

@@ -1,5 +1,6 @@
 #include "lowering/halide/Nest.h"
 
+#include "lowering/halide/DeviceTarget.h"
 #include "lowering/halide/NestBody.h"
 
 using namespace Halide;
@@ -14,8 +15,7 @@ Module buildNest(const NestSpec &spec, const Target &target) {
 }
 
 Target nestTarget(const std::string &name) {
-  const std::string host = "x86-64-linux-no_runtime-no_bounds_query-no_asserts-";
-  return Target(host + (name == "cuda" ? "cuda-cuda_capability_80" : "opencl-cl_doubles"));
+  return Target(std::string("x86-64-linux-no_runtime-no_bounds_query-no_asserts-") + findDevice(name)->halide);
 }
 
 }  // namespace fovea::leaf

@@ -1,5 +1,7 @@
 #include "lowering/halide/NestPlan.h"
 
+#include "lowering/halide/DeviceTarget.h"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -206,7 +208,7 @@ static std::optional<NestPlan> planTiles(const NestSpec &spec, const Steps &step
 
   // A side of a thread's points; what takes long for each gains little from more.
   const int side = costs ? 2 : 4;
-  const bool unroll = parts.zeros && !costs && spec.target == "cuda";
+  const bool unroll = parts.zeros && !costs && findDevice(spec.target)->unroll;
   auto tiles = [&](int down, int across, int depth, int threadsDown, int threadsAcross) {
     tiled.tiles = NestSpec::Tiles{tiled.tiles->down, tiled.tiles->across, down, across, depth, threadsAcross, threadsDown, unroll};
     return tiled;

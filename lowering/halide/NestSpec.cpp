@@ -1,6 +1,7 @@
 #include "lowering/halide/NestSpec.h"
 
 #include "lowering/halide/ContentHash.h"
+#include "lowering/halide/DeviceTarget.h"
 #include "lowering/halide/NestPlan.h"
 
 #include <algorithm>
@@ -115,7 +116,7 @@ std::vector<NestArgument> arguments(const NestSpec &spec) {
 std::string check(const NestSpec &s) {
   auto number = [](const char *what, int64_t n) { return std::string("there is no ") + what + " " + std::to_string(n); };
   auto within = [](int64_t n, size_t count) { return n >= 0 && size_t(n) < count; };
-  if (s.target != "opencl" && s.target != "cuda") return "a nest is for `opencl` or `cuda`, not `" + s.target + "`";
+  if (!findDevice(s.target)) return "a nest is for `opencl` or `cuda`, not `" + s.target + "`";
   if (s.name.empty() || s.name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) return "`name` is not a C identifier: \"" + s.name + "\"";
   if (s.outputs.empty()) return "a nest has an output";
   for (const NestSpec::Buffer &b : s.buffers)

@@ -79,7 +79,7 @@ struct NestSpec {
   };
 
   std::string name;          // the symbol
-  std::string target;        // "opencl" or "cuda"
+  std::string target;        // of runtime/device/Devices.def
   std::vector<bool> reduced; // the loops, outermost first
   std::vector<Stored> scalars;  // F32, I32, I64 or Bool
   std::vector<Buffer> buffers;

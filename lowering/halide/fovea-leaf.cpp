@@ -45,7 +45,7 @@ struct Launches : Halide::Internal::IRVisitor {
     if (call->name != "halide_cuda_run" && call->name != "halide_opencl_run") return;
     const std::vector<Halide::Expr> &a = call->args;  // state, name, blocks, threads, shared memory, ...
     const auto *name = a.at(1).as<Halide::Internal::StringImm>();
-    lines << "// launch " << (name ? name->value : "") << ": threads " << a.at(5) << " x " << a.at(6) << " x " << a.at(7) << ", shared memory " << a.at(8) << "\n";
+    lines << "// launch " << (name ? name->value : "") << ": threads " << a.at(5) << " x " << a.at(6) << " x " << a.at(7) << ", shared memory " << Halide::Internal::simplify(a.at(8)) << "\n";
   }
 };
 

@@ -25,7 +25,7 @@ int32_t fovea_device_enter(int kind, const char *name, int32_t (*body)(void *), 
   jmp_buf host_escape, *const outer_escape = thread->escape;
   struct fovea_device_call *const outer = fovea_device_this_call, here = {
     .interface = kind == FOVEA_DEVICE_CUDA ? halide_cuda_device_interface() : halide_opencl_device_interface(),
-    .device = kind == FOVEA_DEVICE_CUDA ? "CUDA" : "OpenCL",
+    .device = fovea_device_targets[kind].words,
     .name = name,
   };
   volatile int no_host_memory = 0;

@@ -9,6 +9,15 @@
 
 #include <stdbool.h>
 
+struct fovea_device_target {
+  int32_t dlpack;                  /* DLDeviceType */
+  const char *words, *library;     /* as messages call it; its driver, but for a version */
+};
+static const struct fovea_device_target fovea_device_targets[] = {
+#define DEVICE_TARGET(name, kind, dlpack, words, library, halide, unroll) [kind] = {dlpack, words, library},
+#include "runtime/device/Devices.def"
+};
+
 /* Of Halide's runtime, declared in none of its headers. The first three are ours (stream.c). */
 int halide_cuda_acquire_context(void *user_context, void **context, bool create);
 int halide_cuda_get_stream(void *user_context, void *context, void **stream);

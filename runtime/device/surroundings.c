@@ -35,10 +35,12 @@ void halide_print(void *user_context, const char *message) {
 /* The loader of OpenCL and CUDA: libraries without a version in their names belong to packages for developers. */
 void *halide_load_library(const char *name) {
   void *library = dlopen(name, RTLD_LAZY);
-  if (!library && strcmp(name, "libOpenCL.so") == 0)
-    library = dlopen("libOpenCL.so.1", RTLD_LAZY);
-  if (!library && strcmp(name, "libcuda.so") == 0)
-    library = dlopen("libcuda.so.1", RTLD_LAZY);
+  char versioned[32];
+  for (size_t kind = 0; kind < sizeof fovea_device_targets / sizeof *fovea_device_targets; ++kind)
+    if (!library && strcmp(name, fovea_device_targets[kind].library) == 0) {
+      snprintf(versioned, sizeof versioned, "%s.1", name);
+      library = dlopen(versioned, RTLD_LAZY);
+    }
   if (!library && !fovea_device_complaint[0])
     snprintf(fovea_device_complaint, sizeof fovea_device_complaint, "%s.1 cannot be loaded", name);
   return library;
@@ -71,16 +73,16 @@ void fovea_device_abort(void) {
 
 /* Halide's runtime aborts without the library, and would find no device where it needs its first memory. */
 void fovea_device_find(int kind) {
-  static const char *const libraries[] = {[FOVEA_DEVICE_OPENCL] = "libOpenCL.so", [FOVEA_DEVICE_CUDA] = "libcuda.so"};
   static _Atomic int found[2][2];   /* in a context of our own, and in a caller's */
-  const int given = fovea_device_stream(kind == FOVEA_DEVICE_CUDA ? kDLCUDA : kDLOpenCL)[FOVEA_STREAM_CONTEXT] != NULL;
+  const int given = fovea_device_stream(fovea_device_targets[kind].dlpack)[FOVEA_STREAM_CONTEXT] != NULL;
   if (found[kind][given])
     return;
   const struct fovea_device_call *call = fovea_device_this_call;
+  const char *name = fovea_device_targets[kind].library;
   char what[96];
-  void *library = halide_load_library(libraries[kind]);
+  void *library = halide_load_library(name);
   fovea_device_try();
-  snprintf(what, sizeof what, "there is no %s device: %s.1 is not installed", call->device, libraries[kind]);
+  snprintf(what, sizeof what, "there is no %s device: %s.1 is not installed", call->device, name);
   if (!library)
     fovea_device_give_up(FOVEA_DEVICE_FAILED, what);
   dlclose(library);

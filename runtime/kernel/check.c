@@ -30,7 +30,11 @@ static int32_t check_device(const struct fovea_call *call, const char *name, int
     return FOVEA_OK;
   if (device == kDLCPU)
     FAIL(FOVEA_WRONG_DEVICE, "`%s` is on a device of DLPack type %d, wanted the CPU (%d)", name, type, kDLCPU);
-  FAIL(FOVEA_WRONG_DEVICE, "`%s` is on a device of DLPack type %d, wanted %s (%d) or the CPU (%d)", name, type, device == kDLCUDA ? "CUDA" : "OpenCL", device, kDLCPU);
+  static const char *const words[] = {
+#define DEVICE_TARGET(name, kind, dlpack, words, library, halide, unroll) [dlpack] = words,
+#include "runtime/device/Devices.def"
+  };
+  FAIL(FOVEA_WRONG_DEVICE, "`%s` is on a device of DLPack type %d, wanted %s (%d) or the CPU (%d)", name, type, words[device], device, kDLCPU);
 }
 
 static int32_t check_type(const struct fovea_call *call, const char *name, DLDataType type, int32_t wanted) {

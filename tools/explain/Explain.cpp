@@ -3,6 +3,7 @@
 #include "frontend/emit/Normalisers.h"
 #include "lowering/Compiler.h"
 #include "lowering/stage/Stage.h"
+#include "tools/explain/Device.h"
 #include "tools/explain/Extents.h"
 #include "tools/explain/Formula.h"
 #include "tools/explain/Live.h"
@@ -92,7 +93,37 @@ int fail(const std::string &error, bool internal) {
 
 std::string shapeOf(const Function &f, const std::vector<IndexId> &axes) { return join(axes, ",", [&](IndexId i) { return extentName(f, i); }); }
 
+void printArguments(const Function &k) {
+  for (const Tensor &t : k.tensors) fmt::print("  input     {}: {}[{}]\n", t.name, nameOf(t.type), shapeOf(k, t.axes));
+  for (const Scalar &s : k.scalars) fmt::print("  scalar    {}: {}\n", s.name, nameOf(s.type));
+  for (const Result &r : k.results) fmt::print("  result    {}: {}[{}]\n", r.name, nameOf(r.type), shapeOf(k, r.axes));
+  for (const Check &c : k.checks) fmt::print("  check     {} (on entry)\n", c.text);
+}
+
+void printWork(const Function &k, bool bounded) {
+  fmt::print("  flops     {}{}\n", flops(k), k.masks.empty() ? "" : bounded ? " (at most: a bounded loop visits its support only)" : " (at most: blocks of keys that the mask leaves out are not visited)");
+  fmt::print("  bytes     reads {}; writes {}\n\n", bytesRead(k), bytesWritten(k));
+}
+
+int explainOnDevice(const Function &k, const Module &module, const ExplainOptions &options) {
+  CompileOptions compile;
+  compile.target = options.target, compile.explained = true, compile.form = Form::Asm;
+  Compiled compiled;
+  std::string error;
+  bool internal = false;
+  if (!compileKernels({&k}, module.files, compile, compiled, error, internal)) return fail(error, internal);
+  Call call;
+  if (!resolveCall(k, options, call, error)) return fail(error, false);
+  fmt::print("kernel {} for {}\n", k.name, options.target);
+  printArguments(k);
+  for (const Function::MaskInfo &mask : k.masks) fmt::print("  mask      {}\n", mask.text);
+  for (const std::string &line : deviceLines(k, compiled, call.extents)) fmt::print("  {}\n", line);
+  printWork(k, false);
+  return 0;
+}
+
 int explainKernel(const Function &k, const Module &module, const ExplainOptions &options) {
+  if (options.target != "host") return explainOnDevice(k, module, options);
   CompileOptions compile;
   compile.target = "host-count", compile.countOnly = true, compile.form = Form::Stmt;
   Compiled compiled;
@@ -106,10 +137,7 @@ int explainKernel(const Function &k, const Module &module, const ExplainOptions 
   if (!call.extents.empty() && !decisions.counters.empty() && !pointLines(k, module.files, call, points, error, internal)) return fail(error, internal);
 
   fmt::print("kernel {}\n", k.name);
-  for (const Tensor &t : k.tensors) fmt::print("  input     {}: {}[{}]\n", t.name, nameOf(t.type), shapeOf(k, t.axes));
-  for (const Scalar &s : k.scalars) fmt::print("  scalar    {}: {}\n", s.name, nameOf(s.type));
-  for (const Result &r : k.results) fmt::print("  result    {}: {}[{}]\n", r.name, nameOf(r.type), shapeOf(k, r.axes));
-  for (const Check &c : k.checks) fmt::print("  check     {} (on entry)\n", c.text);
+  printArguments(k);
   for (const Function::MaskInfo &mask : k.masks) {
     fmt::print("  mask      {}\n", mask.text);
     for (const std::string &line : maskWords(k, module.files, mask, decisions.fates)) fmt::print("            {}\n", line);
@@ -122,8 +150,7 @@ int explainKernel(const Function &k, const Module &module, const ExplainOptions 
                several(decisions.rowLoops.size(), "loop"));
   for (const std::string &line : scheduleWords(decisions.attends)) fmt::print("  schedule  {}\n", line);
   for (const std::string &line : points) fmt::print("  points    {}\n", line);
-  fmt::print("  flops     {}{}\n", flops(k), k.masks.empty() ? "" : " (at most: a bounded loop visits its support only)");
-  fmt::print("  bytes     reads {}; writes {}\n\n", bytesRead(k), bytesWritten(k));
+  printWork(k, true);
   return 0;
 }
 
@@ -206,6 +233,7 @@ int explain(const Module &module, const Function *kernel, const ExplainOptions &
     if (!kernel || kernel == &k)
       if (int status = explainKernel(k, module, options)) return status;
   if (kernel) return 0;
+  if (options.target != "host" && !module.models.empty()) return fail(fmt::format("target `{}` is for kernels: a model is explained without --target", options.target), false);
   for (const Model &m : module.models)
     if (int status = explainModel(m, module)) return status;
   return 0;

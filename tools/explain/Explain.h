@@ -13,6 +13,7 @@ struct ExplainOptions {
   std::vector<std::string> extents;  // "i=4096"
   std::string in;                    // tensors that masks read; extents of the others
   std::vector<std::string> set;      // "past=3"
+  std::string target = "host";       // or a GPU's
   bool asked() const { return !extents.empty() || !in.empty() || !set.empty(); }
 };
 
