@@ -1,6 +1,6 @@
 """Runs the value tests; see harness.py. Test names are the rule's number and what is shown, or `catalogue NAME`.
 
-On an OpenCL device (the way `opencl`) run the catalogue, what is not finite and every twelfth of the other cases; with --way opencl all of them. In the
+On an OpenCL device (the way `opencl`) run the catalogue, what is not finite, parts of keys and every twelfth of the other cases; with --way opencl all of them. In the
 interpreter of PTX (the way `cuda`) runs every 24th."""
 
 import concurrent.futures
