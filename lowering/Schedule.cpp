@@ -21,6 +21,7 @@
 #include "lowering/halide/DeviceTarget.h"
 #include "lowering/halide/LeafSpec.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -84,9 +85,11 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       return entries.getDictionary(&getContext());
     };
     NamedAttrList entries = block(op.getDimension("row") < 0 ? splitQueries : 64, 32);
-    entries.append("split", split(splitQueries));
+    // In a model's stage a line's result may not depend on how far others pad its keys.
+    const bool mayCut = !op->getParentOfType<func::FuncOp>()->hasAttr("attn.exact_rows");
+    if (mayCut) entries.append("split", split(splitQueries));
     // Where heads share their keys, a block has those heads as its rows, and a query of each: worth it while queries are fewer than heads.
-    if (int64_t heads = sharedHeads(op); heads > 1) entries.append("grouped", split(std::min(heads, splitQueries)));
+    if (int64_t heads = sharedHeads(op); mayCut && heads > 1) entries.append("grouped", split(std::min(heads, splitQueries)));
     op.setScheduleAttr(entries.getDictionary(&getContext()));
   }
 

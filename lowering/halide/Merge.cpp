@@ -16,14 +16,9 @@ Module compileMerge(const NestBody &body, const Target &target) {
   const NestSpec::Merge &m = *body.spec.merge;
   const DeviceSoftmax softmax{body.spec.target == "cuda"};
   const Expr columns = body.extents[m.along];
-  // Where the loops stand at point `p`, neighbours in memory side by side.
-  auto loopsAt = [&](Expr p) {
+  auto loopsAt = [&](const Expr &p) {
     std::vector<Expr> loops(body.spec.reduced.size());
-    for (size_t left = body.spec.axes.size(); left-- > 0;) {
-      Expr extent = max(body.extents[body.spec.axes[left]], 1);
-      loops[body.spec.axes[left]] = left ? p % extent : p;
-      p = p / extent;
-    }
+    body.stand(loops, body.spec.axes, p);
     return loops;
   };
   auto state = [&](const Expr &p, const Expr &part, const Expr &column) {
