@@ -79,8 +79,17 @@ struct Launch {
   std::string nest;                 // its name
   bool looped = false;              // in a loop of the host
   unsigned points = 0, reduced = 0; // loops: those whose points are the threads, and those inside a thread
-  struct Blocks { int64_t queries = 0, keys = 0, columns = 0; };
+  struct Blocks {
+    int64_t queries = 0, keys = 0, columns = 0;
+    bool parts = false;             // of some keys each, which another launch puts together
+  };
   std::optional<Blocks> blocks;     // fused attention
+  bool merge = false;               // that launch
+  struct Tile { int64_t rows = 0, columns = 0; };
+  std::optional<Tile> tile;         // a contraction
+  int64_t threads = 1;              // that fold a point together
+  std::string fewer;                // another nest, which the host launches instead where there are few rows, or few reduced steps
+  bool chosen = false;              // the host chooses between it and others
 };
 
 // Memory of the device that a call takes.

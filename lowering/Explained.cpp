@@ -63,11 +63,21 @@ void collectLaunches(ModuleOp module, Decisions &out) {
     }
   module.walk([&](Operation *op) {
     if (auto call = dyn_cast<func::CallOp>(op); call && call.getCallee() == "fovea_rt_launch") {
-      StringRef name = call.getOperand(0).getDefiningOp<func::ConstantOp>().getValue();
-      name.consume_back("_argv");
-      const leaf::NestSpec &spec = nests.at(name.str());
-      Launch launch{whereOf(op), name.str(), inLoop(op), unsigned(spec.axes.size()), unsigned(llvm::count(spec.reduced, true)), {}};
-      if (const auto &a = spec.attend) launch.blocks = Launch::Blocks{a->queries, a->keys, a->columns};
+      auto nameOf = [](Value function) {
+        StringRef name = function.getDefiningOp<func::ConstantOp>().getValue();
+        name.consume_back("_argv");
+        return name.str();
+      };
+      Value function = call.getOperand(0);
+      Launch launch{whereOf(op)};
+      if (auto choice = function.getDefiningOp<arith::SelectOp>()) launch.fewer = nameOf(choice.getTrueValue()), function = choice.getFalseValue();
+      launch.nest = nameOf(function), launch.looped = inLoop(op), launch.chosen = isa<scf::IfOp>(op->getParentOp());
+      const leaf::NestSpec &spec = nests.at(launch.nest);
+      launch.points = unsigned(spec.axes.size()), launch.reduced = unsigned(llvm::count(spec.reduced, true));
+      if (const auto &a = spec.attend) launch.blocks = Launch::Blocks{a->queries, a->keys, a->columns, a->part >= 0};
+      launch.merge = spec.merge.has_value();
+      if (const auto &t = spec.tiles) launch.tile = Launch::Tile{t->rows, t->columns};
+      if (const auto &g = spec.groups) launch.threads = g->threads;
       out.launches.push_back(std::move(launch));
     } else if (call && call.getCallee() == "fovea_rt_device_read") {
       out.hostReads.push_back(whereOf(op));

@@ -125,11 +125,11 @@ struct Grouped {
     threads();
     tree();
     out.update().allow_race_conditions().gpu_threads(r.x).gpu_blocks(r.y);
-    fold.compute_at(out, r.y).store_in(MemoryType::Register).bound(thread, 0, g.threads).bound(point, 0, g.points).reorder(tx, ty).gpu_threads(tx, ty);
+    fold.compute_at(out, r.y).store_in(MemoryType::Register).bound(thread, 0, g.threads).bound(point, 0, g.points).bound_extent(block, 1).reorder(tx, ty).gpu_threads(tx, ty);
     fold.update(0).reorder(rounds.x, tx, ty).gpu_threads(tx, ty);
     fold.update(1).reorder(last.x, tx, ty).gpu_threads(tx, ty);
-    part.compute_at(out, r.y).bound_extent(thread, g.threads).bound_extent(point, g.points).reorder(tx, ty).gpu_threads(tx, ty);
-    if (two()) middle.compute_at(out, r.y).bound_extent(few, step).bound_extent(point, g.points).reorder(few, point).gpu_threads(few, point);
+    part.compute_at(out, r.y).bound_extent(thread, g.threads).bound_extent(point, g.points).bound_extent(block, 1).reorder(tx, ty).gpu_threads(tx, ty);
+    if (two()) middle.compute_at(out, r.y).bound_extent(few, step).bound_extent(point, g.points).bound_extent(block, 1).reorder(few, point).gpu_threads(few, point);
     return out;
   }
 };

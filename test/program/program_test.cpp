@@ -128,7 +128,7 @@ TEST(Program, Usage) {
                            "--attention", "--patience", "--early-stop", "--groups", "--diversity", "--suppress", "--repetition-penalty", "--no-repeat-ngram", "--prefix",
                            "--prefix-column", "--require", "--score", "--token-scores", "--align", "--json", "--replace-unknown", "--stream"})
     EXPECT_NE(help.out.find(part), std::string::npos) << part;
-  EXPECT_EQ(toyRun({"--version"}, "").out, "toy, compiled by Fovea 0.1.0, table 2\n");
+  EXPECT_EQ(toyRun({"--version"}, "").out, "toy, compiled by Fovea 0.1.0, table 3\n");
   std::vector<std::vector<std::string>> wrong = {{"--bean"},        {"--beam"},           {"--beam", "0"},          {"--beam", "x"},
                                                  {"--threads", "0"}, {"--threads", "-1"}, {"--beam", "2", "--nbest", "3"}, {"--sample", "--beam", "2"},
                                                  {"word"},          {"--length-penalty", "-1"}, {"--batch", "0"}, {"--max-input", "0"}, {"--seed", "-1"}};

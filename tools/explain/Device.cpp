@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 namespace fovea {
 
@@ -73,27 +74,58 @@ std::string sizeOf(const Function &k, const Temporary &memory, const std::vector
   return text;
 }
 
+std::string wordsOf(const Launch &launch) {
+  const std::string reduced = fmt::format(", {} reduced", launch.reduced), loops = fmt::format("{} loop{}", launch.points, launch.points == 1 ? "" : "s");
+  if (launch.tile) return fmt::format("tiles of {} x {} points of {}{}, both sides through shared memory", launch.tile->rows, launch.tile->columns, loops, reduced);
+  if (launch.threads > 1) return fmt::format("{} threads fold each point of {}{}", launch.threads, loops, reduced);
+  return fmt::format("{}{}", launch.points ? "a thread for each point of " + loops : "one thread computes", launch.reduced ? reduced + " inside" : "");
+}
+
 }  // namespace
+
+std::string launchWords(const std::vector<Launch> &launches) {
+  auto count = [&](auto is) { return size_t(std::count_if(launches.begin(), launches.end(), is)); };
+  const size_t looped = count([](const Launch &l) { return l.looped; }), chosen = count([](const Launch &l) { return l.chosen; });
+  const std::pair<const char *, size_t> kinds[] = {{"attention in blocks", count([](const Launch &l) { return l.blocks || l.merge; })}, {"contractions in tiles", count([](const Launch &l) { return l.tile.has_value(); })},
+                                                   {"reductions by several threads", count([](const Launch &l) { return l.threads > 1; })}};
+  std::string text = fmt::format("{}", launches.size());
+  size_t others = launches.size();
+  const char *before = ": ";
+  for (auto [what, number] : kinds) {
+    if (number) text += fmt::format("{}{} {}", std::exchange(before, ", "), number, what);
+    others -= number;
+  }
+  if (others && others < launches.size()) text += fmt::format(", {} with a thread a point", others);
+  if (chosen) text += fmt::format("; the host chooses among {}", chosen);
+  if (looped) text += fmt::format("; {} in loops of the host", looped);
+  return text;
+}
 
 std::vector<std::string> deviceLines(const Function &k, const Compiled &compiled, const std::vector<int64_t> &extents) {
   const Decisions &d = compiled.decisions;
   const std::map<std::string, std::string> launches = launchesOf(compiled.text);
   std::vector<std::string> lines;
   Counted fused, points, memory, reads, loops;
+  auto threadsOf = [&](const std::string &nest) {
+    auto known = launches.find(nest);
+    return known == launches.end() ? std::string() : known->second;
+  };
   for (const Launch &launch : d.launches) {
-    auto known = launches.find(launch.nest);
-    const std::string how = fmt::format("{}{}", known == launches.end() ? "" : known->second, launch.looped ? "; in a loop of the host" : "");
-    if (const auto &b = launch.blocks) fused.add(fmt::format("attend at {}: blocks of {} queries x {} value columns, {} keys at a time; {}; the scores are never in memory", placed(k, launch.where), b->queries, b->columns, b->keys, how));
-    else
-      points.add(fmt::format("{}: {}{}; {}", placed(k, launch.where),
-                             launch.points ? fmt::format("a thread for each point of {} loop{}", launch.points, launch.points == 1 ? "" : "s") : "one thread computes",
-                             launch.reduced ? fmt::format(", {} reduced inside", launch.reduced) : "", how));
+    std::string how = threadsOf(launch.nest);
+    if (!launch.fewer.empty()) how += fmt::format("; where there are few rows or steps: {}", threadsOf(launch.fewer));
+    if (launch.chosen) how += "; if the host chooses it when it runs";
+    if (launch.looped) how += "; in a loop of the host";
+    const std::string at = placed(k, launch.where);
+    if (const auto &b = launch.blocks)
+      fused.add(fmt::format("attend at {}: {}blocks of {} queries x {} value columns, {} keys at a time; {}; the scores are never in memory", at, b->parts ? "of few queries, parts of the keys in " : "", b->queries, b->columns,
+                            b->keys, how));
+    else if (launch.merge) fused.add(fmt::format("attend at {}: the parts put together; {}", at, how));
+    else points.add(fmt::format("{}: {}; {}", at, wordsOf(launch), how));
   }
   fused.append("fused", lines);
   for (const Unfused &unfused : d.unfused) lines.push_back(fmt::format("not fused attention at {}: {}: its scores are in the device's memory", placed(k, unfused.where), unfused.why));
   points.append("points", lines);
-  const size_t looped = size_t(std::count_if(d.launches.begin(), d.launches.end(), [](const Launch &l) { return l.looped; }));
-  lines.push_back(fmt::format("launches  {}{}", d.launches.size(), looped ? fmt::format(", of which {} in loops of the host", looped) : ""));
+  lines.push_back(fmt::format("launches  {}", launchWords(d.launches)));
   for (const Where &loop : d.hostLoops) loops.add(placed(k, loop));
   loops.append("host loop", lines);
   for (const Where &read : d.hostReads) reads.add(fmt::format("{}: an element of a tensor, for which the host waits", placed(k, read)));

@@ -14,6 +14,9 @@ namespace fovea {
 // for each index.
 std::vector<std::string> deviceLines(const core::Function &kernel, const Compiled &compiled, const std::vector<int64_t> &extents);
 
+// "12: 1 attention in blocks, 4 contractions in tiles, 7 with a thread a point"
+std::string launchWords(const std::vector<Launch> &launches);
+
 }  // namespace fovea
 
 #endif  // FOVEA_TOOLS_EXPLAIN_DEVICE_H

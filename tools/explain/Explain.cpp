@@ -154,7 +154,7 @@ int explainKernel(const Function &k, const Module &module, const ExplainOptions 
   return 0;
 }
 
-int explainModel(const Model &m, const Module &module) {
+int explainModel(const Model &m, const Module &module, const std::string &target) {
   StagedModel staged = stageModel(m);
   ModelParts parts;
   for (const Stage &stage : staged.stages) {
@@ -162,13 +162,14 @@ int explainModel(const Model &m, const Module &module) {
     parts.functions.push_back(&stage.function);
   }
   CompileOptions options;
-  options.form = Form::Schedule;
+  const bool onDevice = target != "host";
+  options.target = target, options.explained = onDevice, options.form = onDevice ? Form::Stmt : Form::Schedule;
   Compiled compiled;
   std::string error;
   bool internal = false;
   if (!compileModel(parts, module.files, options, compiled, error, internal)) return fail(error, internal);
 
-  fmt::print("model {}\n", m.name);
+  fmt::print("model {}{}\n", m.name, onDevice ? " for " + target : "");
   auto format = [](const char *what, const TextFormat &t) { 
     std::string files = t.pieces;
     for (const std::string &name : t.vocabularies) files += (files.empty() ? "" : &name == t.vocabularies.data() ? ", " : " or ") + name;
@@ -203,6 +204,23 @@ int explainModel(const Model &m, const Module &module) {
       lines.back().second.push_back(slot.name);
     }
     for (const auto &[line, names] : lines) fmt::print("{} {}\n", line, summarised(names));
+    if (onDevice) {
+      const Decisions &d = compiled.decisions;
+      auto ours = [&](const auto &all, auto where) {
+        std::decay_t<decltype(all)> some;
+        for (const auto &one : all)
+          if (where(one).function == stage.name) some.push_back(one);
+        return some;
+      };
+      auto itself = [](const Where &where) { return where; };
+      auto inside = [](const auto &one) { return one.where; };
+      fmt::print("    launches   {}\n", launchWords(ours(d.launches, inside)));
+      for (const Unfused &unfused : ours(d.unfused, inside)) fmt::print("    not fused  attention at {}:{}: {}\n", unfused.where.file, unfused.where.line, unfused.why);
+      fmt::print("    host       {}, {}\n", several(ours(d.hostLoops, itself).size(), "loop"), several(ours(d.hostReads, itself).size(), "read"));
+      fmt::print("    temporary  {}\n", several(ours(d.temporaries, inside).size(), "tensor"));
+      fmt::print("    flops      {}\n", flops(f));
+      continue;
+    }
     std::vector<Attend> attends;
     for (const Attend &a : compiled.decisions.attends)
       if (a.function == stage.name) attends.push_back(a);
@@ -233,9 +251,8 @@ int explain(const Module &module, const Function *kernel, const ExplainOptions &
     if (!kernel || kernel == &k)
       if (int status = explainKernel(k, module, options)) return status;
   if (kernel) return 0;
-  if (options.target != "host" && !module.models.empty()) return fail(fmt::format("target `{}` is for kernels: a model is explained without --target", options.target), false);
   for (const Model &m : module.models)
-    if (int status = explainModel(m, module)) return status;
+    if (int status = explainModel(m, module, options.target)) return status;
   return 0;
 }
 
