@@ -60,6 +60,8 @@ INTEGERS = [
     ("shr.u32 %r3, %r1, 7;", u >> 7),
     ("shr.s32 %r3, %r1, 40;", np.where(s < 0, -1, 0)),
     ("bfe.u32 %r3, %r1, 4, 9;", u >> 4 & 511),
+    ("prmt.b32 %r3, %r1, %r2, 0x6240;", (u & 255) | (v & 255) << 8 | (u >> 16 & 255) << 16 | (v >> 16 & 255) << 24),
+    ("prmt.b32 %r3, %r1, 0, 0x4449U;", np.where(u >> 15 & 1, 255, 0)),
     ("setp.lt.s32 %p1, %r1, %r2; selp.b32 %r3, 3, 4, %p1;", np.where(s < t, 3, 4)),
     ("setp.lt.u32 %p1, %r1, %r2; selp.b32 %r3, 3, 4, %p1;", np.where(u < v, 3, 4)),
     ("setp.gt.s32 %p1, %r1, 0; setp.gt.and.s32 %p2, %r2, 0, %p1; @!%p2 mov.u32 %r3, 1;", np.where((s > 0) & (t > 0), 0, 1)),

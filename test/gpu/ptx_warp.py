@@ -279,6 +279,19 @@ class Warp:
         kind = parts[-1]
         self.write(o[0], np.where(self.read(o[3], "pred") != 0, self.read(o[1], kind), self.read(o[2], kind)), kind, mask)
 
+    def do_prmt(self, parts, o, mask):
+        """Each byte is one of the eight of both sources, or eight times its sign."""
+        if parts != ["b32"]:
+            raise Error("this choice of bytes is not supported")
+        both = self.read(o[1], "b32").astype(np.uint64) | self.read(o[2], "b32").astype(np.uint64) << np.uint64(32)
+        chosen, result = self.read(o[3], "b32").astype(np.uint64), np.zeros_like(both)
+        for place in range(4):
+            which = chosen >> np.uint64(4 * place) & np.uint64(15)
+            byte = both >> (which & np.uint64(7)) * np.uint64(8) & np.uint64(255)
+            byte = np.where(which & np.uint64(8), np.where(byte & np.uint64(128), np.uint64(255), np.uint64(0)), byte)
+            result |= byte << np.uint64(8 * place)
+        return self.write(o[0], result.astype(np.uint32), "b32", mask)
+
     def do_mov(self, parts, o, mask):
         kind = parts[-1]
         if o[1][0] == "vector":
