@@ -184,12 +184,12 @@ def onnxruntime(options):
     import numpy as np
     import onnxruntime as library
     import torch
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)    # beside threads that wait for work in a loop, each side's or the other's, everything takes two to three times as long: measured
 
     def session(name):
         how = library.SessionOptions()
         how.intra_op_num_threads, how.inter_op_num_threads = options.threads, 1
-        how.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        how.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return library.InferenceSession(os.path.join(folder, name + ".onnx"), how, ["CPUExecutionProvider"])
 
     class Steps(searches()):
