@@ -22,10 +22,6 @@ int64_t bytesFor(const Argument &argument, const Sizes &sizes) { return product(
 }  // namespace
 
 void Session::Given::set(const Place &place, const int32_t *data, int64_t count) {
-  if (place.isHost()) {
-    value.data = const_cast<int32_t *>(data);
-    return;
-  }
   reserve(product(count, 4));
   place.write(value.data, data, count * 4);
 }
@@ -133,6 +129,8 @@ void Session::encode(const std::vector<const std::vector<int32_t> *> &sources, i
     calls[1].setStrides(cache.index, capacity());
   }
   map.resize(size_t(mostRows));
+  stepTokens.reserve(product(mostRows, 4));  // so that a step allocates nothing
+  mapGiven.reserve(product(mostRows, 4));
   for (int64_t row = 0; row < sizes.s; ++row)
     map[size_t(row)] = int32_t(row);
   mapMoved = true;

@@ -70,7 +70,7 @@ private:
       value.data = storage.data();
     }
   };
-  // What the host gives to a stage: where it lies, or a copy of it on the device.
+  // What the host gives to a stage: a copy, aligned as table.h says, where the stages want it.
   struct Given : Held {
     using Held::Held;
     void set(const Place &place, const int32_t *data, int64_t count);
