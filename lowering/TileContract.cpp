@@ -128,9 +128,9 @@ class Tiler {
     Value aStride = a.strides[p.m.size() - 1], cStride = c.strides[p.m.size() - 1];
     Value rowTiles = arith::CeilDivSIOp::create(b, loc, M, constant(rows));
     Value total = arith::MulIOp::create(b, loc, rowTiles, constant(panels));
-    // Of small tiles a thread takes several, ten microseconds' worth or so: to wake another for less costs more.
+    // Of small tiles a thread takes several, a microsecond's worth or so. Whether the whole is worth a second thread the runtime finds out.
     Value size = arith::MulIOp::create(b, loc, constant(K), arith::AddIOp::create(b, loc, arith::MinSIOp::create(b, loc, M, constant(rows)), constant(6)));
-    Value several = arith::MaxSIOp::create(b, loc, arith::DivSIOp::create(b, loc, constant(16384), arith::MaxSIOp::create(b, loc, size, constant(1))), constant(1));
+    Value several = arith::MaxSIOp::create(b, loc, arith::DivSIOp::create(b, loc, constant(2048), arith::MaxSIOp::create(b, loc, size, constant(1))), constant(1));
     auto parallel = scf::ParallelOp::create(b, loc, ValueRange{constant(0)}, ValueRange{arith::CeilDivSIOp::create(b, loc, total, several)}, ValueRange{constant(1)});
     b.setInsertionPointToStart(parallel.getBody());
     Value begin = arith::MulIOp::create(b, loc, parallel.getInductionVars()[0], several);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <x86intrin.h>
@@ -25,7 +26,7 @@
 
 enum {
   MOST_THREADS = 1024,
-  SPIN_CYCLES = 40000,            /* about 15 us: longer than what lies between two loops of a kernel */
+  SPIN_CYCLES = 250000,           /* about 100 us: longer than what lies between two loops of a model that are worth sharing */
   STACK_BYTES = 8 << 20,
   OPEN = 1 << 30, WAITING = 1 << 29, PARTICIPANTS = (1 << 29) - 1
 };
@@ -43,6 +44,7 @@ static struct {
   void *context;
   int64_t count;
   int32_t threads;
+  int64_t fewest;                 /* indices that a thread takes at once */
   atomic_llong wanted;            /* bytes that one body could not get; 0: none failed */
   /* The workers; changed only by who holds `busy`. */
   int workers;
@@ -56,8 +58,9 @@ static int64_t cycles(void) {
 #if defined(__x86_64__)
   return (int64_t)__rdtsc();
 #else
-  static atomic_llong ticks;
-  return atomic_fetch_add_explicit(&ticks, 64, memory_order_relaxed);
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 2500000000 + now.tv_nsec * 5 / 2;
 #endif
 }
 
@@ -110,6 +113,30 @@ void fovea_escape(int64_t wanted) {
   longjmp(*thread->escape, 1);
 }
 
+/* What an index of each loop took the last time. Loops of less work than it costs to share them stay with their caller; how long an index takes
+ * depends on extents and caches, so it is measured. A loop has a slot by its body; two that share one guess wrong, which costs time alone. */
+
+enum { LOOPS = 1024, SMALL_LOOP = 4000 /* cycles, about 1.5 us */, SMALL_PIECE = 1000, UNITS = 16 };
+
+static struct {
+  _Atomic(void (*)(int64_t, void *)) body;
+  atomic_llong cycles;            /* of UNITS indices; 0: not known */
+} costs[LOOPS];
+
+static atomic_llong *cost_of(void (*body)(int64_t, void *)) {
+  size_t slot = (size_t)((uint64_t)(uintptr_t)body * 0x9E3779B97F4A7C15u >> 54);
+  if (atomic_load_explicit(&costs[slot].body, memory_order_relaxed) != body) {
+    atomic_store_explicit(&costs[slot].body, body, memory_order_relaxed);
+    atomic_store_explicit(&costs[slot].cycles, 0, memory_order_relaxed);
+  }
+  return &costs[slot].cycles;
+}
+
+static void note_cost(atomic_llong *cost, int64_t elapsed, int64_t indices) {
+  if (indices > 0)
+    atomic_store_explicit(cost, UNITS * elapsed / indices + 1, memory_order_relaxed);
+}
+
 /* Running a loop. */
 
 static void run_index(void (*body)(int64_t, void *), void *context, int64_t index) {
@@ -118,33 +145,40 @@ static void run_index(void (*body)(int64_t, void *), void *context, int64_t inde
   fovea_arena_release(mark);
 }
 
-/* Takes indices until none are left: many at first, one at a time at the end. */
-static void take_indices(void) {
-  int64_t count = pool.count, share = 4 * (int64_t)pool.threads;
+/* Takes indices until none are left: many at first, one at a time at the end, but never so few that to take them costs as much as they do.
+ * Returns how many. */
+static int64_t take_indices(void) {
+  int64_t count = pool.count, share = 4 * (int64_t)pool.threads, fewest = pool.fewest, mine = 0;
   int64_t begin = atomic_load_explicit(&pool.next, memory_order_relaxed);
   while (begin < count) {
     int64_t taken = (count - begin) / share;
-    int64_t end = begin + (taken > 1 ? taken : 1);
+    int64_t end = begin + (taken > fewest ? taken : fewest);
+    if (end > count)
+      end = count;
     if (!atomic_compare_exchange_weak_explicit(&pool.next, &begin, end, memory_order_relaxed, memory_order_relaxed))
       continue;
     for (int64_t index = begin; index < end; ++index) {
       run_index(pool.body, pool.context, index);
       if (atomic_load_explicit(&pool.wanted, memory_order_relaxed))
-        return;
+        return mine;
     }
+    mine += end - begin;
     begin = atomic_load_explicit(&pool.next, memory_order_relaxed);
   }
+  return mine;
 }
 
-/* Takes part in the open loop. A body that runs out of memory ends here, and no more indices are handed out. */
-static void take_part(void) {
+/* Takes part in the open loop. A body that runs out of memory ends here, and no more indices are handed out.
+ * Returns how many indices it had; 0 after such an end. */
+static int64_t take_part(void) {
   struct fovea_thread *const thread = &fovea_this_thread;
   jmp_buf escape, *const outer = thread->escape;
   const int64_t mark = fovea_arena_mark();
+  volatile int64_t taken = 0;
   thread->inside = 1;
   thread->escape = &escape;
   if (_setjmp(escape) == 0) {
-    take_indices();
+    taken = take_indices();
   } else {
     long long none = 0;
     atomic_compare_exchange_strong(&pool.wanted, &none, thread->wanted);
@@ -153,6 +187,7 @@ static void take_part(void) {
   }
   thread->escape = outer;
   thread->inside = 0;
+  return taken;
 }
 
 static void wait_for_epoch(int seen) {
@@ -275,22 +310,42 @@ static void wait_for_participants(void) {
   atomic_store(&pool.state, 0);
 }
 
-static void run_with_pool(void (*body)(int64_t, void *), void *context, int64_t count, int threads) {
-  int helpers = count - 1 < threads - 1 ? (int)(count - 1) : threads - 1;
+static void run_alone(void (*body)(int64_t, void *), void *context, int64_t first, int64_t count) {
+  for (int64_t index = first; index < count; ++index)
+    run_index(body, context, index);
+}
+
+/* Runs a loop that was small the last time, as long as it is. Returns how many indices are done. */
+static int64_t run_while_small(void (*body)(int64_t, void *), void *context, int64_t count, atomic_llong *cost) {
+  const int64_t start = cycles();
+  int64_t done = 0, elapsed = 0;
+  while (done < count && elapsed < 4 * SMALL_LOOP) {
+    run_index(body, context, done++);
+    elapsed = cycles() - start;
+  }
+  note_cost(cost, elapsed, done);
+  return done;
+}
+
+static void run_with_pool(void (*body)(int64_t, void *), void *context, int64_t first, int64_t count, int threads, atomic_llong *cost) {
+  int helpers = count - first < threads ? (int)(count - first - 1) : threads - 1;
   if (pool.workers < helpers)
     start_workers(threads - 1);
   pool.body = body;
   pool.context = context;
   pool.count = count;
   pool.threads = threads;
+  const int64_t each = atomic_load_explicit(cost, memory_order_relaxed);
+  pool.fewest = each ? UNITS * SMALL_PIECE / each + 1 : 1;
   atomic_store_explicit(&pool.wanted, 0, memory_order_relaxed);
-  atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
+  atomic_store_explicit(&pool.next, first, memory_order_relaxed);
   atomic_store_explicit(&pool.most, helpers, memory_order_relaxed);
   atomic_store_explicit(&pool.state, OPEN, memory_order_release);
   atomic_fetch_add(&pool.epoch, 1);
   if (atomic_load(&pool.sleepers))
     wake(&pool.epoch, helpers);
-  take_part();
+  const int64_t start = cycles(), mine = take_part();
+  note_cost(cost, cycles() - start, mine);
   wait_for_participants();
 }
 
@@ -298,14 +353,21 @@ void fovea_parallel_for(void (*body)(int64_t, void *), void *context, int64_t co
   if (count <= 0)
     return;
   int threads = count > 1 && !fovea_this_thread.inside ? fovea_set_threads(-1) : 1;
-  int no = 0;
-  if (threads <= 1 || atomic_load_explicit(&pool.leave, memory_order_relaxed) || !own_pool() ||
-      !atomic_compare_exchange_strong(&pool.busy, &no, 1)) {
-    for (int64_t index = 0; index < count; ++index)
-      run_index(body, context, index);
+  if (threads <= 1) {
+    run_alone(body, context, 0, count);
     return;
   }
-  run_with_pool(body, context, count, threads);
+  atomic_llong *const cost = cost_of(body);
+  const int64_t known = atomic_load_explicit(cost, memory_order_relaxed);
+  const int64_t first = known && known < UNITS * SMALL_LOOP / count ? run_while_small(body, context, count, cost) : 0;
+  if (first == count)
+    return;
+  int no = 0;
+  if (atomic_load_explicit(&pool.leave, memory_order_relaxed) || !own_pool() || !atomic_compare_exchange_strong(&pool.busy, &no, 1)) {
+    run_alone(body, context, first, count);
+    return;
+  }
+  run_with_pool(body, context, first, count, threads, cost);
   int64_t wanted = atomic_load(&pool.wanted);
   atomic_store_explicit(&pool.busy, 0, memory_order_release);
   if (wanted)

@@ -44,15 +44,36 @@ TEST_F(Threads, NegativeCountIsNothing) {
   parallel(-5, [](int64_t) { ADD_FAILURE(); });
 }
 TEST_F(Threads, WorkersTakePart) {
-  std::atomic<int> inside{0}, most{0};
-  parallel(4, [&](int64_t) {
-    int now = ++inside, before = most;
-    while (now > before && !most.compare_exchange_weak(before, now)) {
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    --inside;
-  });
-  EXPECT_EQ(most, 4);
+  for (int round = 0; round < 2; ++round) {  // a loop that has been short begins with its caller alone
+    std::atomic<int> inside{0}, most{0};
+    parallel(4, [&](int64_t) {
+      int now = ++inside, before = most;
+      while (now > before && !most.compare_exchange_weak(before, now)) {
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      --inside;
+    });
+    EXPECT_GE(most, round ? 4 : 3);
+  }
+}
+TEST_F(Threads, AShortLoopMayTurnOutLong) {
+  for (int round = 0; round < 3; ++round) {
+    parallel(8, [](int64_t) {});
+    parallel(8, [](int64_t) {});
+    std::vector<std::atomic<int>> times(8);
+    std::atomic<int> inside{0}, most{0};
+    parallel(8, [&](int64_t index) {
+      int now = ++inside, before = most;
+      while (now > before && !most.compare_exchange_weak(before, now)) {
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      ++times[index];
+      --inside;
+    });
+    EXPECT_GE(most, 2);
+    for (const auto &time : times)
+      EXPECT_EQ(time, 1);
+  }
 }
 TEST_F(Threads, NoMoreThanAsked) {
   EXPECT_EQ(fovea_set_threads(2), 2);

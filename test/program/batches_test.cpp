@@ -62,7 +62,11 @@ TEST(Batches, OneForEveryWorker) {
   std::vector<Job> jobs = jobsOf(std::vector<size_t>(200, 10));
   EXPECT_EQ(cut(jobs, {256, 1, plenty, 1, {}}).size(), 1u);
   EXPECT_EQ(cut(jobs, {256, 1, plenty, 4, {}}).size(), 4u);
-  EXPECT_EQ(cut(jobs, {256, 1, plenty, 64, {}}).size(), 1u) << "too few lines to share";
+  EXPECT_EQ(cut(jobs, {256, 1, plenty, 64, {}}).size(), 12u) << "16 lines are worth a thread";
+  EXPECT_EQ(cut(jobs, {256, 4, plenty, 64, {}}).size(), 50u) << "or as many hypotheses";
+  EXPECT_EQ(cut(jobs, {10, 1, plenty, 4, {}}).size(), 20u) << "every worker has several batches anyway";
+  jobs = jobsOf({3, 40, 2, 2, 3, 4, 5, 6, 4, 2, 9});
+  EXPECT_EQ(cut(jobs, {64, 16, plenty, 2, {}}), (std::vector<std::vector<size_t>>{{40}, {9, 6, 5, 4, 4, 3, 3, 2, 2, 2}})) << "shares of as many tokens";
 }
 
 TEST(Workers, EveryPieceOnce) {
