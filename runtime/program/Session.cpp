@@ -1,6 +1,7 @@
 #include "runtime/program/Session.h"
 
 #include "runtime/program/Error.h"
+#include "runtime/program/Padding.h"
 
 #include <algorithm>
 
@@ -45,6 +46,7 @@ Session::Session(const Model &model) : model(model), sourceTokens(model.place), 
       State &state = stateOf(argument.name);
       state.initialised = true;
       known = &state.now->value;
+      encodeResults.push_back({&argument, state.now, hold(), axisOf(argument, 'b')});
     }
     if (!known) {
       if (argument.what == What::Tokens) {
@@ -54,8 +56,9 @@ Session::Session(const Model &model) : model(model), sourceTokens(model.place), 
         known = &sourceLengths.value;
         readsLengths = true;
       } else {
-        encodeResults.push_back({&argument, hold()});
-        known = &encodeResults.back().second->value;
+        Held *held = hold();
+        encodeResults.push_back({&argument, held, hold(), std::max(axisOf(argument, 's'), axisOf(argument, 'b'))});
+        known = &held->value;
       }
       (argument.what == What::Packed ? packed : encoded)[argument.name] = known;
     }
@@ -108,14 +111,12 @@ Session::Session(const Model &model) : model(model), sourceTokens(model.place), 
 Sizes Session::capacity() const { return {mostRows, sizes.s, sizes.i, model.table.writes.atMost}; }
 
 void Session::encode(const std::vector<const std::vector<int32_t> *> &sources, int64_t most) {
-  sizes = {int64_t(sources.size()), int64_t(sources.size()), 0, 1};
-  for (const auto *source : sources)
-    sizes.i = std::max(sizes.i, int64_t(source->size()));
+  sizes = sizesOf(sources, 0, sources.size());
   position = 0;
   mostRows = std::max(most, sizes.s);
 
-  for (auto &[argument, held] : encodeResults)
-    held->reserve(bytesFor(*argument, sizes));
+  for (const EncodeResult &result : encodeResults)
+    result.held->reserve(bytesFor(*result.argument, sizes));
   for (StepResult &result : stepResults)
     result.held->reserve(bytesFor(*result.argument, capacity()));
   for (State &state : states) {
@@ -135,19 +136,81 @@ void Session::encode(const std::vector<const std::vector<int32_t> *> &sources, i
     map[size_t(row)] = int32_t(row);
   mapMoved = true;
 
+  std::vector<int64_t> tokens;
+  for (const auto *source : sources)
+    tokens.push_back(int64_t(source->size()));
+  const std::vector<size_t> ends = groupsByLength(tokens);
+  bool grouped = ends.size() > 1;
+  for (size_t n = 0; grouped && n < ends.size(); ++n)
+    grouped = canGroup(sizesOf(sources, n ? ends[n - 1] : 0, ends[n]));
+  if (grouped)
+    encodeInGroups(sources, ends);
+  else
+    encodeTogether(sources, 0, sizes);
+}
+
+// Runs encode over as many sources from `first` on as `sizes` says.
+void Session::encodeTogether(const std::vector<const std::vector<int32_t> *> &sources, size_t first, const Sizes &sizes) {
+  give(sources, first, sizes);
+  calls[0].run(sizes);
+}
+
+// Of encode, over some of the sources.
+Sizes Session::sizesOf(const std::vector<const std::vector<int32_t> *> &sources, size_t first, size_t end) const {
+  Sizes some{int64_t(end - first), int64_t(end - first), 0, 1};
+  for (size_t row = first; row < end; ++row)
+    some.i = std::max(some.i, int64_t(sources[row]->size()));
+  return some;
+}
+
+// Whether what encode makes of a group has a place in what it makes of all. A device is better with one launch than with fewer tokens; and
+// without lengths the padding is a part of the line.
+bool Session::canGroup(const Sizes &group) const {
+  return model.place.isHost() && readsLengths && std::all_of(encodeResults.begin(), encodeResults.end(), [&](const EncodeResult &result) {
+           const Shape &shape = result.argument->shape;
+           return result.batch >= 0 && std::all_of(shape.begin(), shape.end(), [&](const Extent &extent) { return extent.evaluate(group) <= extent.evaluate(sizes); });
+         });
+}
+
+// Lets the stages read the tokens and lengths of so many sources.
+void Session::give(const std::vector<const std::vector<int32_t> *> &sources, size_t first, const Sizes &sizes) {
+  const auto begin = sources.begin() + int64_t(first), end = begin + sizes.s;
   if (readsTokens) {
     padded.assign(size_t(product(sizes.s, sizes.i)), 0);
-    for (size_t row = 0; row < sources.size(); ++row)
-      std::copy(sources[row]->begin(), sources[row]->end(), padded.begin() + int64_t(row) * sizes.i);
+    for (auto source = begin; source != end; ++source)
+      std::copy((*source)->begin(), (*source)->end(), padded.begin() + (source - begin) * sizes.i);
     sourceTokens.set(model.place, padded.data(), int64_t(padded.size()));
   }
   if (readsLengths) {
     lengths.clear();
-    for (const auto *source : sources)
-      lengths.push_back(int32_t(source->size()));
+    for (auto source = begin; source != end; ++source)
+      lengths.push_back(int32_t((*source)->size()));
     sourceLengths.set(model.place, lengths.data(), sizes.s);
   }
-  calls[0].run(sizes);
+}
+
+// Runs encode over each group, padded to its own longest source, and puts its rows where they belong; zeros behind them.
+void Session::encodeInGroups(const std::vector<const std::vector<int32_t> *> &sources, const std::vector<size_t> &ends) {
+  for (const EncodeResult &result : encodeResults)
+    model.place.clear(result.held->value.data, bytesFor(*result.argument, sizes));
+  size_t first = 0;
+  for (size_t end : ends) {
+    const Sizes group = sizesOf(sources, first, end);
+    for (const EncodeResult &result : encodeResults) {
+      result.part->reserve(bytesFor(*result.argument, group));
+      std::swap(result.held->value, result.part->value);
+    }
+    encodeTogether(sources, first, group);
+    Moves rows;
+    for (size_t row = first; row < end; ++row)
+      rows.push_back({int32_t(row), int32_t(row - first)});
+    for (const EncodeResult &result : encodeResults) {
+      std::swap(result.held->value, result.part->value);
+      moveRows(*result.argument, result.batch, {result.held->value.data, sizes}, {result.part->value.data, group}, group, rows);
+    }
+    first = end;
+  }
+  give(sources, 0, sizes);  // the steps read those of all
 }
 
 void Session::step(const int32_t *tokens) {
@@ -181,53 +244,46 @@ void Session::advance() {
   ++sizes.t;
 }
 
-// Copies rows of a tensor whose batch axis is not the first into one with rows.size() rows, both compact.
-void Session::gather(const State &state, void *from, void *to, const std::vector<int32_t> &rows) const {
-  int64_t outer = 1, inner = int64_t(bytesOf(state.argument->type));
-  for (int axis = 0; axis < int(state.argument->shape.size()); ++axis)
-    if (axis != state.batch)
-      (axis < state.batch ? outer : inner) *= state.argument->shape[size_t(axis)].evaluate(sizes);
-  std::vector<std::array<int32_t, 2>> pairs;
-  for (size_t row = 0; row < rows.size(); ++row)
-    pairs.push_back({int32_t(row), rows[row]});
-  model.place.moveRows({to, from, 0, 0, inner, inner, int64_t(rows.size()) * inner, sizes.b * inner, outer, inner, pairsOf(pairs), int64_t(pairs.size())});
-}
-
-// Copies rows as `moves` says inside a tensor that is laid out by `capacity` and holds what `used` covers.
-void Session::moveRows(const Argument &argument, void *data, int batch, const Sizes &capacity, const Sizes &used) const {
+// Copies rows as `moves` says, what `used` covers of each, between tensors of the shape of `argument` or inside one.
+void Session::moveRows(const Argument &argument, int batch, const Laid &to, const Laid &from, const Sizes &used, const Moves &moves) const {
   if (elements(argument.shape, used) == 0)
     return;
   // From the right: what lies together in a row, then what does not.
-  int64_t stride = int64_t(bytesOf(argument.type)), chunk = stride, rowStride = 0;
+  int64_t toStride = int64_t(bytesOf(argument.type)), fromStride = toStride, chunk = toStride, toRow = 0, fromRow = 0;
   bool together = true;
-  struct Axis { int64_t count, stride; };
+  struct Axis { int64_t count, to, from; };
   std::vector<Axis> outside;
   for (size_t axis = argument.shape.size(); axis-- > 0;) {
-    int64_t extent = argument.shape[axis].evaluate(capacity), count = argument.shape[axis].evaluate(used);
+    const Extent &extent = argument.shape[axis];
+    const int64_t count = extent.evaluate(used), toExtent = extent.evaluate(to.sizes), fromExtent = extent.evaluate(from.sizes);
     if (int(axis) == batch) {
-      rowStride = stride;
+      toRow = toStride;
+      fromRow = fromStride;
       together = false;
     } else if (together) {
       chunk *= count;
-      together = count == extent;
+      together = count == toExtent && count == fromExtent;
     } else if (count != 1) {
-      if (!outside.empty() && outside.back().count * outside.back().stride == stride)
+      if (!outside.empty() && outside.back().count * outside.back().to == toStride && outside.back().count * outside.back().from == fromStride)
         outside.back().count *= count;
       else
-        outside.push_back({count, stride});
+        outside.push_back({count, toStride, fromStride});
     }
-    stride *= extent;
+    toStride *= toExtent;
+    fromStride *= fromExtent;
   }
-  const Axis first = outside.empty() ? Axis{1, 0} : outside.front();
+  const Axis inner = outside.empty() ? Axis{1, 0, 0} : outside.front();
   std::vector<int64_t> at(outside.size(), 0);
-  for (int64_t offset = 0;;) {
-    model.place.moveRows({data, data, offset, offset, rowStride, rowStride, first.stride, first.stride, first.count, chunk, pairsOf(moves), int64_t(moves.size())});
+  for (int64_t toOffset = 0, fromOffset = 0;;) {
+    model.place.moveRows({to.data, from.data, toOffset, fromOffset, toRow, fromRow, inner.to, inner.from, inner.count, chunk, pairsOf(moves), int64_t(moves.size())});
     size_t axis = 1;
     for (; axis < outside.size(); ++axis) {
-      offset += outside[axis].stride;
+      toOffset += outside[axis].to;
+      fromOffset += outside[axis].from;
       if (++at[axis] < outside[axis].count)
         break;
-      offset -= outside[axis].stride * outside[axis].count;
+      toOffset -= outside[axis].to * outside[axis].count;
+      fromOffset -= outside[axis].from * outside[axis].count;
       at[axis] = 0;
     }
     if (axis >= outside.size())
@@ -249,7 +305,12 @@ void Session::arrange(const std::vector<int32_t> &from) {
       leading &= state.argument->shape[size_t(axis)].evaluate(sizes) == 1;
     if (state.batch >= 0 && !leading) {
       // Compact with another number of rows: everything moves.
-      gather(state, (state.changes ? state.next : state.now)->value.data, (state.changes ? state.now : state.next)->value.data, from);
+      Moves all;
+      for (size_t row = 0; row < from.size(); ++row)
+        all.push_back({int32_t(row), from[row]});
+      Sizes next = sizes;
+      next.b = int64_t(from.size());
+      moveRows(*state.argument, state.batch, {(state.changes ? state.now : state.next)->value.data, next}, {(state.changes ? state.next : state.now)->value.data, sizes}, sizes, all);
       if (state.changes)
         continue;  // the result is in place
     }
@@ -258,11 +319,12 @@ void Session::arrange(const std::vector<int32_t> &from) {
       std::swap(state.now->value, state.next->value);
     }
     if (state.batch >= 0 && leading)
-      moveRows(*state.argument, state.now->value.data, state.batch, sizes, sizes);
+      moveRows(*state.argument, state.batch, {state.now->value.data, sizes}, {state.now->value.data, sizes}, sizes, moves);
   }
+  const Sizes most = capacity();
   for (Cache &cache : caches)
     if (cache.batch >= 0)
-      moveRows(*cache.argument, cache.held->value.data, cache.batch, capacity(), sizes);
+      moveRows(*cache.argument, cache.batch, {cache.held->value.data, most}, {cache.held->value.data, most}, sizes, moves);
   for (auto [to, source] : moves)
     map[size_t(to)] = map[size_t(source)];
   mapMoved = true;
@@ -297,7 +359,7 @@ int64_t Session::bytesNeeded(const Model &model, int64_t sources, int64_t longes
       add(product(bytesFor(argument, later), later.t));
   for (const Argument &argument : table.encode.arguments)
     if (argument.what == What::Encoded || (argument.what == What::Packed && !model.packed(argument.name)))
-      add(bytesFor(argument, first));
+      add(product(bytesFor(argument, first), 2));  // of a group once more
   for (const Argument &argument : table.step.arguments)
     if (argument.what == What::State || argument.what == What::Next || argument.what == What::Cache || argument.what == What::Logits ||
         argument.what == What::Trace)

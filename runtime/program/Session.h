@@ -99,7 +99,17 @@ private:
   Given sourceTokens, sourceLengths, stepTokens, mapGiven;
   bool readsTokens = false, readsLengths = false;
   Value positionValue;
-  std::vector<std::pair<const Argument *, Held *>> encodeResults;
+  struct EncodeResult {
+    const Argument *argument;
+    Held *held, *part;             // of a group of sources, before it is put among the others
+    int batch;                     // axis of sources, -1 if it has none
+  };
+  // A tensor that is laid out for some sizes.
+  struct Laid {
+    void *data;
+    const Sizes &sizes;
+  };
+  std::vector<EncodeResult> encodeResults;  // and the states that encode begins
   std::vector<StepResult> stepResults;
   size_t scored = 0;               // the logits, among stepResults
   std::vector<State> states;
@@ -110,13 +120,18 @@ private:
   bool mapMoved = false;           // since the last step
   Sizes sizes;                     // of the next step
   std::vector<StageCall> calls;    // encode, step
-  std::vector<std::array<int32_t, 2>> moves;  // to, from
+  std::vector<std::array<int32_t, 2>> moves;  // of the last arrange
   std::vector<int32_t> padded, lengths;       // of encode
 
   Held *hold() { return &storage.emplace_back(model.place); }
   const float *fetch(const StepResult &result) const;
-  void gather(const State &state, void *from, void *to, const std::vector<int32_t> &rows) const;
-  void moveRows(const Argument &argument, void *data, int batch, const Sizes &capacity, const Sizes &used) const;
+  void give(const std::vector<const std::vector<int32_t> *> &sources, size_t first, const Sizes &sizes);
+  void encodeTogether(const std::vector<const std::vector<int32_t> *> &sources, size_t first, const Sizes &sizes);
+  void encodeInGroups(const std::vector<const std::vector<int32_t> *> &sources, const std::vector<size_t> &ends);
+  Sizes sizesOf(const std::vector<const std::vector<int32_t> *> &sources, size_t first, size_t end) const;
+  bool canGroup(const Sizes &group) const;
+  using Moves = std::vector<std::array<int32_t, 2>>;  // to, from
+  void moveRows(const Argument &argument, int batch, const Laid &to, const Laid &from, const Sizes &used, const Moves &moves) const;
   Sizes capacity() const;
   int64_t mostRows = 0;
 };

@@ -1,10 +1,13 @@
 #include "runtime/program/Batches.h"
+#include "runtime/program/Padding.h"
 #include "runtime/program/Workers.h"
 #include "test/program/ToyModel.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <limits>
 #include <set>
 #include <stdexcept>
 
@@ -67,6 +70,44 @@ TEST(Batches, OneForEveryWorker) {
   EXPECT_EQ(cut(jobs, {10, 1, plenty, 4, {}}).size(), 20u) << "every worker has several batches anyway";
   jobs = jobsOf({3, 40, 2, 2, 3, 4, 5, 6, 4, 2, 9});
   EXPECT_EQ(cut(jobs, {64, 16, plenty, 2, {}}), (std::vector<std::vector<size_t>>{{40}, {9, 6, 5, 4, 4, 3, 3, 2, 2, 2}})) << "shares of as many tokens";
+}
+
+// What a division into groups costs, in tokens.
+int64_t costOf(const std::vector<int64_t> &lengths, const std::vector<size_t> &ends) {
+  int64_t cost = 0;
+  size_t first = 0;
+  for (size_t end : ends) {
+    cost += int64_t(end - first) * *std::max_element(lengths.begin() + int64_t(first), lengths.begin() + int64_t(end)) + tokensPerGroup;
+    first = end;
+  }
+  return cost;
+}
+
+TEST(Groups, LeastPadding) {
+  EXPECT_EQ(groupsByLength({7}), (std::vector<size_t>{1}));
+  EXPECT_EQ(groupsByLength({9, 9, 9, 9}), (std::vector<size_t>{4}));
+  EXPECT_EQ(groupsByLength({40, 3, 3, 3}), (std::vector<size_t>{1, 4}));
+  EXPECT_EQ(groupsByLength({5, 4, 3, 2}), (std::vector<size_t>{4})) << "14 padded tokens are less than another group";
+  uint32_t state = 1;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<int64_t> lengths(1 + round % 12);
+    for (int64_t &length : lengths)
+      length = 1 + int64_t((state = state * 1664525 + 1013904223) >> 16) % 40;
+    if (round % 3)
+      std::sort(lengths.rbegin(), lengths.rend());
+    std::vector<size_t> ends = groupsByLength(lengths);
+    ASSERT_EQ(ends.back(), lengths.size());
+    int64_t least = std::numeric_limits<int64_t>::max();
+    for (uint32_t cuts = 0; cuts < 1u << (lengths.size() - 1); ++cuts) {
+      std::vector<size_t> some;
+      for (size_t at = 1; at < lengths.size(); ++at)
+        if (cuts >> (at - 1) & 1)
+          some.push_back(at);
+      some.push_back(lengths.size());
+      least = std::min(least, costOf(lengths, some));
+    }
+    EXPECT_EQ(costOf(lengths, ends), least);
+  }
 }
 
 TEST(Workers, EveryPieceOnce) {
