@@ -251,5 +251,6 @@ int main(int argc, char **argv) {
     for (int M : {1, 2, 4, 6, 12}) contract(*host, M, N, 512, 1);
     for (int M : {1, 2, 4}) contract(*host, M, N, 512, 512);
     contract(*host, 1, N, 512, 512, Type::BF16);
+    for (int M : {1, 2, 4, 6}) contract(*host, M, N, 128, 88);   // larger than the second cache, smaller than the third
   }
 }
