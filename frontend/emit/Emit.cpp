@@ -289,6 +289,12 @@ Value Emitter::fixedPosition(IndexId index, Scope *scope) {
   return {};
 }
 
+Value Emitter::positionWithin(IndexId index, Scope *scope, Scope *made) {
+  Value position = fixedPosition(index, scope);
+  const Window *w = position && made ? window(index, made) : nullptr;
+  return w ? Value(arith::SubIOp::create(b, loc, position, w->low)) : position;
+}
+
 const Window *Emitter::window(IndexId index, Scope *scope, Scope *made) {
   for (Scope *s = scope; s && s != made; s = s->parent)
     if (auto it = s->windows.find(index); it != s->windows.end()) return &it->second;
@@ -470,11 +476,13 @@ void Emitter::emitResults() {
       }
     SmallVector<Value> inits;
     SmallVector<Axes> axes;
+    SmallVector<NodeId> roots;
     for (size_t r : together) {
+      roots.push_back(f.results[r].node);
       inits.push_back(destinationTensor(r));
       axes.push_back(Axes(f.results[r].axes.begin(), f.results[r].axes.end()));
     }
-    SmallVector<Value> results = emitRows(plan, inits, axes, [&](size_t number, ArrayRef<IndexId> rest, Value init) {
+    SmallVector<Value> results = emitRows(plan, roots, inits, axes, [&](size_t number, ArrayRef<IndexId> rest, Value init) {
       const core::Result &r = f.results[together[number]];
       return elementwise(r.node, rest, init, r.type);
     });

@@ -22,12 +22,14 @@ Materialised Emitter::materialise(NodeId n) {
     Location before = loc;
     loc = at(node.place);
     Materialised result;
-    if (auto whole = aggregateOfTotal(n)) materialise(*whole);
+    const bool product = current->block && (current->block->scores.count(n) || current->block->sums.count(n));
+    if (current->block && current->block->exported.contains(n)) emitRowsOfBlock({});
+    else if (auto whole = product ? std::nullopt : aggregateOfTotal(n)) materialise(*whole);
     if (auto it = current->memo.find(n); it != current->memo.end()) {
       result = it->second;
     } else if (node.op == Op::Div && recogniseAggregate(n, freeAxes(node.free, current))) {
       result = *aggregate(n, freeAxes(node.free, current));
-    } else if (auto plan = planRows(n, freeAxes(node.free, current))) {
+    } else if (auto plan = current->block ? std::nullopt : planRows(n, freeAxes(node.free, current))) {
       result = materialiseRows(n, *plan);
     } else if (node.op == Op::LoopResult) {
       emitLoop(node.args[0]);
@@ -62,8 +64,10 @@ Materialised Emitter::reduce(NodeId n) {
   const Node &node = f.nodes[n];
   Axes out = freeAxes(node.free, current);
   MaskSet masks(node.args.begin() + 1, node.args.end());
-  if (auto whole = aggregate(n, out)) return *whole;
-  orderAxes(node, out);
+  const bool ofBlock = current->block && (current->block->scores.count(n) || current->block->sums.count(n));
+  if (ofBlock) orderBlockAxes(n, out);
+  else if (auto whole = aggregate(n, out)) return *whole;
+  else orderAxes(node, out);
   Nest nest = makeNest(out, node.indices);
   nest.reduction = n;
   for (NodeId m : masks) collect(nest, m, {});
