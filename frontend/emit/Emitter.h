@@ -210,6 +210,11 @@ class Emitter {
   Value appendedTensor(core::TensorId id);
   void store(Value tensor, Value memref);
   void emitResults();
+  std::vector<std::optional<RowPlan>> planResults(ArrayRef<NodeId> weights);
+  // The plan of a result and of those after it that have the same rows: they share one loop.
+  RowPlan joined(size_t first, ArrayRef<std::optional<RowPlan>> plans, SmallVectorImpl<size_t> &together);
+  // Weights that are a result, and what they sum, are computed in blocks of rows where these can be: the scores are then computed once.
+  void computeWeightsInBlocks();
   // Weights that `returnedWeights` found, into a result.
   Value copied(NodeId softmax, ArrayRef<IndexId> axes, Value init);
   Value destination(size_t result);
@@ -258,7 +263,7 @@ class Emitter {
   // `n` over `axes` into `init`, whose element type may be a storage type (`stored`).
   Value elementwise(NodeId n, ArrayRef<IndexId> axes, Value init, std::optional<core::Type> stored, bool computedHere = false);
   Materialised reduce(NodeId n);
-  // select(any, value, otherwise), elementwise.
+  // select(any, value, otherwise), elementwise; `any` may be one condition for all.
   Value whereAny(Value any, Value value, ArrayRef<IndexId> axes, TypedAttr otherwise);
 
   // ---- where the terms of a reduction count (Factors.cpp)
