@@ -471,7 +471,7 @@ std::vector<std::optional<RowPlan>> Emitter::planResults(ArrayRef<NodeId> weight
 }
 
 void Emitter::computeWeightsInBlocks() {
-  if (!options.blocks) return;
+  if (!options.blocks || !f.schedules.empty()) return;  // a schedule is one of the fused form
   for (const core::Result &r : f.results) {
     NodeId n = returnedWeights(r);
     if (n == core::none) continue;
