@@ -108,9 +108,12 @@ class LoopNest {
   // Of a product inside a parallel loop, several positions of a second parallel dimension, whose vectors are the same, are summed side by side.
   void chooseTile(SmallVector<unsigned> &outer) {
     if (!inner || !lanes || reduced.empty() || op.getNumDpsInits() != 1 || counting || !op->getParentOfType<scf::ParallelOp>()) return;
-    if (llvm::any_of(op.getBlock()->without_terminator(), [](Operation &o) { return !isa<arith::MulFOp, arith::AddFOp, arith::ExtFOp>(o); })) return;
-    if (op.getBlock()->getOperations().size() > 5 || op.getNumDpsInputs() < 2) return;
+    auto ofProduct = [](Operation &o) {
+      return isa<arith::MulFOp, arith::AddFOp, arith::ExtFOp, arith::SelectOp, attn::SupportOp, arith::AndIOp, arith::CmpIOp, arith::IndexCastOp, arith::ConstantOp, linalg::IndexOp>(o);
+    };
+    if (!llvm::all_of(op.getBlock()->without_terminator(), ofProduct) || llvm::range_size(op.getBlock()->getOps<arith::AddFOp>()) != 1) return;
     for (unsigned d : llvm::reverse(outer)) {
+      if (keep() && body.dependsOn(keep(), d)) continue;
       bool shares = llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *input) {
         AffineMap map = op.getMatchingIndexingMap(input);
         return map.isFunctionOfDim(*inner) && !map.isFunctionOfDim(d) && !body.block()->getArgument(input->getOperandNumber()).use_empty();
@@ -341,6 +344,8 @@ class LoopNest {
     countPoint(valid ? Value(arith::MinSIOp::create(b, loc, valid, constant(lanes))) : constant(count * lanes));
     SmallVector<Value> results = boundedLoops(0, reduced.size(), accumulators, [&](ValueRange carried) {
       SmallVector<Value> next;
+      if (tiled && getenv("PF"))
+        for (Value place : places) moveTo({points[0].first, place}), body.prefetch(*tiled, count * lanes);
       for (auto [k, point] : llvm::enumerate(points)) moveTo(point), next.append(body.compute(carried.slice(k * each, each)));
       return next;
     });
