@@ -111,16 +111,6 @@ void LoopBody::store(ArrayRef<Value> values) {
   }
 }
 
-void LoopBody::prefetch(unsigned other, int64_t ahead) {
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    AffineMap map = op.getMatchingIndexingMap(input);
-    if (!moves(*input) || map.isFunctionOfDim(other)) continue;
-    SmallVector<Value> at = subscripts(map);
-    at.back() = arith::AddIOp::create(b, loc, at.back(), constant(ahead));
-    memref::PrefetchOp::create(b, loc, input->get(), at, /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
-  }
-}
-
 // ---- the body
 
 // Of a read outside a tensor every lane is 0 already.

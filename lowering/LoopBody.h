@@ -24,8 +24,6 @@ class LoopBody {
   llvm::SmallVector<mlir::Value> loadOutputs();                                     // what the body starts from; null where it reads none
   llvm::SmallVector<mlir::Value> compute(mlir::ValueRange accumulators);            // what it yields
   void store(llvm::ArrayRef<mlir::Value> values);
-  // Asks for the vectors, of operands that do not move along dimension `other`, that lie so many elements further on.
-  void prefetch(unsigned other, int64_t ahead);
 
   // Conditions that hold wherever the body is computed from now on, beside those of loops around; `release` forgets as many.
   void hold(llvm::ArrayRef<mlir::Value> conditions) { held.append(conditions.begin(), conditions.end()); }

@@ -344,8 +344,6 @@ class LoopNest {
     countPoint(valid ? Value(arith::MinSIOp::create(b, loc, valid, constant(lanes))) : constant(count * lanes));
     SmallVector<Value> results = boundedLoops(0, reduced.size(), accumulators, [&](ValueRange carried) {
       SmallVector<Value> next;
-      if (tiled && getenv("PF"))
-        for (Value place : places) moveTo({points[0].first, place}), body.prefetch(*tiled, count * lanes);
       for (auto [k, point] : llvm::enumerate(points)) moveTo(point), next.append(body.compute(carried.slice(k * each, each)));
       return next;
     });
