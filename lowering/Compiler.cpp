@@ -106,6 +106,7 @@ struct Unit {
     emitOptions.f64 = options.arithmetic == CompileOptions::OracleF64;
     emitOptions.contiguous = contiguous;
     emitOptions.rows = !oracle() && !onDevice();
+    emitOptions.blocks = emitOptions.rows && !contiguous && !options.counting();
     func::FuncOp function = emit(f, *module, name, files, emitOptions);
     // What the fusion refuses would hold every score: it is emitted again, row by row.
     while (emitOptions.rows && function) {

@@ -48,8 +48,10 @@ bool sumsInOrder(linalg::LinalgOp op) {
 // The loops of one linalg op.
 class LoopNest {
  public:
-  LoopNest(linalg::LinalgOp op, int64_t machineLanes)
-      : op(op), b(op), loc(op.getLoc()), body(op, b, inExactRows(op), sumsInOrder(op)), ranges(op.getStaticLoopRanges()), machineLanes(machineLanes) {}
+  // `tileRows`, `tileVectors`: of a product, what the registers hold.
+  LoopNest(linalg::LinalgOp op, int64_t machineLanes, int64_t tileRows, int64_t tileVectors)
+      : op(op), b(op), loc(op.getLoc()), body(op, b, inExactRows(op), sumsInOrder(op)), ranges(op.getStaticLoopRanges()), machineLanes(machineLanes), tileRows(tileRows),
+        tileVectors(tileVectors) {}
 
   void run() {
     // An extent that any operand's type knows is a constant: loops of known length need no tail.
@@ -62,6 +64,7 @@ class LoopNest {
     chooseVectors();
     SmallVector<unsigned> outer(parallel);
     if (inner) outer.erase(llvm::find(outer, *inner));
+    chooseTile(outer);
     // A plain inner loop when there is nothing else inside, so that its addresses are simple.
     bool plain = !inner && reduced.empty() && !outer.empty();
     if (plain) inner = outer.pop_back_val();
@@ -100,6 +103,26 @@ class LoopNest {
         return true;
       }
     return false;
+  }
+
+  // Of a product inside a parallel loop, several positions of a second parallel dimension, whose vectors are the same, are summed side by side.
+  void chooseTile(SmallVector<unsigned> &outer) {
+    if (!inner || !lanes || reduced.empty() || op.getNumDpsInits() != 1 || counting || !op->getParentOfType<scf::ParallelOp>()) return;
+    auto ofProduct = [](Operation &o) {
+      return isa<arith::MulFOp, arith::AddFOp, arith::ExtFOp, arith::SelectOp, attn::SupportOp, arith::AndIOp, arith::CmpIOp, arith::IndexCastOp, arith::ConstantOp, linalg::IndexOp>(o);
+    };
+    if (!llvm::all_of(op.getBlock()->without_terminator(), ofProduct) || llvm::range_size(op.getBlock()->getOps<arith::AddFOp>()) != 1) return;
+    for (unsigned d : llvm::reverse(outer)) {
+      if (keep() && body.dependsOn(keep(), d)) continue;
+      bool shares = llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *input) {
+        AffineMap map = op.getMatchingIndexingMap(input);
+        return map.isFunctionOfDim(*inner) && !map.isFunctionOfDim(d) && !body.block()->getArgument(input->getOperandNumber()).use_empty();
+      });
+      if (!shares) continue;
+      tiled = d;
+      outer.erase(llvm::find(outer, d));
+      return;
+    }
   }
 
   // Whether vectors along a dimension lose the bounds of a long loop: conditions that vary over both of them.
@@ -222,8 +245,12 @@ class LoopNest {
       range = supportAlong(*inner, /*steps=*/false);
     }
     body.hold(range.held);
-    chunks(*inner, reduced.empty() ? 1 : mostAccumulators, range.low, range.high, {}, [&](Value at, int64_t count, Value valid, ValueRange) {
-      return reduceChunks(at, count, valid), SmallVector<Value>();
+    chunks(*inner, reduced.empty() ? 1 : tiled ? tileVectors : mostAccumulators, range.low, range.high, {}, [&](Value at, int64_t count, Value valid, ValueRange) {
+      if (!tiled) return reduceChunks(at, count, valid), SmallVector<Value>();
+      Value whole = arith::SubIOp::create(b, loc, extents[*tiled], arith::RemUIOp::create(b, loc, extents[*tiled], constant(tileRows)));
+      loop(constant(0), whole, tileRows, [&](Value row) { reduceChunks(at, count, valid, row, tileRows); });
+      loop(whole, extents[*tiled], 1, [&](Value row) { reduceChunks(at, count, valid, row, 1); });
+      return SmallVector<Value>();
     });
     body.release(range.held.size());
     body.points();
@@ -294,33 +321,33 @@ class LoopNest {
     body.store(boundedLoops(0, reduced.size(), body.loadOutputs(), [&](ValueRange accumulators) { return body.compute(accumulators); }));
   }
 
-  // At `count` vectors of the parallel dimension from `at` on.
-  void reduceChunks(Value at, int64_t count, Value valid) {
+  // At `count` vectors of the parallel dimension from `at` on, of a tile at as many `rows` from `row` on.
+  void reduceChunks(Value at, int64_t count, Value valid, Value row = {}, int64_t rows = 1) {
     SmallVector<Value> places, accumulators;
+    SmallVector<std::pair<Value, Value>> points;
     for (int64_t k = 0; k < count; k++) places.push_back(k ? Value(arith::AddIOp::create(b, loc, at, constant(k * lanes))) : at);
+    for (int64_t k = 0; k < rows; k++) {
+      Value here = k ? Value(arith::AddIOp::create(b, loc, row, constant(k))) : row;
+      for (Value place : places) points.push_back({here, place});
+    }
+    auto moveTo = [&](std::pair<Value, Value> point) {
+      if (tiled) body.positions[*tiled] = point.first;
+      body.positions[*inner] = point.second;
+    };
     body.vectors(*inner, lanes, valid);
     if (reduced.empty()) {
       body.positions[*inner] = at;
       return body.store(body.compute(body.loadOutputs()));
     }
-    for (Value place : places) {
-      body.positions[*inner] = place;
-      accumulators.append(body.loadOutputs());
-    }
-    size_t each = accumulators.size() / count;
+    for (auto point : points) moveTo(point), accumulators.append(body.loadOutputs());
+    size_t each = accumulators.size() / points.size();
     countPoint(valid ? Value(arith::MinSIOp::create(b, loc, valid, constant(lanes))) : constant(count * lanes));
     SmallVector<Value> results = boundedLoops(0, reduced.size(), accumulators, [&](ValueRange carried) {
       SmallVector<Value> next;
-      for (int64_t k = 0; k < count; k++) {
-        body.positions[*inner] = places[k];
-        next.append(body.compute(carried.slice(k * each, each)));
-      }
+      for (auto [k, point] : llvm::enumerate(points)) moveTo(point), next.append(body.compute(carried.slice(k * each, each)));
       return next;
     });
-    for (int64_t k = 0; k < count; k++) {
-      body.positions[*inner] = places[k];
-      body.store(ArrayRef(results).slice(k * each, each));
-    }
+    for (auto [k, point] : llvm::enumerate(points)) moveTo(point), body.store(ArrayRef(results).slice(k * each, each));
   }
 
   // The innermost reduced dimension in vectors: every lane takes its share, then the lanes are put together.
@@ -466,9 +493,11 @@ class LoopNest {
   LoopBody body;
   SmallVector<int64_t> ranges;
   int64_t machineLanes;                // f32 lanes of the target's vectors; 0: unknown, no vectors
+  int64_t tileRows, tileVectors;
   SmallVector<Value> extents;
   SmallVector<unsigned> parallel, reduced;
   std::optional<unsigned> inner;       // a parallel dimension that is looped over inside a block
+  std::optional<unsigned> tiled;       // another one, inside that
   bool alongReduced = false;           // the last of `reduced` becomes vectors
   std::optional<Counting> counting;    // a reduction under a mask, for target host-count
   bool rowsCounted = false;            // before the loop over them
@@ -489,7 +518,7 @@ struct LoopsPass : PassWrapper<LoopsPass, OperationPass<ModuleOp>> {
     SmallVector<linalg::LinalgOp> ops;
     getOperation()->walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     const int64_t lanes = !target ? 0 : getOperation()->hasAttr("attn.quantised") ? exactLanes : target->lanes;
-    for (linalg::LinalgOp op : ops) LoopNest(op, lanes).run();
+    for (linalg::LinalgOp op : ops) LoopNest(op, lanes, target ? target->rows : 1, target ? std::max(1, target->columns / target->lanes) : 1).run();
   }
 };
 

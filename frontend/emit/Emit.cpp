@@ -289,6 +289,12 @@ Value Emitter::fixedPosition(IndexId index, Scope *scope) {
   return {};
 }
 
+Value Emitter::positionWithin(IndexId index, Scope *scope, Scope *made) {
+  Value position = fixedPosition(index, scope);
+  const Window *w = position && made ? window(index, made) : nullptr;
+  return w ? Value(arith::SubIOp::create(b, loc, position, w->low)) : position;
+}
+
 const Window *Emitter::window(IndexId index, Scope *scope, Scope *made) {
   for (Scope *s = scope; s && s != made; s = s->parent)
     if (auto it = s->windows.find(index); it != s->windows.end()) return &it->second;
@@ -436,13 +442,65 @@ void Emitter::store(Value tensor, Value memref) {
   bufferization::MaterializeInDestinationOp::create(b, loc, TypeRange{}, tensor, memref, /*restrict=*/true, /*writable=*/true);
 }
 
-void Emitter::emitResults() {
+RowPlan Emitter::joined(size_t first, ArrayRef<std::optional<RowPlan>> plans, SmallVectorImpl<size_t> &together) {
+  RowPlan plan = *plans[first];
+  for (size_t k = first; k < plans.size(); k++)
+    if (plans[k] && plans[k]->rows.size() == plan.rows.size() && std::is_permutation(plan.rows.begin(), plan.rows.end(), plans[k]->rows.begin())) {
+      together.push_back(k);
+      plan.inside.insert(plans[k]->inside.begin(), plans[k]->inside.end());
+    }
+  return plan;
+}
+
+std::vector<std::optional<RowPlan>> Emitter::planResults(ArrayRef<NodeId> weights) {
   std::vector<std::optional<RowPlan>> plans;
-  std::vector<NodeId> weights;
-  for (const core::Result &r : f.results) {
-    weights.push_back(returnedWeights(r));
-    plans.push_back(weights.back() == core::none ? planRows(r.node, Axes(r.axes.begin(), r.axes.end())) : std::nullopt);
+  for (auto [r, n] : llvm::zip(f.results, weights)) plans.push_back(n == core::none ? planRows(r.node, Axes(r.axes.begin(), r.axes.end())) : std::nullopt);
+  if (!options.blocks) return plans;
+  // What a row of another result computes on its way, and has the size of a result itself.
+  for (auto [k, r] : llvm::enumerate(f.results)) {
+    const Node &node = f.nodes[r.node];
+    for (size_t other = 0; other < plans.size() && !plans[k] && weights[k] == core::none; other++) {
+      if (!plans[other] || !(plans[other]->inside.count(r.node) || (node.op == Op::Keep && plans[other]->inside.count(node.args[0])))) continue;
+      if (!llvm::all_of(plans[other]->rows, [&](IndexId i) { return llvm::is_contained(r.axes, i) && llvm::is_contained(node.free, i); })) continue;
+      RowPlan plan = *plans[other];
+      plan.inside.insert(r.node);
+      if (planBlock(plan, {f.results[other].node, r.node})) plans[k] = plan;
+    }
   }
+  return plans;
+}
+
+void Emitter::computeWeightsInBlocks() {
+  if (!options.blocks || !f.schedules.empty()) return;  // a schedule is one of the fused form
+  for (const core::Result &r : f.results) {
+    NodeId n = returnedWeights(r);
+    if (n == core::none) continue;
+    const std::set<NodeId> before = options.unfused;
+    SmallVector<NodeId> sums;
+    bool narrow = false;
+    for (auto [s, sum] : llvm::enumerate(f.nodes))
+      if (auto aggregate = recogniseAggregate(s, freeAxes(sum.free, current)); aggregate && aggregate->weight == n) {
+        const Node &value = f.nodes[aggregate->value];
+        narrow |= value.op == Op::Load && f.tensors[value.ref].type != core::Type::F32;
+        sums.push_back(s);
+      }
+    options.unfused.insert(sums.begin(), sums.end());
+    std::vector<std::optional<RowPlan>> plans = planResults(llvm::map_to_vector(f.results, [&](const core::Result &other) { return returnedWeights(other); }));
+    std::optional<RowBlock> block;
+    if (size_t first = llvm::find_if(plans, [](const auto &plan) { return bool(plan); }) - plans.begin(); first < plans.size() && !narrow) {
+      SmallVector<size_t> together;
+      RowPlan plan = joined(first, plans, together);
+      block = planBlock(plan, llvm::map_to_vector(together, [&](size_t k) { return f.results[k].node; }));
+    }
+    if (!block || block->scores.empty() || !llvm::all_of(sums, [&](NodeId s) { return block->sums.count(s); })) options.unfused = before;
+  }
+}
+
+void Emitter::emitResults() {
+  computeWeightsInBlocks();
+  std::vector<NodeId> weights;
+  for (const core::Result &r : f.results) weights.push_back(returnedWeights(r));
+  std::vector<std::optional<RowPlan>> plans = planResults(weights);
   // What is written on the way of another result is there before it.
   std::vector<Value> there;
   for (size_t k = 0; k < f.results.size(); k++) there.push_back(weights[k] == core::none ? Value() : destinationTensor(k));
@@ -460,21 +518,18 @@ void Emitter::emitResults() {
       continue;
     }
     // Results with the same rows share one loop.
-    RowPlan plan = *plans[k];
     SmallVector<size_t> together;
-    for (size_t other = k; other < f.results.size(); other++)
-      if (!done[other] && plans[other] && plans[other]->rows.size() == plan.rows.size() && std::is_permutation(plan.rows.begin(), plan.rows.end(), plans[other]->rows.begin())) {
-        together.push_back(other);
-        done[other] = true;
-        plan.inside.insert(plans[other]->inside.begin(), plans[other]->inside.end());
-      }
+    RowPlan plan = joined(k, plans, together);
+    for (size_t other : together) done[other] = true;
     SmallVector<Value> inits;
     SmallVector<Axes> axes;
+    SmallVector<NodeId> roots;
     for (size_t r : together) {
+      roots.push_back(f.results[r].node);
       inits.push_back(destinationTensor(r));
       axes.push_back(Axes(f.results[r].axes.begin(), f.results[r].axes.end()));
     }
-    SmallVector<Value> results = emitRows(plan, inits, axes, [&](size_t number, ArrayRef<IndexId> rest, Value init) {
+    SmallVector<Value> results = emitRows(plan, roots, inits, axes, [&](size_t number, ArrayRef<IndexId> rest, Value init) {
       const core::Result &r = f.results[together[number]];
       return elementwise(r.node, rest, init, r.type);
     });

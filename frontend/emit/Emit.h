@@ -16,6 +16,7 @@ struct EmitOptions {
   bool f64 = false;         // arithmetic and float results in f64: the oracle
   bool contiguous = false;  // tensors are compact (a model's stages), except caches; else strides are free but the innermost is 1
   bool rows = false;        // what would hold a value for each pair of long indices is computed row by row
+  bool blocks = false;      // of several rows the products are taken at once
   std::set<core::NodeId> unfused;  // aggregates that attn-fuse refused: `attn.node` of an attn.aggregate
 };
 

@@ -14,6 +14,7 @@
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/BuiltinTypes.h"
 
@@ -35,6 +36,7 @@ using Axes = SmallVector<IndexId>;
 using MaskSet = std::set<NodeId>;
 
 struct Scope;
+struct RowBlock;
 
 // A node that has become a tensor.
 struct Materialised {
@@ -56,6 +58,7 @@ struct Scope {
   llvm::SmallDenseMap<IndexId, Value> row;
   std::set<NodeId> inside;
   llvm::SmallDenseMap<IndexId, Window> windows;
+  RowBlock *block = nullptr;        // of several rows, a window of the last index
   uint32_t tag = core::none;        // of the loop
   IndexId index = core::none;       // fold, scan: fixed to `position` here
   Value position;                   // index
@@ -107,6 +110,23 @@ struct Body {
 struct RowPlan {
   Axes rows;                 // of the root's axes, the outermost first
   std::set<NodeId> inside;   // what is computed for one row
+};
+
+// How a block of rows is computed: products of all its rows at once, the rest row after row.
+struct RowBlock {
+  static constexpr int64_t fewest = 8; // products of fewer rows are bounded by memory, and tables would be turned for them
+  IndexId row;                         // the index that a block has several positions of
+  std::set<NodeId> scores;             // products of two tensors, which are there before the rows
+  std::set<NodeId> sums;               // products of what a row computes with a tensor
+  std::set<NodeId> later;              // these and what reads them
+  llvm::SetVector<NodeId> exported;    // what a row computes for those, and results
+  std::set<NodeId> inside;             // what is computed row after row
+  struct Turned {
+    Materialised table;
+    unsigned from;                     // the axis that is now the last
+    IndexId along;
+  };
+  std::map<NodeId, Turned> turned;     // second factors that did not lie along what they are read along
 };
 
 // Sum over a normaliser's own indices of weights times one value, a tensor read through affine maps or a projection: attn.aggregate.
@@ -161,6 +181,8 @@ class Emitter {
   }
   // The position of an index that a loop around `scope` has fixed, or null.
   Value fixedPosition(IndexId index, Scope *scope);
+  // The same within a tensor made in `made`, which may hold only a window of the index.
+  Value positionWithin(IndexId index, Scope *scope, Scope *made);
   // The window of an index as seen from `scope`; of a tensor made in `made` only the window that it does not already have.
   const Window *window(IndexId index, Scope *scope, Scope *made = nullptr);
   // The position of number `n` of a window.
@@ -188,6 +210,11 @@ class Emitter {
   Value appendedTensor(core::TensorId id);
   void store(Value tensor, Value memref);
   void emitResults();
+  std::vector<std::optional<RowPlan>> planResults(ArrayRef<NodeId> weights);
+  // The plan of a result and of those after it that have the same rows: they share one loop.
+  RowPlan joined(size_t first, ArrayRef<std::optional<RowPlan>> plans, SmallVectorImpl<size_t> &together);
+  // Weights that are a result, and what they sum, are computed in blocks of rows where these can be: the scores are then computed once.
+  void computeWeightsInBlocks();
   // Weights that `returnedWeights` found, into a result.
   Value copied(NodeId softmax, ArrayRef<IndexId> axes, Value init);
   Value destination(size_t result);
@@ -236,7 +263,7 @@ class Emitter {
   // `n` over `axes` into `init`, whose element type may be a storage type (`stored`).
   Value elementwise(NodeId n, ArrayRef<IndexId> axes, Value init, std::optional<core::Type> stored, bool computedHere = false);
   Materialised reduce(NodeId n);
-  // select(any, value, otherwise), elementwise.
+  // select(any, value, otherwise), elementwise; `any` may be one condition for all.
   Value whereAny(Value any, Value value, ArrayRef<IndexId> axes, TypedAttr otherwise);
 
   // ---- where the terms of a reduction count (Factors.cpp)
@@ -286,9 +313,30 @@ class Emitter {
   // How a value with axes `out` is computed by rows; nothing if it need not be.
   std::optional<RowPlan> planRows(NodeId root, const Axes &out);
   Materialised materialiseRows(NodeId n, const RowPlan &plan);
-  // The loop over rows. `compute` gives the part of a result that belongs to one row, over the axes that are left; `init` is its place.
-  SmallVector<Value> emitRows(const RowPlan &plan, ArrayRef<Value> inits, ArrayRef<Axes> axes,
-                              llvm::function_ref<Value(size_t number, ArrayRef<IndexId> rest, Value init)> compute);
+  // The loop over rows, or over blocks of rows where there are enough of them. `compute` gives the part of a result that belongs to one row (or
+  // block), over the axes that are left; `init` is its place.
+  using RowResult = llvm::function_ref<Value(size_t number, ArrayRef<IndexId> rest, Value init)>;
+  SmallVector<Value> emitRows(const RowPlan &plan, ArrayRef<NodeId> roots, ArrayRef<Value> inits, ArrayRef<Axes> axes, RowResult compute);
+  SmallVector<Value> emitSingleRows(const RowPlan &plan, ArrayRef<Value> inits, ArrayRef<Axes> axes, RowResult compute);
+  // A result's part with the given positions and windows of its axes, within a loop: its place, and where it is put.
+  struct Part {
+    SmallVector<OpFoldResult> offsets, sizes, strides;
+    Axes rest;
+    Value place;
+  };
+  Part partOf(Value whole, ArrayRef<IndexId> axes, const Scope &scope);
+
+  // ---- several rows at once (Blocks.cpp)
+  std::optional<RowBlock> planBlock(const RowPlan &plan, ArrayRef<NodeId> roots);
+  bool isLaidOut(NodeId n);
+  const RowBlock::Turned *turnedTable(NodeId n);
+  SmallVector<Value> emitBlocks(const RowPlan &plan, RowBlock block, ArrayRef<NodeId> roots, ArrayRef<Value> inits, ArrayRef<Axes> axes, RowResult compute);
+  Value blockSize(const RowBlock &block, Value rows);
+  void turn(const RowPlan &plan, RowBlock &block);
+  // The rows of the block that is being emitted, one after the other: they make what the rest reads. `places` of results among that.
+  void emitRowsOfBlock(const std::map<NodeId, std::pair<Value, Axes>> &places);
+  // Axes of a product that is taken for a block: rows first, and last what its second factor lies along.
+  void orderBlockAxes(NodeId product, Axes &out);
   // For each index that is reduced for one row: the masks that all its reductions have, if they depend on the row and the index alone.
   std::map<IndexId, MaskSet> windowMasks(const RowPlan &plan, ArrayRef<Axes> results);
   // The first and the last position that the masks leave, and the step between them.

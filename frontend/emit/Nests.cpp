@@ -20,6 +20,8 @@ int Emitter::dimOf(const Nest &nest, IndexId index) {
 void Emitter::collect(Nest &nest, NodeId n, const MaskSet &context, bool computedHere) {
   if (failedAny || !nest.seen.insert(n).second) return;
   const Node &node = f.nodes[n];
+  if (current->block && current->block->exported.contains(n)) return addMaterialised(nest, n, materialise(n));
+  if (const RowBlock::Turned *turned = turnedTable(n); turned && node.op != Op::Load) return addMaterialised(nest, n, turned->table);
   switch (node.op) {
     case Op::ConstF32: case Op::ConstI32: case Op::ConstBool: case Op::Position: case Op::Extent: case Op::Scalar: return;
     case Op::Load: {
@@ -30,7 +32,14 @@ void Emitter::collect(Nest &nest, NodeId n, const MaskSet &context, bool compute
       leaf.axes.assign(t.axes.begin(), t.axes.end());
       leaf.type = t.type;
       if (t.role == core::Tensor::Encoded && t.batch != core::none) leaf.mapped = node.ref;
-      return addLeaf(nest, n, leaf, ArrayRef(node.args), context);
+      SmallVector<NodeId> subscripts(node.args.begin(), node.args.end());
+      if (const RowBlock::Turned *turned = turnedTable(n)) {
+        leaf.tensor = turned->table.tensor;
+        leaf.axes = turned->table.axes;
+        subscripts.erase(subscripts.begin() + turned->from);
+        subscripts.push_back(node.args[turned->from]);
+      }
+      return addLeaf(nest, n, leaf, subscripts, context);
     }
     case Op::Read: {
       Materialised m = materialise(node.args[0]);
@@ -143,7 +152,7 @@ void Emitter::finishLeaf(Nest &nest, NodeId n, Leaf &leaf) {
         results.push_back(b.getAffineDimExpr(d));
         continue;
       }
-      Value position = fixedPosition(index, nest.scope);
+      Value position = positionWithin(index, nest.scope, leaf.scope);
       if (!position) {
         unsupported(n) << "internal: index `" << f.indices[index].name << "` is not in scope";
         return;
@@ -247,8 +256,11 @@ Value Emitter::extract(Body &body, const Leaf &leaf) {
   for (auto [k, sub] : llvm::enumerate(leaf.subscripts)) {
     Value position;
     if (sub == core::none) {
+      const int d = dimOf(body.nest, leaf.plain[k]);
       bool held = window(leaf.plain[k], body.nest.scope) && !window(leaf.plain[k], body.nest.scope, leaf.scope);
-      position = held ? dimIndex(body, dimOf(body.nest, leaf.plain[k])) : positionIndex(body, leaf.plain[k]);
+      position = d < 0 && fixedPosition(leaf.plain[k], body.nest.scope) ? positionWithin(leaf.plain[k], body.nest.scope, leaf.scope)
+                 : held                                                 ? dimIndex(body, d)
+                                                                        : positionIndex(body, leaf.plain[k]);
     } else {
       Value i = evaluate(body, sub);
       position = arith::IndexCastOp::create(b, loc, b.getIndexType(), i);

@@ -3,6 +3,7 @@
 #include "frontend/emit/Emitter.h"
 
 #include "dialect/Attn.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 
 #include <limits>
 
@@ -22,12 +23,14 @@ Materialised Emitter::materialise(NodeId n) {
     Location before = loc;
     loc = at(node.place);
     Materialised result;
-    if (auto whole = aggregateOfTotal(n)) materialise(*whole);
+    const bool product = current->block && (current->block->scores.count(n) || current->block->sums.count(n));
+    if (current->block && current->block->exported.contains(n)) emitRowsOfBlock({});
+    else if (auto whole = product ? std::nullopt : aggregateOfTotal(n)) materialise(*whole);
     if (auto it = current->memo.find(n); it != current->memo.end()) {
       result = it->second;
     } else if (node.op == Op::Div && recogniseAggregate(n, freeAxes(node.free, current))) {
       result = *aggregate(n, freeAxes(node.free, current));
-    } else if (auto plan = planRows(n, freeAxes(node.free, current))) {
+    } else if (auto plan = current->block ? std::nullopt : planRows(n, freeAxes(node.free, current))) {
       result = materialiseRows(n, *plan);
     } else if (node.op == Op::LoopResult) {
       emitLoop(node.args[0]);
@@ -62,8 +65,10 @@ Materialised Emitter::reduce(NodeId n) {
   const Node &node = f.nodes[n];
   Axes out = freeAxes(node.free, current);
   MaskSet masks(node.args.begin() + 1, node.args.end());
-  if (auto whole = aggregate(n, out)) return *whole;
-  orderAxes(node, out);
+  const bool ofBlock = current->block && (current->block->scores.count(n) || current->block->sums.count(n));
+  if (ofBlock) orderBlockAxes(n, out);
+  else if (auto whole = aggregate(n, out)) return *whole;
+  else orderAxes(node, out);
   Nest nest = makeNest(out, node.indices);
   nest.reduction = n;
   for (NodeId m : masks) collect(nest, m, {});
@@ -126,11 +131,23 @@ Materialised Emitter::reduce(NodeId n) {
     case Op::MaxOf: case Op::MinOf: {
       bool isMax = node.op == Op::MaxOf;
       TypedAttr identity = isMax ? constant(-infinity, lowest) : constant(infinity, highest);
-      Value init = filled(out, value, identity), none = filled(out, b.getI1Type(), b.getBoolAttr(false));
+      Value init = filled(out, value, identity);
+      auto next = [&](Value acc, Value x) { return scalar().apply(isMax ? Op::Max : Op::Min, node.type, operandType, {acc, x}); };
+      if (masks.empty() && used.empty()) {  // something is left where the extents say so
+        Value best = generic(nest, out.size(), {init}, [&](Body &body, ValueRange acc) -> SmallVector<Value> { return {next(acc[0], guarded(body, identity))}; })[0];
+        if (llvm::all_of(node.indices, [&](IndexId i) { return !window(i, current) && f.indices[i].fixed.value_or(0) > 0; })) return {best, out};
+        Value any;
+        for (IndexId i : node.indices) {
+          Value some = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, getValueOrCreateConstantIndexOp(b, loc, mixedExtent(i)), indexConstant(0));
+          any = any ? Value(arith::AndIOp::create(b, loc, any, some)) : some;
+        }
+        return {whereAny(any, best, out, constant(0, 0)), out};
+      }
+      Value none = filled(out, b.getI1Type(), b.getBoolAttr(false));
       auto results = generic(nest, out.size(), {init, none}, [&](Body &body, ValueRange acc) -> SmallVector<Value> {
         Value x = guarded(body, identity);
         Value keep = masks.empty() ? scalar().boolConstant(true) : kept(body);
-        return {scalar().apply(isMax ? Op::Max : Op::Min, node.type, operandType, {acc[0], x}), arith::OrIOp::create(b, loc, acc[1], keep)};
+        return {next(acc[0], x), arith::OrIOp::create(b, loc, acc[1], keep)};
       });
       return {whereAny(results[1], results[0], out, constant(0, 0)), out};  // nothing left: 0 (rule E7)
     }
@@ -158,10 +175,13 @@ Value Emitter::whereAny(Value any, Value value, ArrayRef<IndexId> axes, TypedAtt
   AffineMap all = b.getMultiDimIdentityMap(axes.size());
   SmallVector<utils::IteratorType> iterators(axes.size(), utils::IteratorType::parallel);
   Value init = empty(axes, cast<RankedTensorType>(value.getType()).getElementType());
-  return linalg::GenericOp::create(b, loc, TypeRange{init.getType()}, ValueRange{any, value}, ValueRange{init}, ArrayRef<AffineMap>{all, all, all}, iterators,
+  const bool each = isa<RankedTensorType>(any.getType());
+  SmallVector<Value> operands{value};
+  if (each) operands.push_back(any);
+  return linalg::GenericOp::create(b, loc, TypeRange{init.getType()}, operands, ValueRange{init}, SmallVector<AffineMap>(operands.size() + 1, all), iterators,
                                    [&](OpBuilder &builder, Location l, ValueRange a) {
     Value other = arith::ConstantOp::create(builder, l, otherwise);
-    linalg::YieldOp::create(builder, l, ValueRange{arith::SelectOp::create(builder, l, a[0], a[1], other)});
+    linalg::YieldOp::create(builder, l, ValueRange{arith::SelectOp::create(builder, l, each ? a[1] : any, a[0], other)});
   }).getResult(0);
 }
 

@@ -187,15 +187,53 @@ std::optional<RowPlan> Emitter::planRows(NodeId root, const Axes &out) {
 
 Materialised Emitter::materialiseRows(NodeId n, const RowPlan &plan) {
   Axes axes = freeAxes(f.nodes[n].free, current);
-  SmallVector<Value> results = emitRows(plan, {empty(axes, scalar().typeOf(f.nodes[n].type))}, {axes}, [&](size_t, ArrayRef<IndexId> rest, Value init) {
+  SmallVector<Value> results = emitRows(plan, n, {empty(axes, scalar().typeOf(f.nodes[n].type))}, {axes}, [&](size_t, ArrayRef<IndexId> rest, Value init) {
     Materialised m = materialise(n);
     return failedAny || ArrayRef(m.axes) == rest ? m.tensor : elementwise(n, rest, init, {});
   });
   return {failedAny ? Value() : results[0], axes};
 }
 
-SmallVector<Value> Emitter::emitRows(const RowPlan &plan, ArrayRef<Value> inits, ArrayRef<Axes> axes,
-                                     llvm::function_ref<Value(size_t number, ArrayRef<IndexId> rest, Value init)> compute) {
+SmallVector<Value> Emitter::emitRows(const RowPlan &plan, ArrayRef<NodeId> roots, ArrayRef<Value> inits, ArrayRef<Axes> axes, RowResult compute) {
+  auto block = planBlock(plan, roots);
+  if (!block) return emitSingleRows(plan, inits, axes, compute);
+  if (f.indices[block->row].fixed) return emitBlocks(plan, *block, roots, inits, axes, compute);
+  Value many = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::uge, getValueOrCreateConstantIndexOp(b, loc, mixedExtent(block->row)), indexConstant(RowBlock::fewest));
+  auto choose = scf::IfOp::create(b, loc, ValueRange(inits).getTypes(), many, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  Operation *before = std::exchange(current->nested, choose);
+  for (bool blocks : {true, false}) {
+    b.setInsertionPointToEnd(blocks ? choose.thenBlock() : choose.elseBlock());
+    SmallVector<Value> results = blocks ? emitBlocks(plan, *block, roots, inits, axes, compute) : emitSingleRows(plan, inits, axes, compute);
+    if (failedAny) break;
+    scf::YieldOp::create(b, loc, results);
+  }
+  current->nested = before;
+  return SmallVector<Value>(choose.getResults());
+}
+
+Emitter::Part Emitter::partOf(Value whole, ArrayRef<IndexId> axes, const Scope &scope) {
+  Part part;
+  SmallVector<int64_t> shape;
+  auto type = cast<RankedTensorType>(whole.getType());
+  part.strides.assign(axes.size(), b.getIndexAttr(1));
+  for (auto [axis, i] : llvm::enumerate(axes)) {
+    if (Value position = scope.row.lookup(i)) {
+      part.offsets.push_back(position);
+      part.sizes.push_back(b.getIndexAttr(1));
+      continue;
+    }
+    const bool ofBlock = scope.block && scope.block->row == i;
+    part.rest.push_back(i);
+    part.offsets.push_back(ofBlock ? OpFoldResult(scope.windows.lookup(i).low) : b.getIndexAttr(0));
+    part.sizes.push_back(ofBlock ? OpFoldResult(scope.windows.lookup(i).size) : tensor::getMixedSize(b, loc, whole, axis));
+    shape.push_back(ofBlock ? ShapedType::kDynamic : type.getDimSize(axis));
+  }
+  part.place = tensor::ExtractSliceOp::create(b, loc, RankedTensorType::get(shape, type.getElementType()), whole, part.offsets, part.sizes, part.strides);
+  return part;
+}
+
+SmallVector<Value> Emitter::emitSingleRows(const RowPlan &plan, ArrayRef<Value> inits, ArrayRef<Axes> axes, RowResult compute) {
   Value count = indexConstant(1);
   SmallVector<Value> extents;
   for (IndexId i : plan.rows) {
@@ -206,7 +244,7 @@ SmallVector<Value> Emitter::emitRows(const RowPlan &plan, ArrayRef<Value> inits,
   {
     OpBuilder::InsertionGuard guard(b);
     Operation *before = current->nested;
-    current->nested = loop;
+    if (!before || before->getBlock() == loop->getBlock()) current->nested = loop;
     b.setInsertionPoint(loop.getTerminator());
     Scope scope;
     scope.parent = current;
@@ -223,28 +261,12 @@ SmallVector<Value> Emitter::emitRows(const RowPlan &plan, ArrayRef<Value> inits,
     for (const auto &[index, masks] : windowMasks(plan, axes)) windows.push_back({index, emitWindow(index, masks)});
     for (const auto &[index, w] : windows) scope.windows[index] = w;
     for (size_t k = 0; k < inits.size() && !failedAny; k++) {
-      SmallVector<OpFoldResult> offsets, sizes, strides(axes[k].size(), b.getIndexAttr(1));
-      SmallVector<int64_t> shape;
-      Axes left;
-      auto type = cast<RankedTensorType>(inits[k].getType());
-      for (auto [axis, i] : llvm::enumerate(axes[k])) {
-        if (Value position = scope.row.lookup(i)) {
-          offsets.push_back(position);
-          sizes.push_back(b.getIndexAttr(1));
-          continue;
-        }
-        left.push_back(i);
-        offsets.push_back(b.getIndexAttr(0));
-        sizes.push_back(tensor::getMixedSize(b, loc, loop.getRegionIterArgs()[k], axis));
-        shape.push_back(type.getDimSize(axis));
-      }
-      auto part = RankedTensorType::get(shape, type.getElementType());
-      Value place = tensor::ExtractSliceOp::create(b, loc, part, loop.getRegionIterArgs()[k], offsets, sizes, strides);
-      Value value = compute(k, left, place);
+      Part part = partOf(loop.getRegionIterArgs()[k], axes[k], scope);
+      Value value = compute(k, part.rest, part.place);
       if (failedAny) break;
       OpBuilder::InsertionGuard inner(b);
       b.setInsertionPointToEnd(loop.getTerminator().getBody());
-      tensor::ParallelInsertSliceOp::create(b, loc, value, loop.getRegionIterArgs()[k], offsets, sizes, strides);
+      tensor::ParallelInsertSliceOp::create(b, loc, value, loop.getRegionIterArgs()[k], part.offsets, part.sizes, part.strides);
     }
     current = scope.parent;
     current->nested = before;

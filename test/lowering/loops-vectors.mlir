@@ -148,4 +148,30 @@ module attributes {attn.target = "x86-64-v3"} {
     }
     return
   }
+
+  // A product in a parallel loop sums several rows side by side, 6 by 2 vectors, each at the same vector of the second factor; then what rows are left.
+  // CHECK-LABEL: func.func @product
+  // CHECK: scf.parallel
+  // CHECK: scf.for %[[J:.*]] = {{.*}} step %c16
+  // CHECK: scf.for %[[R:.*]] = {{.*}} step %c6
+  // CHECK: scf.for {{.*}} -> ({{(vector<8xf32>, ){11} *}}vector<8xf32>)
+  // CHECK: scf.for %[[R:.*]] = {{.*}} step %c1
+  // CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>)
+  // CHECK: vector.create_mask
+  func.func @product(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %out: memref<?x?xf32>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c2 = arith.constant 2 : index
+    scf.parallel (%n) = (%c0) to (%c2) step (%c1) {
+      linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (k, j)>, affine_map<(i, j, k) -> (i, j)>],
+                      iterator_types = ["parallel", "parallel", "reduction"]} ins(%a, %b : memref<?x?xf32>, memref<?x?xf32>) outs(%out : memref<?x?xf32>) {
+      ^bb0(%x: f32, %y: f32, %o: f32):
+        %p = arith.mulf %x, %y : f32
+        %s = arith.addf %o, %p : f32
+        linalg.yield %s : f32
+      }
+      scf.reduce
+    }
+    return
+  }
 }

@@ -17,9 +17,9 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import family
 import harness
 
-MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_parts", "rules_nests", "rules_nonfinite", "catalogue"]
+MODULES = ["rules_text", "rules_kernels", "rules_expressions", "rules_functions", "rules_masks", "rules_types", "rules_outputs", "rules_tiles", "rules_parts", "rules_blocks", "rules_nests", "rules_nonfinite", "catalogue"]
 
-WHOLE_ON_DEVICE = ["catalogue", "rules_nonfinite", "rules_parts", "rules_nests"]
+WHOLE_ON_DEVICE = ["catalogue", "rules_nonfinite", "rules_parts", "rules_blocks", "rules_nests"]
 
 
 def main():
