@@ -51,8 +51,9 @@ bool mayGroupQueries(attn::AttendOp op) {
   auto group = groupOf(op);
   int64_t row = op.getDimension("row");
   if (!group || row < 0 || op.getWeights() || !llvm::is_contained(op.getMap(0).getResults(), getAffineDimExpr(row, op.getContext()))) return false;
+  AffineExpr head = getAffineDimExpr(group->head, op.getContext());
   for (unsigned k = 1; k < op.firstSink(); k++)
-    if (op.getMap(k).isFunctionOfDim(row) || (k > 2 && op.getMap(k).isFunctionOfDim(group->head))) return false;
+    if (op.getMap(k).isFunctionOfDim(row) || llvm::is_contained(op.getMap(k).getResults(), head)) return false;
   return true;
 }
 
