@@ -45,37 +45,63 @@ int64_t sharedHeads(attn::AttendOp op) {
   return group ? group->size : 1;
 }
 
-attn::AttendOp groupHeads(attn::AttendOp op, OpBuilder &b) {
+unsigned sharedHead(attn::AttendOp op) { return groupOf(op)->head; }
+
+bool mayGroupQueries(attn::AttendOp op) {
+  auto group = groupOf(op);
+  int64_t row = op.getDimension("row");
+  if (!group || row < 0 || op.getWeights() || !llvm::is_contained(op.getMap(0).getResults(), getAffineDimExpr(row, op.getContext()))) return false;
+  AffineExpr head = getAffineDimExpr(group->head, op.getContext());
+  for (unsigned k = 1; k < op.firstSink(); k++)
+    if (op.getMap(k).isFunctionOfDim(row) || llvm::is_contained(op.getMap(k).getResults(), head)) return false;
+  return true;
+}
+
+namespace {
+
+attn::AttendOp grouped(attn::AttendOp op, OpBuilder &b, bool queriesToo) {
   Group group = *groupOf(op);
   unsigned rank = op.getRoles().size();
-  AffineExpr head = b.getAffineDimExpr(group.head), row = b.getAffineDimExpr(rank);
+  int64_t oldRow = op.getDimension("row");
+  AffineExpr head = b.getAffineDimExpr(group.head), row = b.getAffineDimExpr(rank), query = oldRow < 0 ? AffineExpr() : b.getAffineDimExpr(oldRow);
+  AffineExpr member = queriesToo ? row % group.size : row;
   SmallVector<AffineMap> maps;
   for (unsigned k = 0; k < op->getNumOperands(); k++) {
     SmallVector<AffineExpr> results;
-    for (AffineExpr e : op.getMap(k).getResults()) results.push_back(e == head ? head * group.size + row : e == head.floorDiv(group.size) ? head : e);
+    for (AffineExpr e : op.getMap(k).getResults())
+      results.push_back(e == head ? head * group.size + member : e == head.floorDiv(group.size) ? head : queriesToo && e == query ? row.floorDiv(group.size) : e);
     maps.push_back(AffineMap::get(rank + 1, 0, results, b.getContext()));
   }
   SmallVector<StringRef> roles;
   for (Attribute role : op.getRoles()) roles.push_back(cast<StringAttr>(role).getValue() == "row" ? "batch" : cast<StringAttr>(role).getValue());
   roles.push_back("row");
-  int64_t axis = llvm::find(op.getMap(0).getResults(), head) - op.getMap(0).getResults().begin();
+  auto axisOf = [&](AffineExpr e) { return int64_t(llvm::find(op.getMap(0).getResults(), e) - op.getMap(0).getResults().begin()); };
 
-  auto grouped = cast<attn::AttendOp>(b.clone(*op));
-  grouped.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
-  grouped.setRolesAttr(b.getStrArrayAttr(roles));
-  grouped->setAttr("group", b.getDenseI64ArrayAttr({axis, group.size, op.getDimension("row")}));
-  // Where the body asks for the head: n * g + r, in i32 as the leaves compute.
+  auto result = cast<attn::AttendOp>(b.clone(*op));
+  result.setIndexingMapsAttr(b.getAffineMapArrayAttr(maps));
+  result.setRolesAttr(b.getStrArrayAttr(roles));
+  SmallVector<int64_t> attribute{axisOf(head), group.size, oldRow};
+  if (queriesToo) attribute.push_back(axisOf(query));
+  result->setAttr("group", b.getDenseI64ArrayAttr(attribute));
+  // Where the body asks for the head or the query: in i32, as the leaves compute.
   SmallVector<attn::IndexOp> indices;
-  grouped.getBody().walk([&](attn::IndexOp index) {
-    if (int64_t(index.getDimension()) == group.head) indices.push_back(index);
+  result.getBody().walk([&](attn::IndexOp index) {
+    if (int64_t(index.getDimension()) == group.head || (queriesToo && int64_t(index.getDimension()) == oldRow)) indices.push_back(index);
   });
   for (attn::IndexOp index : indices) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointAfter(index);
     Location loc = index.getLoc();
     auto asI32 = [&](Value v) -> Value { return arith::IndexCastOp::create(b, loc, b.getI32Type(), v); };
-    Value g = asI32(index), r = asI32(attn::IndexOp::create(b, loc, b.getIndexType(), int64_t(rank))), n = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(group.size));
-    Value whole = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, g, n), r);
+    Value r = asI32(attn::IndexOp::create(b, loc, b.getIndexType(), int64_t(rank))), n = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(group.size)), whole, g;
+    Value quotient = queriesToo ? Value(arith::FloorDivSIOp::create(b, loc, r, n)) : Value();
+    if (int64_t(index.getDimension()) == group.head) {
+      if (queriesToo) r = arith::SubIOp::create(b, loc, r, arith::MulIOp::create(b, loc, quotient, n));
+      g = asI32(index);
+      whole = arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, g, n), r);
+    } else {
+      whole = quotient;
+    }
     Value position = arith::IndexCastOp::create(b, loc, b.getIndexType(), whole);
     for (Operation *user : llvm::make_early_inc_range(index->getUsers())) {
       auto cast = dyn_cast<arith::IndexCastOp>(user);
@@ -88,7 +114,12 @@ attn::AttendOp groupHeads(attn::AttendOp op, OpBuilder &b) {
       cast.erase();
     }
   }
-  return grouped;
+  return result;
 }
+
+}  // namespace
+
+attn::AttendOp groupHeads(attn::AttendOp op, OpBuilder &b) { return grouped(op, b, false); }
+attn::AttendOp groupQueries(attn::AttendOp op, OpBuilder &b) { return grouped(op, b, true); }
 
 }  // namespace fovea

@@ -36,6 +36,18 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
   // Up to how many rows a version is taken.
   static int64_t mostRows(Attribute version) { return cast<IntegerAttr>(cast<DictionaryAttr>(version).get("rows")).getInt(); }
 
+  // Whether all groups of heads are whole, and a group has as many queries.
+  static Value mayBroadcast(attn::AttendOp op, ArrayRef<int64_t> range, OpBuilder &b) {
+    Location loc = op.getLoc();
+    auto index = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
+    auto extent = [&](unsigned d) -> Value { return memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), d)); };
+    Value size = index(sharedHeads(op)), queries = arith::MulIOp::create(b, loc, extent(op.getDimension("row")), size);
+    Value may = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::RemUIOp::create(b, loc, extent(sharedHead(op)), size), index(0));
+    may = arith::AndIOp::create(b, loc, may, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, queries, index(range[0])));
+    if (range.size() > 1) may = arith::AndIOp::create(b, loc, may, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, queries, index(range[1])));
+    return may;
+  }
+
   LogicalResult tile(attn::AttendOp op) {
     DictionaryAttr schedule = *op.getSchedule();
     for (StringRef entry : {"grouped", "few", "tiles"}) {
@@ -81,14 +93,22 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
       auto second = cast<attn::AttendOp>(b.clone(*op));
       second.setScheduleAttr(b.getDictionaryAttr(rest));
       b.setInsertionPointToStart(choose.thenBlock());
+      auto inLayout = [&](attn::AttendOp packed, StringRef layout) {
+        NamedAttrList changed(other);
+        changed.set("key_layout", b.getStringAttr(layout));
+        packed.setScheduleAttr(changed.getDictionary(b.getContext()));
+        return tile(packed);
+      };
+      if (auto range = other.getAs<DenseI64ArrayAttr>("broadcast")) {
+        auto chooseAgain = scf::IfOp::create(b, loc, mayBroadcast(op, range, b), /*withElse=*/true);
+        b.setInsertionPointToStart(chooseAgain.thenBlock());
+        if (failed(inLayout(groupQueries(op, b), "lanes"))) return failure();
+        b.setInsertionPointToStart(chooseAgain.elseBlock());
+      }
       if (auto unpacked = other.getAs<IntegerAttr>("unpacked"); unpacked && unpacked.getInt() < mostRows(other)) {
         auto chooseAgain = scf::IfOp::create(b, loc, atMost(unpacked.getInt()), /*withElse=*/true);
         b.setInsertionPointToStart(chooseAgain.elseBlock());
-        attn::AttendOp several = version();
-        NamedAttrList packed(other);
-        packed.set("key_layout", b.getStringAttr("tile"));
-        several.setScheduleAttr(packed.getDictionary(b.getContext()));
-        if (failed(tile(several))) return failure();
+        if (failed(inLayout(version(), "tile"))) return failure();
         b.setInsertionPointToStart(chooseAgain.thenBlock());
       }
       attn::AttendOp first = version();

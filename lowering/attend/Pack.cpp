@@ -52,6 +52,30 @@ void AttendTiler::packPanel(SmallVector<Value> at, Value first, Value whole, Val
   });
 }
 
+Value AttendTiler::packQueryLanes(Value rows) {
+  Value q = op.getQuery(), none = constant64(0), all = constant64(lanes), each = constant64(dots ? 2 : 1);
+  int depthAxis = axisOf(0, contracted);
+  Value blocks = inners(), lines = arith::MulIOp::create(b, loc, arith::CeilDivSIOp::create(b, loc, extents[contracted], constant64(dots ? 2 * lanes : lanes)), all);
+  Value packed = memref::AllocOp::create(b, loc, MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, lanes}, dots ? b.getI32Type() : Type(b.getF32Type())), ValueRange{blocks, lines});
+  loop(blocks, [&](Value block) {
+    Value first = arith::MulIOp::create(b, loc, block, all);
+    loop(none, lines, all, [&](Value line) {
+      Value depth = arith::MulIOp::create(b, loc, line, each), left = arith::SubIOp::create(b, loc, extents[contracted], depth);
+      SmallVector<Value> square;
+      for (int64_t n = 0; n < lanes; n++) {
+        Value position = arith::AddIOp::create(b, loc, first, constant64(n)), there = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, position, rows);
+        positions[row] = arith::SelectOp::create(b, loc, there, position, none), positions[contracted] = depth;
+        Value part = lineOf(q, placeOf(0), depthAxis, arith::SelectOp::create(b, loc, there, left, none), dots ? 2 * lanes : lanes);
+        square.push_back(dots ? asPairs(part) : widened(part));
+      }
+      positions[row] = positions[contracted] = {};
+      transpose(square);
+      for (int64_t n = 0; n < lanes; n++) vector::StoreOp::create(b, loc, square[n], packed, ValueRange{block, arith::AddIOp::create(b, loc, line, constant64(n)), none});
+    });
+  });
+  return packed;
+}
+
 void AttendTiler::fetchRows(Value buffer, SmallVector<Value> at, unsigned keyAxis, unsigned lineAxis, Value first, Value end) {
   if (!liesInRows(buffer, lineAxis)) return;
   Value line = constant64(64 / ((element(buffer).getIntOrFloatBitWidth() + 7) / 8)), last = arith::MinSIOp::create(b, loc, arith::AddIOp::create(b, loc, first, constant64(lanes)), end);

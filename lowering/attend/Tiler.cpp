@@ -19,8 +19,9 @@ AttendTiler::AttendTiler(attn::AttendOp op, ModuleOp module)
   target = cast<StringAttr>(schedule.get("target")).getValue().str();
   lanes = leaf::findTarget(target)->lanes;
   StringRef layout = cast<StringAttr>(schedule.get("key_layout")).getValue();
-  keyRows = layout == "rows", tiles = layout == "pairs", byTile = layout == "tile";
-  dots = !keyRows && !tiles && leaf::findTarget(target)->dots && element(op.getQuery()).isBF16() && element(op.getKey()).isBF16() && !op.getWeights();
+  queryLanes = layout == "lanes", keyRows = layout == "rows" || queryLanes, tiles = layout == "pairs", byTile = layout == "tile";
+  if (queryLanes) queries = lanes;
+  dots = (!keyRows || queryLanes) && !tiles && leaf::findTarget(target)->dots && element(op.getQuery()).isBF16() && element(op.getKey()).isBF16() && !op.getWeights();
 }
 
 LogicalResult AttendTiler::run() {
@@ -30,10 +31,11 @@ LogicalResult AttendTiler::run() {
   Value heads;
   if (group) {
     heads = memref::DimOp::create(b, loc, op.getQuery(), group[0]);
-    inner = group[2];
+    if (!queryLanes) inner = group[2];
     for (auto [d, role] : llvm::enumerate(op.getRoles()))
       if (cast<StringAttr>(role).getValue() == "batch" && op.getMap(0).getResult(group[0]).isFunctionOfDim(d)) groupDimension = d;
     extents[groupDimension] = arith::CeilDivSIOp::create(b, loc, heads, constant64(group[1]));
+    if (queryLanes) extents[row] = arith::MulIOp::create(b, loc, extents[group[2]], constant64(group[1]));
   }
   auto yield = cast<attn::YieldOp>(body->getTerminator());
   Attribute constant;
@@ -71,12 +73,12 @@ LogicalResult AttendTiler::run() {
     if (i.leaf.kind == leaf::Input::Table) checkSpan(*partialInputs.readOf(i.value));
 
   Value blockRows = constant64(queries);
-  rowBlocks = row < 0 ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
+  rowBlocks = row < 0 || queryLanes ? constant64(1) : Value(arith::CeilDivSIOp::create(b, loc, extents[row], blockRows));
   panels = arith::CeilDivSIOp::create(b, loc, extents[value], constant64(panel));
   if (tiles) {
     packKeyPairs(), packValuePairs();
   } else {
-    if (dots && !byTile) packKeyPairs();
+    if (dots && !byTile && !keyRows) packKeyPairs();
     else if (!keyRows && !byTile) packKeys();
     packValues();
   }
@@ -84,7 +86,7 @@ LogicalResult AttendTiler::run() {
   // One parallel loop over batch and row block.
   SmallVector<unsigned> batch;
   for (auto [d, role] : llvm::enumerate(op.getRoles()))
-    if (cast<StringAttr>(role).getValue() == "batch" && int64_t(d) != inner) batch.push_back(d);
+    if (cast<StringAttr>(role).getValue() == "batch" && int64_t(d) != (group ? group[2] : -1)) batch.push_back(d);
   Value total = rowBlocks;
   for (unsigned d : batch) total = arith::MulIOp::create(b, loc, total, extents[d]);
   auto inParallel = [&](Value count, llvm::function_ref<void(Value)> build) {
@@ -103,11 +105,12 @@ LogicalResult AttendTiler::run() {
       positions[batch[k]] = arith::RemUIOp::create(b, loc, rest, extents[batch[k]]);
       rest = arith::DivUIOp::create(b, loc, rest, extents[batch[k]]);
     }
-    if (group) {  // the last group may have fewer heads
+    if (group && !queryLanes) {  // the last group may have fewer heads
       Value before = arith::MulIOp::create(b, loc, positions[groupDimension], constant64(group[1]));
       extents[row] = arith::MinSIOp::create(b, loc, constant64(group[1]), arith::SubIOp::create(b, loc, heads, before));
     }
     Value firstRow = arith::MulIOp::create(b, loc, rowBlock, blockRows);
+    if (queryLanes) return {firstRow, extents[row]};
     return {firstRow, row < 0 ? constant64(1) : Value(arith::MinSIOp::create(b, loc, blockRows, arith::SubIOp::create(b, loc, extents[row], firstRow)))};
   };
   auto visit = [&](Value firstRow, Value rows, const State &state, const Part &part) {
@@ -154,19 +157,22 @@ leaf::LeafSpec AttendTiler::leafSpec() {
   spec.attend.queries = queries;
   spec.attend.keys = keys;
   spec.attend.panel = panel;
-  spec.attend.keyRows = keyRows;
+  spec.attend.keyRows = keyRows && !queryLanes, spec.attend.queryLanes = queryLanes;
   spec.attend.pointwise = op.getPointwise();
   spec.attend.split = tiles;
   if (tiles) return spec;
-  spec.attend.query = storage(element(op.getQuery()));
+  spec.attend.query = queryLanes && !dots ? leaf::Type::F32 : storage(element(op.getQuery()));
   spec.attend.key = keyRows || dots ? storage(element(op.getKey())) : leaf::Type::F32;
-  spec.attend.keyPairs = dots;
+  spec.attend.keyPairs = dots && !queryLanes;
   spec.attend.value = storage(element(op.getValue()));
   return spec;
 }
 
 Value AttendTiler::extentOf(unsigned d) {
-  if (auto group = op->getAttrOfType<DenseI64ArrayAttr>("group"); group && int64_t(d) == row) return constant64(group[1]);
+  if (auto group = op->getAttrOfType<DenseI64ArrayAttr>("group")) {
+    if (int64_t(d) == row) return constant64(group[1]);
+    if (queryLanes && int64_t(d) == group[2]) return memref::DimOp::create(b, loc, op.getQuery(), group[3]);
+  }
   for (auto [k, operand] : llvm::enumerate(op->getOperands())) {
     if (!isa<MemRefType>(operand.getType())) continue;
     for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults()))
@@ -183,6 +189,7 @@ Value AttendTiler::evaluate(AffineExpr e) {
   switch (binary.getKind()) {
     case AffineExprKind::Add: return arith::AddIOp::create(b, loc, l, r);
     case AffineExprKind::Mul: return arith::MulIOp::create(b, loc, l, r);
+    case AffineExprKind::Mod: return arith::RemUIOp::create(b, loc, l, r);
     default: return arith::FloorDivSIOp::create(b, loc, l, r);
   }
 }
@@ -285,7 +292,7 @@ Value AttendTiler::outside(Value v) {
 AttendTiler::State AttendTiler::emptyState(ArrayRef<Value> outer) {
   SmallVector<int64_t> shape(outer.size() + 1, ShapedType::kDynamic);
   SmallVector<Value> sizes(outer);
-  shape.push_back(queries), sizes.push_back(inner < 0 ? constant64(1) : extents[inner]);
+  shape.push_back(queries), sizes.push_back(inners());
   auto ofRows = MemRefType::get(shape, b.getF32Type());
   Value maximum = memref::AllocOp::create(b, loc, ofRows, sizes), sum = memref::AllocOp::create(b, loc, ofRows, sizes);
   shape.push_back(ShapedType::kDynamic), sizes.push_back(paddedWidth());
@@ -311,10 +318,10 @@ Value AttendTiler::partsOfKeys(Value total) {
   return arith::MaxUIOp::create(b, loc, constant64(1), arith::MinUIOp::create(b, loc, wanted, arith::DivUIOp::create(b, loc, extents[key], constant64(fewestKeys))));
 }
 
-void AttendTiler::merge(const State &into, const State &other, Value rows) {
+void AttendTiler::merge(const State &into, const State &other, Value allRows) {
   auto f32 = [&](Value buffer, ValueRange at) -> Value { return memref::LoadOp::create(b, loc, buffer, at); };
   overInner([&](Value n) {
-    loop(rows, [&](Value i) {
+    loop(innerRows(n, constant64(0), allRows).second, [&](Value i) {
       Value sum = f32(into.sum, {n, i}), otherSum = f32(other.sum, {n, i}), scale, otherScale;
       if (!op.getPointwise()) {
         Value top = f32(into.maximum, {n, i}), otherTop = f32(other.maximum, {n, i}), most = arith::MaximumFOp::create(b, loc, top, otherTop);
@@ -338,7 +345,7 @@ void AttendTiler::merge(const State &into, const State &other, Value rows) {
 AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpression &fullInputs, const leaf::LeafSpec &partial, LeafExpression &partialInputs, Value keep,
                                             Value firstRow, Value rows, const State &state, const Part &part) {
   Value zeroF = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-  Value width = paddedWidth(), inners = inner < 0 ? constant64(1) : extents[inner];
+  Value width = paddedWidth();
   auto [maximum, sum, acc] = state;
   Value lowest = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(leaf::emptyMaximum)), zeros = arith::ConstantOp::create(b, loc, b.getZeroAttr(VectorType::get(lanes, b.getF32Type())));
   overInner([&](Value n) {
@@ -348,10 +355,11 @@ AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpr
       loop(constant64(0), width, constant64(lanes), [&](Value e) { vector::StoreOp::create(b, loc, zeros, acc, ValueRange{n, i, e}); });
     });
     // Of several parts, the first has the sinks.
-    Value sunk = !part.number ? rows : Value(arith::SelectOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, part.number, constant64(0)), rows, constant64(0)));
+    auto [first, own] = innerRows(n, firstRow, rows);
+    Value from = first, sunk = !part.number ? own : Value(arith::SelectOp::create(b, loc, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, part.number, constant64(0)), own, constant64(0)));
     if (!op.getSinks().empty())
       loop(sunk, [&](Value i) {
-        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, firstRow, i);
+        if (row >= 0) positions[row] = arith::AddIOp::create(b, loc, from, i);
         auto [top, total] = sinksAtRow(lowest);
         memref::StoreOp::create(b, loc, top, maximum, ValueRange{n, i});
         memref::StoreOp::create(b, loc, total, sum, ValueRange{n, i});
@@ -362,8 +370,8 @@ AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpr
   Visited keysSeen = visited(keep, firstRow, rows);
   Value block = constant64(keys);
   if (counting) {
-    count(Count::Rows, arith::MulIOp::create(b, loc, rows, inners));
-    count(Count::Tiles, arith::MulIOp::create(b, loc, inners, arith::CeilDivSIOp::create(b, loc, extents[key], block)));
+    count(Count::Rows, queryLanes ? rows : Value(arith::MulIOp::create(b, loc, rows, inners())));
+    count(Count::Tiles, arith::MulIOp::create(b, loc, inners(), arith::CeilDivSIOp::create(b, loc, extents[key], block)));
   }
   // The first tile begins with the first key, or with the packed panel that it is in: less is visited than if tiles began at multiples of their size.
   Value begin = keysSeen.low;
@@ -375,13 +383,14 @@ AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpr
     begin = arith::AddIOp::create(b, loc, begin, arith::MulIOp::create(b, loc, part.number, each));
     end = arith::MinSIOp::create(b, loc, end, arith::AddIOp::create(b, loc, begin, each));
   }
+  Value queryVectors = queryLanes ? packQueryLanes(rows) : Value();
   if (byTile) packedKeys = dots ? emptyPairPanels(constant64(1), constant64(keys / lanes)) : emptyPanels(constant64(1), constant64(keys / lanes));
   auto overKeys = scf::ForOp::create(b, loc, begin, end, block);
   b.setInsertionPoint(overKeys);
   Metadata q = metadata(op.getQuery()), v = metadata(op.getValue()), pk = metadata(keyRows ? op.getKey() : packedKeys), pv = metadata(packedValues), m = metadata(maximum),
-           s = metadata(sum), a = metadata(acc);
+           s = metadata(sum), a = metadata(acc), qv = queryLanes ? metadata(queryVectors) : q;
   Value rowZero = constant64(0);
-  Value queryStride = row < 0 ? constant64(0) : q.strides[axisOf(0, row)];
+  Value queryStride = row < 0 ? constant64(0) : queryLanes ? constant64(dots ? 2 * lanes : lanes) : q.strides[axisOf(0, row)];
   Value keyNumber = keyRows || byTile ? Value() : flattened(1, keyAxes), valueNumber = flattened(2, valueAxes);
   // Scalars of the score and mask, once where they do not change.
   auto hoistScalars = [&] {
@@ -390,15 +399,16 @@ AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpr
         if (i.leaf.kind == leaf::Input::Scalar && !inputs->readOf(i.value)) outside(i.value);
   };
   auto queryAndState = [&](Value n, Tile &tile) {
-    tile.query = addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
+    std::tie(tile.firstRow, tile.rows) = innerRows(n, firstRow, rows);
+    tile.query = queryLanes ? address(qv, {n, rowZero, rowZero}) : addressOf(0, q, {{row, firstRow}, {contracted, rowZero}});
     tile.maximum = address(m, {n, rowZero}), tile.sum = address(s, {n, rowZero}), tile.acc = address(a, {n, rowZero, rowZero});
   };
   Tile tile{};
-  tile.queryStride = queryStride, tile.firstRow = firstRow, tile.rows = rows;
+  tile.queryStride = queryStride;
   if (tiles) tile.queryPairs = packQueryPairs(firstRow, rows), tile.weights = memref::AllocOp::create(b, loc, MemRefType::get({queries, keys}, b.getI32Type()));
   if (inner < 0) {
     hoistScalars();
-    queryAndState(rowZero, tile);
+    if (!queryLanes) queryAndState(rowZero, tile);
   }
   {
     OpBuilder::InsertionGuard guard(b);
@@ -422,12 +432,11 @@ AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpr
       tile.value = arith::SelectOp::create(b, loc, inPlace, valueThere, valuePacked);
       tile.valueStride = arith::SelectOp::create(b, loc, inPlace, v.strides[axisOf(2, key)], width);
     }
-    Value whole = isFull(keysSeen, firstRow, rows, firstKey, present, keys);
+    Value whole = queryLanes ? Value() : isFull(keysSeen, firstRow, rows, firstKey, present, keys);
     overInner([&](Value n) {
-      if (inner >= 0) {
-        hoistScalars();
-        queryAndState(n, tile);
-      }
+      if (inner >= 0) hoistScalars();
+      if (inner >= 0 || queryLanes) queryAndState(n, tile);
+      if (queryLanes) whole = isFull(keysSeen, tile.firstRow, tile.rows, firstKey, present, keys);
       if (counting) count(Count::Points, arith::MulIOp::create(b, loc, tile.rows, present));
       if (!keysSeen.exact) {
         count(Count::Partial, constant64(1));
@@ -448,9 +457,11 @@ AttendTiler::Visited AttendTiler::visitKeys(const leaf::LeafSpec &full, LeafExpr
   return keysSeen;
 }
 
-void AttendTiler::results(Value firstRow, Value rows, const State &state) {
+void AttendTiler::results(Value firstOfAll, Value allRows, const State &state) {
   auto [maximum, sum, acc] = state;
   overInner([&](Value n) {
+    auto [first, rows] = innerRows(n, firstOfAll, allRows);
+    Value firstRow = first;
     loop(rows, [&](Value i) {
       Value total = memref::LoadOp::create(b, loc, sum, ValueRange{n, i});
       auto [none, scale] = inverse(total);

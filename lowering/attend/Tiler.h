@@ -151,18 +151,27 @@ class AttendTiler {
 
   // ---- the tiles of one row block
 
-  // The queries of a group, one after the other: they share what is read of the keys.
+  // The queries of a group, one after the other, or its blocks of lanes: they share what is read of the keys.
   template <typename F>
   void overInner(F build) {
-    if (inner < 0) return build(constant64(0));
+    if (inner < 0 && !queryLanes) return build(constant64(0));
     auto before = hoisted;
-    loop(extents[inner], [&](Value n) {
-      positions[inner] = n;
+    loop(inners(), [&](Value n) {
+      if (inner >= 0) positions[inner] = n;
       build(n);
-      positions[inner] = {};
+      if (inner >= 0) positions[inner] = {};
     });
     hoisted = before;
   }
+  Value inners() { return inner >= 0 ? extents[inner] : queryLanes ? Value(arith::CeilDivSIOp::create(b, loc, extents[row], constant64(queries))) : constant64(1); }
+  // The first of the rows that the n-th inner step visits, and how many there are, of a block's.
+  std::pair<Value, Value> innerRows(Value n, Value firstRow, Value rows) {
+    if (!queryLanes) return {firstRow, rows};
+    Value first = arith::MulIOp::create(b, loc, n, constant64(queries));
+    return {first, arith::MinSIOp::create(b, loc, constant64(queries), arith::SubIOp::create(b, loc, rows, first))};
+  }
+  // [blocks, features, lanes] of f32, or of pairs [blocks, pairs, lanes]: the queries of all inner steps, zero beyond the last row and feature.
+  Value packQueryLanes(Value rows);
 
   // What is known of a block's rows when some of their keys have been visited: maxima and sums [inner, queries], accumulators [inner, queries, width].
   struct State {
@@ -239,6 +248,7 @@ class AttendTiler {
   Value rowBlocks, panels, packedKeys, packedValues, inPlace;
   unsigned groupDimension = 0;
   bool keyRows = false, tiles = false;  // tiles: products are computed in AMX's tile registers
+  bool queryLanes = false;              // keys lie in rows, and queries are lanes
   bool byTile = false;                  // keys are packed tile by tile, where one is visited
   bool dots = false;                    // packed keys are pairs of bf16, for dot products of pairs
 };

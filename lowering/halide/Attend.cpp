@@ -44,11 +44,11 @@ static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &t
 // How many keys' values are read before the next panel of their columns.
 constexpr int rowsTogether = 16;
 
-Expr maskedScore(const AttendStep &step, const Point &point, Expr keys) {
+Expr maskedScore(const AttendStep &step, const Point &point, Expr column, Expr keys) {
   Expr s = evaluate(step.score, point);
   if (!step.pointwise) s = s * float(1.4426950408889634);  // in units of log 2: a constant factor folds
   if (!step.partial) return s;
-  Expr keep = point.localColumn < keys;
+  Expr keep = std::move(column) < keys;
   if (step.keep) keep = keep && evaluate(*step.keep, point);
   return select(keep, s, step.pointwise ? 0.f : emptyMaximum);
 }
@@ -123,7 +123,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % V, k / V * head + n)); }, V);
   }
   const Point point{values, dot(k, i), i0 + row, j0 + k, row, k, a.partial ? keys : Expr()};
-  score(k, i) = maskedScore(a, point, keys);
+  score(k, i) = maskedScore(a, point, k, keys);
   Func partialMax, newMax, base, shrink, weight = score;
   if (!a.pointwise) {
     const OnlineSoftmax softmax(score, rk, max0, k, l, i, V);

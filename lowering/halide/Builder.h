@@ -13,17 +13,25 @@
 
 namespace fovea::leaf {
 
+// Elements of an image whose lines are asked for in every turn of a loop, which bears Halide's name.
+struct Fetch {
+  std::string loop, image;
+  std::vector<Halide::Expr> elements;
+};
+
 // A pipeline whose images and parameters bear the names of `signature(spec)`.
 struct Built {
   std::vector<Halide::Func> outputs;
   std::vector<Halide::Argument> arguments;      // everything it reads
   std::map<std::string, std::string> inPlace;   // image read -> output that it is
   std::map<std::string, std::string> overwrites;  // scratch -> scratch of the same shape whose last reader, point by point, is its producer
+  std::vector<Fetch> fetches;
   std::map<std::string, Halide::Expr> rowStrides;  // of images whose row stride is neither a constant nor an argument
 };
 
 Built buildContract(const LeafSpec &spec, const TargetInfo &target);   // Contract.cpp
 Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target); // Attend.cpp
+Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target); // AttendLanes.cpp: an attend step with a query in each lane
 Built buildWeigh(const LeafSpec &spec, const TargetInfo &target);      // Weigh.cpp: an attend step that is split
 
 // The pipeline as one function `int NAME(pointers, integers, floats)`, without halide_buffer_t. PlainSignature.cpp
@@ -67,8 +75,9 @@ int costOfLets(const LeafSpec &spec);
 Halide::Type storageType(Type t);
 Halide::Expr asFloat(Halide::Expr stored);      // f32, f16 or bf16 to f32
 
-// The score at a point of the tile, in units of log 2 unless it is pointwise; masked: what makes no weight. `keys` of the columns exist.
-Halide::Expr maskedScore(const AttendStep &step, const Point &point, Halide::Expr keys);
+// The score at a point of the tile, in units of log 2 unless it is pointwise; masked: what makes no weight. `keys` of the columns exist, of which this is
+// `column`.
+Halide::Expr maskedScore(const AttendStep &step, const Point &point, Halide::Expr column, Halide::Expr keys);
 
 // Of textbook online softmax (Attend.cpp): the rows' maxima with this tile and what they shrink by, and the tile's weights.
 struct OnlineSoftmax {

@@ -164,7 +164,7 @@ Json contentJson(const LeafSpec &s) {
     j["query"] = name(a.query);
     j["key"] = name(a.key);
     j["value"] = name(a.value);
-    j["key_layout"] = a.keyRows ? "rows" : a.keyPairs ? "pairs" : "packed";
+    j["key_layout"] = a.keyRows ? "rows" : a.keyPairs ? "pairs" : a.queryLanes ? "lanes" : "packed";
     j["partial"] = a.partial;
     j["pointwise"] = a.pointwise;
     j["split"] = a.split;
@@ -211,8 +211,8 @@ LeafSpec specFrom(std::string_view text) {
     a.key = r.type("key");
     a.value = r.type("value");
     std::string layout = r.text("key_layout");
-    if (layout != "packed" && layout != "rows" && layout != "pairs") throw Wrong{"`key_layout` is \"packed\", \"rows\" or \"pairs\", not \"" + layout + "\""};
-    a.keyRows = layout == "rows", a.keyPairs = layout == "pairs";
+    if (layout != "packed" && layout != "rows" && layout != "pairs" && layout != "lanes") throw Wrong{"`key_layout` is \"packed\", \"rows\", \"pairs\" or \"lanes\", not \"" + layout + "\""};
+    a.keyRows = layout == "rows", a.keyPairs = layout == "pairs", a.queryLanes = layout == "lanes";
     a.partial = r.boolean("partial");
     a.pointwise = r.boolean("pointwise");
     a.split = r.boolean("split");
@@ -347,7 +347,8 @@ void checkThrow(const LeafSpec &s) {
     stored("query", a.query), stored("key", a.key), stored("value", a.value);
     typed("score", a.score, Type::F32);
     if (a.keep) typed("keep", *a.keep, Type::Bool);
-    if (a.split && (a.pointwise || a.keyRows)) throw Wrong{"`split` does not go with `pointwise` or with keys in rows"};
+    if (a.split && (a.pointwise || a.keyRows || a.queryLanes)) throw Wrong{"`split` does not go with `pointwise` or with keys in rows"};
+    if (a.queryLanes) multiple("queries", a.queries, t->lanes);
     if (a.keyPairs && (a.query != Type::BF16 || a.key != Type::BF16)) throw Wrong{"keys in pairs, and their queries, are bf16"};
     if (a.keep && !a.partial) throw Wrong{"`keep` needs `partial`"};
   }
@@ -374,7 +375,7 @@ std::vector<Argument> signature(const LeafSpec &s) {
       pointer("q", a.query, 2), integer("q_stride");
       integer("head");
       pointer("k", a.key, 2);
-      if (a.keyRows) integer("k_stride");
+      if (a.keyRows || a.queryLanes) integer("k_stride");
       pointer("v", a.value, 2), integer("v_stride"), integer("v_panel_stride");
     }
     integer("panels");

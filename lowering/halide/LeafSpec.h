@@ -59,6 +59,7 @@ struct AttendStep {
   Type query = Type::F32, key = Type::F32, value = Type::F32;  // as stored: F32, F16 or BF16
   bool keyRows = false;             // keys lie as [keys, head] with a row stride (decoding), not packed in panels as [keys / lanes, head, lanes]
   bool keyPairs = false;            // packed in panels of pairs of bf16, as [keys / lanes, head / 2 rounded up to whole lanes, lanes, 2]: for dot products of pairs
+  bool queryLanes = false;          // keys lie as in keyRows, queries as [head, queries], or in pairs of bf16 as [head / 2 rounded up, queries, 2]: queries are lanes
   bool partial = false;             // fewer rows or keys at run time, `keep`; else every point of the tile is visited
   bool pointwise = false;           // scores are weights as they are; there is no maximum
   bool split = false;               // both products are computed elsewhere: dot products come in, weights go out in two parts of bf16 (Weigh.cpp)

@@ -2,6 +2,7 @@
 // descriptor is known: minima are 0, strides are constants or arguments, extents are never asked for.
 #include "lowering/halide/Builder.h"
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 
@@ -96,6 +97,32 @@ class MergeGuards : public IRMutator {
   }
 };
 
+class AddFetches : public IRMutator {
+public:
+  explicit AddFetches(const Built &built, const LeafSpec &spec) : built(built), spec(spec) {}
+
+private:
+  using IRMutator::visit;
+  const Built &built;
+  const LeafSpec &spec;
+
+  Stmt visit(const For *op) override {
+    Stmt body = mutate(op->body);
+    for (const Fetch &fetch : built.fetches) {
+      if (fetch.loop != op->name) continue;
+      const std::vector<Argument> arguments = signature(spec);
+      const auto image = std::find_if(arguments.begin(), arguments.end(), [&](const Argument &a) { return a.name == fetch.image; });
+      for (const Expr &element : fetch.elements)
+{
+        Expr bytes = cast<uint64_t>(cast<int64_t>(element) * storageType(image->type).bytes());
+        Expr address = reinterpret(type_of<void *>(), reinterpret<uint64_t>(Variable::make(type_of<void *>(), fetch.image)) + bytes);
+        body = Block::make(Evaluate::make(Call::make(Int(32), "llvm.prefetch.p0", {address, 0, 2, 1}, Call::Extern)), body);
+      }
+    }
+    return body.same_as(op->body) ? Stmt(op) : For::make(op->name, op->min, op->extent, op->for_type, op->partition_policy, op->device_api, body);
+  }
+};
+
 class DropUnused : public IRMutator {
   using IRMutator::visit;
   Stmt visit(const LetStmt *op) override {
@@ -124,7 +151,7 @@ Module withPlainSignature(const Module &module, const LeafSpec &spec, const Buil
   const LoweredFunc &f = module.functions()[0];
   std::set<std::string> names;
   for (const Argument &a : signature(spec)) names.insert(a.name);
-  Stmt body = MergeGuards().mutate(Overwrite(built.overwrites).mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body))));
+  Stmt body = AddFetches(built, spec).mutate(MergeGuards().mutate(Overwrite(built.overwrites).mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body)))));
   FindDescriptors descriptors;
   body.accept(&descriptors);
   for (const std::string &name : descriptors.found) throw std::logic_error("the leaf still reads the descriptor `" + name + "`");

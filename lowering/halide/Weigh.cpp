@@ -44,7 +44,7 @@ Built buildWeigh(const LeafSpec &spec, const TargetInfo &target) {
   Func score("score"), partialSum("partial_sum");
   Func weights("weights"), maximum("maximum"), sum("sum"), acc("acc");
   const Point point{values, dot(k, i), i0 + i, j0 + k, i, k, a.partial ? keys : Expr()};
-  score(k, i) = maskedScore(a, point, keys);
+  score(k, i) = maskedScore(a, point, k, keys);
   const OnlineSoftmax softmax(score, rk, max0, k, l, i, V);
   Func newMax = softmax.newMax, base = softmax.base, shrink = softmax.shrink, weight = softmax.weight;
   partialSum(l, i) = 0.f;

@@ -31,7 +31,7 @@ Halide::Module compile(const std::string &text, bool withoutAvx512) {
   const TargetInfo &info = *findTarget(spec->target);
   const bool avx512 = std::strstr(info.halide, "-avx512");   // tiles and layouts stay those of the target
   const Halide::Target target(std::string(avx512 && withoutAvx512 ? findTarget("x86-64-v3")->halide : info.halide) + "-no_runtime-no_bounds_query-no_asserts");
-  Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : spec->attend.split ? buildWeigh(*spec, info) : buildAttendStep(*spec, info);
+  Built built = spec->kind == LeafSpec::ContractLeaf ? buildContract(*spec, info) : spec->attend.split ? buildWeigh(*spec, info) : spec->attend.queryLanes ? buildAttendLanes(*spec, info) : buildAttendStep(*spec, info);
   Halide::Module module = Halide::Pipeline(built.outputs).compile_to_module(built.arguments, spec->name, target, Halide::LinkageType::External);
   return withPlainSignature(module, *spec, built);
 }

@@ -145,6 +145,11 @@ void runAttend(AttendCase c) {
       if (!visited)
         for (int e = 0; e < width; e++) v.put(size_t(j) * vStride + e, e % 2 ? nan : infinity);
     }
+  // Queries as lanes: features, or pairs of them, of all rows, 0 beyond the last.
+  const int each = a.query == Type::BF16 && a.key == Type::BF16 && findTarget(c.spec.target)->dots ? 2 : 1;
+  Tensor turned(a.queryLanes ? size_t((c.head + each - 1) / each) * each * BQ + 1 : 1, a.query, random);
+  for (int d = 0; a.queryLanes && d < (c.head + each - 1) / each * each; d++)
+    for (int i = 0; i < BQ; i++) turned.put((size_t(d / each) * BQ + i) * each + d % each, i < rows ? d < c.head ? float(q.at(size_t(i) * qStride + d)) : 0 : 0);
   std::vector<float> maximum(BQ, c.sink ? float(*c.sink * std::log2(std::exp(1.0))) : emptyMaximum), sum(BQ, c.sink ? 1.f : 0.f), acc(size_t(BQ) * width + 1, 0.f);
   acc.back() = 42;
   for (int step = 0; step < c.steps; step++) {
@@ -164,9 +169,9 @@ void runAttend(AttendCase c) {
     if (a.split) {
       leaf.set("weights", tile.data());
     } else {
-      leaf.set("q", q.data()).set("q_stride", qStride).set("head", c.head).set("v_stride", vStride).set("v_panel_stride", a.panel);
+      leaf.set("q", a.queryLanes ? turned.data() : q.data()).set("q_stride", a.queryLanes ? each * BQ : qStride).set("head", c.head).set("v_stride", vStride).set("v_panel_stride", a.panel);
       leaf.set("v", static_cast<char *>(v.data()) + size_t(j0) * vStride * v.width());
-      if (a.keyRows)
+      if (a.keyRows || a.queryLanes)
         leaf.set("k", static_cast<char *>(k.data()) + size_t(j0) * kStride * k.width()).set("k_stride", kStride);
       else
         leaf.set("k", packed.data());
@@ -421,6 +426,37 @@ TEST_F(Host, AttendKeyRows) {
         c.rows = (queries + 1) / 2, c.keys = 29;
         runAttend(c);
       }
+}
+
+TEST_P(EveryTarget, AttendQueryLanes) {
+  const int lanes = findTarget(GetParam().name)->lanes;
+  for (int blocks : {1, 2})
+    for (Type type : {Type::F32, Type::BF16, Type::F16})
+      for (int head : {64, 128, 37, 1, 0}) {
+        AttendCase c{attendSpec(GetParam().name, blocks * lanes, 128, panel())};
+        c.spec.attend.key = c.spec.attend.value = type;
+        if (type == Type::BF16) c.spec.attend.query = type;  // pairs are multiplied
+        c.spec.attend.queryLanes = true;
+        c.head = head, c.panels = 2, c.steps = 2, c.score = scaled;
+        runAttend(c);
+        c.spec.attend.partial = true;
+        for (int rows : {1, blocks * lanes - 1, blocks * lanes}) {
+          c.rows = rows, c.keys = 29;
+          runAttend(c);
+        }
+      }
+}
+
+TEST_F(Host, AttendQueryLanesMasked) {
+  const int lanes = findTarget(host())->lanes;
+  for (bool pointwise : {false, true}) {
+    AttendCase c{attendSpec(host(), lanes, 64, hostPanel())};
+    c.spec.attend.queryLanes = c.spec.attend.partial = true, c.spec.attend.pointwise = pointwise;
+    c.spec.attend.keep = op("le", {op("column"), op("row")});
+    c.rows = lanes - 1, c.keys = 60, c.poison = !pointwise;
+    c.score = [](double dot, int i, int j, int, int) { return j <= i ? std::optional<double>(dot * 0.125) : std::nullopt; };
+    runAttend(c);
+  }
 }
 
 TEST_F(Host, AttendKeyRowsOfOtherKeys) {  // not as many as are read together; queries of another type

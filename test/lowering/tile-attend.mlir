@@ -172,3 +172,37 @@ func.func @grouped_and_packed(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: 
   }
   return
 }
+
+// From five queries of whole groups on, all of them are lanes: nothing is packed but the queries, and a head and a query are a lane's remainder and quotient.
+#lanes = {key_layout = "packed", keys = 128 : i64, panel = 16 : i64, queries = 48 : i64, target = "x86-64-v3",
+          grouped = {broadcast = array<i64: 5>, key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 3 : i64, rows = 8 : i64, target = "x86-64-v3"}}
+// CHECK-LABEL: func.func @grouped_lanes
+// CHECK: %[[FEW:.*]] = arith.cmpi sle, %{{.*}}, %c8
+// CHECK: scf.if %[[FEW]]
+// CHECK: %[[REST:.*]] = arith.remui %{{.*}}, %c3
+// CHECK: %[[WHOLE:.*]] = arith.cmpi eq, %[[REST]], %c0
+// CHECK: %[[MANY:.*]] = arith.cmpi sge, %{{.*}}, %c5
+// CHECK: %[[LANES:.*]] = arith.andi %[[WHOLE]], %[[MANY]]
+// CHECK: scf.if %[[LANES]]
+// CHECK: memref.alloc({{.*}}) : memref<?x?x8xf32>
+// CHECK: arith.remui
+// CHECK: vector.shuffle
+// CHECK: call @fovea_leaf
+func.func @grouped_lanes(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: memref<?x?x?xf32>, %o: memref<?x?x?xf32>) {
+  attn.attend ins(%q, %k, %v : memref<?x?x?xf32>, memref<?x?x?xf32>, memref<?x?x?xf32>) outs(%o : memref<?x?x?xf32>)
+      attributes {indexing_maps = [affine_map<(h, i, j, d, e) -> (h, i, d)>, affine_map<(h, i, j, d, e) -> (h floordiv 3, j, d)>,
+                                   affine_map<(h, i, j, d, e) -> (h floordiv 3, j, e)>, affine_map<(h, i, j, d, e) -> (h, i, e)>],
+                  roles = ["batch", "row", "key", "contracted", "value"], schedule = #lanes} {
+  ^bb0(%dot: f32):
+    %h = attn.index 0
+    %i = attn.index 1
+    %j = attn.index 2
+    %h32 = arith.index_cast %h : index to i32
+    %i32 = arith.index_cast %i : index to i32
+    %j32 = arith.index_cast %j : index to i32
+    %least = arith.addi %h32, %i32 : i32
+    %keep = arith.cmpi sge, %j32, %least : i32
+    attn.yield %dot, %keep : f32
+  }
+  return
+}

@@ -278,6 +278,41 @@ def F4_grouped_queries(q, k, v, slope, sink, bias, far, scale, past):
     return dict(o=softmax(s, -1, kept) @ v, l=logsumexp(s, -1, kept), c=(sunk @ v).swapaxes(1, 2), p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v)
 
 
+# All queries of heads that share keys as lanes: their numbers are quotients and remainders of the lane's, in the score, the mask, a table's index and the sinks. Lanes
+# that are left over, features that fill no pair, parts of the keys.
+def lanes_of_grouped_queries(storage):
+    @case("""
+kernel f4(q: STORED[b,h,i,d], k: STORED[b,g,j,d], v: STORED[b,g,j,e], sink: f32[h], scale: f32[g], past: i32[b], t: f32[u])
+  -> o: f32[b,i,h,e], l: f32[b,h,i], c: f32[b,h,i,e], p: f32[b,h,i,e]
+where h = 3*g {
+  let s = sum[d](q * k[g: h / 3]) * scale[g: h / 3] + t[u: j - i + h] + (i - h) / 4.0;
+  mask j <= i + past and (i + h + j) % 5 != 0;
+  o = sum[j](softmax[j](s) * v[g: h / 3]);
+  l = logsumexp[j](s);
+  let m = max(max[j](s), sink);
+  c = sum[j](exp(s - m) / (sum[j](exp(s - m)) + exp(sink - m)) * v[g: h / 3]);
+  p = sum[j](sigmoid(s) * v[g: h / 3]) / 100;
+}
+""".replace("STORED", storage), *[dict(q=getattr(R, storage)(2, h, i, d), k=getattr(R, storage)(2, 2, j, d), v=getattr(R, storage)(2, 2, j, e), sink=R.f32(h), scale=R.f32(2),
+                                       past=i32([j - i, j // 2]), t=R.f32(90)) for h, i, j, d, e in
+                                  ((6, 6, 300, 40, 70), (6, 16, 129, 33, 64), (6, 3, 2300, 128, 128), (6, 4, 131, 7, 5), (6, 7, 150, 16, 16), (6, 11, 64, 0, 3), (6, 5, 0, 8, 4))],
+          name="F4 lanes of grouped queries, " + storage)
+    def formula(q, k, v, sink, scale, past, t):
+        k, v, scale = (np.repeat(x, 3, axis) for x, axis in ((k, 1), (v, 1), (scale, 0)))
+        h, i, j = grid(q.shape[1], q.shape[2], k.shape[2])
+        kept = (j <= i + past[:, None, None, None]) & ((i + h + j) % 5 != 0)
+        s = q @ k.swapaxes(2, 3) * scale[:, None, None] + read(t, j - i + h) + (i - h) / 4
+        sunk = sink[:, None, None]
+        top = np.maximum(np.where(kept, s, -np.inf).max(-1, keepdims=True, initial=-np.inf), sunk)
+        z = np.where(kept, np.exp(np.where(kept, s, 0) - top), 0)
+        return dict(o=(softmax(s, -1, kept) @ v).swapaxes(1, 2), l=logsumexp(s, -1, kept), c=z @ v / (z.sum(-1, keepdims=True) + np.exp(sunk - top)),
+                    p=np.where(kept, 1 / (1 + np.exp(-s)), 0) @ v / 100)
+
+
+for storage in ("f32", "bf16"):
+    lanes_of_grouped_queries(storage)
+
+
 # Thousands of keys and few blocks of rows: parts of the keys are visited side by side, and their states put together. Only the first part has the sink;
 # a part may be empty for a row, or for all.
 @case("""
