@@ -55,7 +55,6 @@ std::optional<RowBlock> Emitter::planBlock(const RowPlan &plan, ArrayRef<NodeId>
     }
     return {};
   };
-  std::set<NodeId> users;  // of what a row computes
   for (NodeId n : plan.inside) {
     const Node &node = f.nodes[n];
     bool later = llvm::any_of(node.args, [&](NodeId a) { return block.later.count(a); });
