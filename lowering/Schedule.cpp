@@ -97,8 +97,8 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     op.setScheduleAttr(entries.getDictionary(&getContext()));
   }
 
-  // Measured on Zen 4, four heads that share 4,096 keys of 128 features: of f32, broadcasting keys takes 3.0 ms for 4 queries and 10.7 for 16, packing a tile of keys 4.2
-  // (not packing) and 12.3; of bf16, broadcasting takes 2.5 ms for 4 queries and 9.7 for 16, packing 3.2 (not packing) and 8.8.
+  // Measured on Zen 4, four heads that share 4,096 keys of 128 features: of f32, broadcasting keys takes 2.8 ms for 4 queries and 10.7 for 16, heads as rows 4.1
+  // and, keys of a tile packed, 12.3; of bf16, 2.4 and 9.7 against 3.1 and 8.8.
   static constexpr int64_t fewQueries = 8, groupedQueries = 16, unpackedQueries = 4, splitQueries = 16, keys = 128;
 
   DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
