@@ -112,8 +112,7 @@ private:
       if (fetch.loop != op->name) continue;
       const std::vector<Argument> arguments = signature(spec);
       const auto image = std::find_if(arguments.begin(), arguments.end(), [&](const Argument &a) { return a.name == fetch.image; });
-      for (const Expr &element : fetch.elements)
-{
+      for (const Expr &element : fetch.elements) {
         Expr bytes = cast<uint64_t>(cast<int64_t>(element) * storageType(image->type).bytes());
         Expr address = reinterpret(type_of<void *>(), reinterpret<uint64_t>(Variable::make(type_of<void *>(), fetch.image)) + bytes);
         body = Block::make(Evaluate::make(Call::make(Int(32), "llvm.prefetch.p0", {address, 0, 2, 1}, Call::Extern)), body);
