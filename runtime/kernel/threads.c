@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -28,6 +29,7 @@ enum {
   MOST_THREADS = 1024,
   SPIN_CYCLES = 250000,           /* about 100 us: longer than what lies between two loops of a model that are worth sharing */
   STACK_BYTES = 8 << 20,
+  CPU_WORDS = MOST_THREADS / sizeof(unsigned long), CPU_BITS = 8 * sizeof(unsigned long),  /* room for 8192 CPUs */
   OPEN = 1 << 30, WAITING = 1 << 29, PARTICIPANTS = (1 << 29) - 1
 };
 
@@ -50,6 +52,9 @@ static struct {
   int workers;
   atomic_int ready;
   pthread_t handles[MOST_THREADS];
+  unsigned long allowed[CPU_WORDS];  /* the CPUs that they may run on: those of the thread that started them */
+  int several;                    /* there is more than one */
+  int kept_off;                   /* the CPU that they were last kept off, or -1 */
   _Atomic(atomic_int *) owner;    /* the process that started them; 0 in its children, if `wiped`; NULL: none were started */
   int wiped;
 } pool;
@@ -77,6 +82,18 @@ static void wake(atomic_int *word, int count) { syscall(SYS_futex, word, FUTEX_W
 
 /* The number of threads. */
 
+/* The CPUs that the calling thread may run on; how many. */
+static int count_cpus(unsigned long mask[CPU_WORDS]) {
+  memset(mask, 0, CPU_WORDS * sizeof *mask);
+  if (syscall(SYS_sched_getaffinity, 0, CPU_WORDS * sizeof *mask, mask) < 0)
+    return 0;
+  int n = 0;
+  for (int k = 0; k < CPU_WORDS; ++k)
+    for (unsigned long left = mask[k]; left; left &= left - 1)
+      ++n;
+  return n;
+}
+
 static int default_threads(void) {
   const char *text = getenv("FOVEA_THREADS");
   if (text && *text) {
@@ -85,12 +102,8 @@ static int default_threads(void) {
     if (!*end && n > 0)
       return n < MOST_THREADS ? (int)n : MOST_THREADS;
   }
-  unsigned long mask[MOST_THREADS * 8 / (8 * sizeof(unsigned long))];  /* room for 8192 CPUs */
-  long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
-  int n = 0;
-  for (long k = 0; k < bytes / (long)sizeof *mask; ++k)
-    for (unsigned long left = mask[k]; left; left &= left - 1)
-      ++n;
+  unsigned long mask[CPU_WORDS];
+  int n = count_cpus(mask);
   return n < 1 ? 1 : n < MOST_THREADS ? n : MOST_THREADS;
 }
 
@@ -269,6 +282,8 @@ static int own_pool(void) {
 
 static void start_workers(int wanted) {
   note_owner();
+  pool.several = count_cpus(pool.allowed) > 1;
+  pool.kept_off = -1;
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);   /* signals are the program's own threads' */
@@ -282,6 +297,20 @@ static void start_workers(int wanted) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   for (int ready; (ready = atomic_load(&pool.ready)) < pool.workers;)
     sleep_while(&pool.ready, ready);
+}
+
+/* Where idle virtual processors count as taken, as on KVM, a system wakes a thread on the CPU of the thread that wakes it, to which it then is of no
+ * use: workers that sleep are kept off that CPU. */
+static void keep_workers_off_this_cpu(void) {
+  const int cpu = sched_getcpu();
+  if (cpu < 0 || cpu >= CPU_WORDS * (int)CPU_BITS || cpu == pool.kept_off || !pool.several)
+    return;
+  unsigned long mask[CPU_WORDS];
+  memcpy(mask, pool.allowed, sizeof mask);
+  mask[cpu / CPU_BITS] &= ~(1ul << cpu % CPU_BITS);
+  for (int k = 0; k < pool.workers; ++k)
+    pthread_setaffinity_np(pool.handles[k], sizeof mask, (const cpu_set_t *)mask);  /* where it may not be set, all is as before */
+  pool.kept_off = cpu;
 }
 
 /* At the program's end, and when the library that holds this copy is unloaded. */
@@ -341,6 +370,8 @@ static void run_with_pool(void (*body)(int64_t, void *), void *context, int64_t 
   atomic_store_explicit(&pool.next, first, memory_order_relaxed);
   atomic_store_explicit(&pool.most, helpers, memory_order_relaxed);
   atomic_store_explicit(&pool.state, OPEN, memory_order_release);
+  if (atomic_load(&pool.sleepers))
+    keep_workers_off_this_cpu();
   atomic_fetch_add(&pool.epoch, 1);
   if (atomic_load(&pool.sleepers))
     wake(&pool.epoch, helpers);
