@@ -53,6 +53,35 @@ Expr maskedScore(const AttendStep &step, const Point &point, Expr column, Expr k
   return select(keep, s, step.pointwise ? 0.f : emptyMaximum);
 }
 
+AttendState::AttendState(const AttendStep &step, Expr width, Built &built) : step(step), width(width), built(built) {
+  if (!step.pointwise) {
+    built.inPlace["maximum_before"] = "maximum";
+    built.overwrites = {{"weight", "score"}};
+    maximum.dim(0).set_min(0);
+    built.arguments.push_back(maximum);
+  }
+  sum.dim(0).set_min(0);
+  built.arguments.push_back(sum);
+  acc = matrix("acc_before", Type::F32, width, built.arguments);
+  built.inPlace["sum_before"] = "sum", built.inPlace["acc_before"] = "acc";
+  built.rowStrides = {{"acc_before", width}, {"acc", width}};
+}
+
+void AttendState::become(Func newAcc, Func newMaximum, Func newSum) const {
+  newAcc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
+  built.outputs = {newAcc, newSum};
+  if (!step.pointwise) built.outputs.insert(built.outputs.begin() + 1, newMaximum);
+  for (size_t n = 1; n < built.outputs.size(); n++) built.outputs[n].output_buffer().dim(0).set_min(0);
+}
+
+void dotOfPairs(Func dot, Var x, Var y, Expr head, const std::function<Expr(Expr, Expr)> &product, int lanes) {
+  dot(x, y) = 0.f;
+  accumulatePairs(dot, {x, y}, 2, head / 2, product, lanes);
+  RDom odd(0, head % 2, "dot_odd");
+  dot(x, y) += product(head / 2 + odd, 0);
+  dot.update(dot.num_update_definitions() - 1).reorder(x, y, odd).vectorize(x, lanes).unroll(x).unroll(y);
+}
+
 OnlineSoftmax::OnlineSoftmax(Func score, RDom vectors, ImageParam before, Var k, Var l, Var i, int lanes) {
   partialMax(l, i) = emptyMaximum;
   partialMax(l, i) = max(partialMax(l, i), score(vectors * lanes + l, i));
@@ -82,20 +111,8 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   ImageParam key = matrix("k", a.key, a.keyRows ? integer("k_stride", args) : Expr(a.keyPairs ? 2 * V : V), args);
   ImageParam v = matrix("v", a.value, vStride, args);
   Expr vPanelStride = integer("v_panel_stride", args);
-  ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
-  std::vector<ImageParam> state{sum0};
-  if (!a.pointwise) state.insert(state.begin(), max0);
-  for (ImageParam &p : state) {
-    p.dim(0).set_min(0);
-    args.push_back(p);
-  }
-  ImageParam acc0 = matrix("acc_before", Type::F32, width, args);
-  built.inPlace = {{"sum_before", "sum"}, {"acc_before", "acc"}};
-  if (!a.pointwise) {
-    built.inPlace["maximum_before"] = "maximum";
-    built.overwrites = {{"weight", "score"}};
-  }
-  built.rowStrides = {{"acc_before", width}, {"acc", width}};
+  const AttendState state(a, width, built);
+  const ImageParam &max0 = state.maximum, &sum0 = state.sum, &acc0 = state.acc;
   Values values(spec, args);
   // Whole groups of rows and whole panels of keys are computed; what lies beyond is masked.
   Expr groupedRows = a.partial ? (rows + (MQ - 1)) / MQ * MQ : Expr(BQ), paneledKeys = a.partial ? (keys + (scored.columns - 1)) / scored.columns * scored.columns : Expr(BK);
@@ -111,13 +128,9 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     const bool paired = target.dots && a.query == Type::BF16 && a.key == Type::BF16;
     dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, paired, BQ, BK, V);
   } else if (a.keyPairs) {
-    const Expr lines = (head + 2 * V - 1) / (2 * V) * V, last = head % 2;
+    const Expr lines = (head + 2 * V - 1) / (2 * V) * V;
     auto product = [&](Expr n, Expr element) { return asFloat(q(2 * n + element, row)) * asFloat(key(2 * (k % V) + element, k / V * lines + n)); };
-    dot(k, i) = 0.f;
-    accumulatePairs(dot, {k, i}, 2, head / 2, product, V);
-    RDom odd(0, last, "dot_odd");
-    dot(k, i) += product(head / 2 + odd, 0);
-    dot.update(dot.num_update_definitions() - 1).reorder(k, i, odd).vectorize(k, V).unroll(k).unroll(i);
+    dotOfPairs(dot, k, i, head, product, V);
   } else {
     dot(k, i) = 0.f;
     accumulate(dot, {k, i}, 2, head, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(k % V, k / V * head + n)); }, V);
@@ -212,10 +225,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
   }
 
-  acc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
-  built.outputs = {acc, sum};
-  if (!a.pointwise) built.outputs.insert(built.outputs.begin() + 1, maximum);
-  for (size_t n = 1; n < built.outputs.size(); n++) built.outputs[n].output_buffer().dim(0).set_min(0);
+  state.become(acc, maximum, sum);
   return built;
 }
 

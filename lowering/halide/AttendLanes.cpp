@@ -29,20 +29,8 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
   Expr qStride = integer("q_stride", args), kStride = integer("k_stride", args), vStride = integer("v_stride", args), width = panels * a.panel;
   ImageParam q = matrix("q", a.query, qStride, args), key = matrix("k", a.key, kStride, args), v = matrix("v", a.value, vStride, args);
   Expr vPanelStride = integer("v_panel_stride", args);
-  ImageParam max0(Float(32), 1, "maximum_before"), sum0(Float(32), 1, "sum_before");
-  std::vector<ImageParam> state{sum0};
-  if (!a.pointwise) state.insert(state.begin(), max0);
-  for (ImageParam &p : state) {
-    p.dim(0).set_min(0);
-    args.push_back(p);
-  }
-  ImageParam acc0 = matrix("acc_before", Type::F32, width, args);
-  built.inPlace = {{"sum_before", "sum"}, {"acc_before", "acc"}};
-  if (!a.pointwise) {
-    built.inPlace["maximum_before"] = "maximum";
-    built.overwrites = {{"weight", "score"}};
-  }
-  built.rowStrides = {{"acc_before", width}, {"acc", width}};
+  const AttendState state(a, width, built);
+  const ImageParam &max0 = state.maximum, &sum0 = state.sum, &acc0 = state.acc;
   Values values(spec, args);
 
   Var k("k"), i("i"), d("d"), r("r"), g("g");
@@ -52,14 +40,10 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
 
   // Beyond the last row and key the last one is read again.
   Expr row = a.partial ? min(i, rows - 1) : Expr(i), column = a.partial ? min(k, keys - 1) : Expr(k);
-  dot(i, k) = 0.f;
   if (paired) {
-    auto product = [&](Expr n, Expr element) { return asFloat(q(2 * i + element, n)) * asFloat(key(2 * n + element, column)); };
-    accumulatePairs(dot, {i, k}, 2, head / 2, product, V);
-    RDom odd(0, head % 2, "dot_odd");
-    dot(i, k) += product(head / 2 + odd, 0);
-    dot.update(dot.num_update_definitions() - 1).reorder(i, k, odd).vectorize(i, V).unroll(i).unroll(k);
+    dotOfPairs(dot, i, k, head, [&](Expr n, Expr element) { return asFloat(q(2 * i + element, n)) * asFloat(key(2 * n + element, column)); }, V);
   } else {
+    dot(i, k) = 0.f;
     accumulate(dot, {i, k}, 2, head, [&](Expr n) { return asFloat(q(i, n)) * asFloat(key(n, column)); }, V);
   }
   const Point point{values, dot(i, k), i0 + row, j0 + k, row, column, a.partial ? keys : Expr()};
@@ -137,10 +121,7 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
     built.fetches = {ofValues, ofKeys};
   }
 
-  acc.output_buffer().dim(0).set_min(0).dim(1).set_min(0).set_stride(width);
-  built.outputs = {acc, sum};
-  if (!a.pointwise) built.outputs.insert(built.outputs.begin() + 1, maximum);
-  for (size_t n = 1; n < built.outputs.size(); n++) built.outputs[n].output_buffer().dim(0).set_min(0);
+  state.become(acc, maximum, sum);
   return built;
 }
 

@@ -87,6 +87,21 @@ struct OnlineSoftmax {
   Halide::Func partialMax{"partial_max"}, newMax{"new_max"}, base{"base"}, shrink{"shrink"}, weight{"weight"};
 };
 
+// A tile's state before it (Attend.cpp), where the leaf's results go too: maximum (unless pointwise) and sum [rows], acc [rows, width].
+struct AttendState {
+  AttendState(const AttendStep &step, Halide::Expr width, Built &built);
+  // The state after the tile, as the leaf's results.
+  void become(Halide::Func acc, Halide::Func maximum, Halide::Func sum) const;
+
+  const AttendStep &step;
+  Halide::Expr width;
+  Built &built;
+  Halide::ImageParam maximum{Halide::Float(32), 1, "maximum_before"}, sum{Halide::Float(32), 1, "sum_before"}, acc;
+};
+
+// dot(x, y) = the sum of product(n, 0) + product(n, 1) over pairs n of `head` features of bf16; of an odd number the last one has its first product alone.
+void dotOfPairs(Halide::Func dot, Halide::Var x, Halide::Var y, Halide::Expr head, const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &product, int lanes);
+
 // An image [rows, columns] that is read at `stride` a row; and a scalar parameter.
 Halide::ImageParam matrix(const std::string &name, Type type, Halide::Expr stride, std::vector<Halide::Argument> &arguments);
 Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments);

@@ -104,6 +104,7 @@ private:
     Held *held, *part;             // of a group of sources, before it is put among the others
     int batch;                     // axis of sources, -1 if it has none
   };
+  using Moves = std::vector<std::array<int32_t, 2>>;  // rows: to, from
   // A tensor that is laid out for some sizes.
   struct Laid {
     void *data;
@@ -120,7 +121,7 @@ private:
   bool mapMoved = false;           // since the last step
   Sizes sizes;                     // of the next step
   std::vector<StageCall> calls;    // encode, step
-  std::vector<std::array<int32_t, 2>> moves;  // of the last arrange
+  Moves moves;                     // of the last arrange
   std::vector<int32_t> padded, lengths;       // of encode
 
   Held *hold() { return &storage.emplace_back(model.place); }
@@ -130,7 +131,6 @@ private:
   void encodeInGroups(const std::vector<const std::vector<int32_t> *> &sources, const std::vector<size_t> &ends);
   Sizes sizesOf(const std::vector<const std::vector<int32_t> *> &sources, size_t first, size_t end) const;
   bool canGroup(const Sizes &group) const;
-  using Moves = std::vector<std::array<int32_t, 2>>;  // to, from
   void moveRows(const Argument &argument, int batch, const Laid &to, const Laid &from, const Sizes &used, const Moves &moves) const;
   Sizes capacity() const;
   int64_t mostRows = 0;
