@@ -17,8 +17,8 @@ using namespace Halide;
 namespace fovea::leaf {
 
 // dot(k, i) = sum over 0 <= n < head of term(n, k, i), where keys lie as rows: vectors along the head, a few keys at a time. `paired`: pairs of bf16 are
-// multiplied at once. For few queries, where reading the keys is the cost and packing them would double it.
-static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &term, Expr head, bool paired, int queries, int keys, int V) {
+// multiplied at once. For few queries, where reading the keys is the cost and packing them would double it. Returns the micro-tile of keys and queries.
+static MicroTile dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &term, Expr head, bool paired, int queries, int keys, int V) {
   Var l("dot_lane"), ko("dot_ko"), kr("dot_kr"), io("dot_io"), ir("dot_ir");
   int rows = 6;
   while (queries % rows != 0) rows--;
@@ -39,10 +39,40 @@ static void dotOfRows(Func dot, Var k, Var i, const std::function<Expr(Expr)> &t
   dot.split(k, ko, kr, columns, TailStrategy::RoundUp).split(i, io, ir, rows, TailStrategy::RoundUp).reorder(kr, ir, io, ko).unroll(kr).unroll(ir);
   dot.update().reorder(rest, k, i);
   lanes.compute_at(dot, io).bound_extent(l, V).bound_extent(k, columns).bound_extent(i, rows).vectorize(l, V).unroll(k).unroll(i);
+  return {rows, columns};
 }
 
 // How many keys' values are read before the next panel of their columns.
 constexpr int rowsTogether = 16;
+
+// Memory works meanwhile: beside the products with keys, the values of the same keys are asked for; beside those with values, the keys of the tile to come. In
+// the order in which they lie, for the processor's own fetching, which follows lines that are asked for one after the other, is what makes it fast.
+static void fetchRows(const AttendStep &a, bool paired, const MicroTile &scored, const MicroTile &weighed, Built &built) {
+  if (a.keys == scored.columns || a.keys == rowsTogether) return;
+  auto number = [](const std::string &loop) { return Internal::Variable::make(Int(32), loop); };
+  const int keyLine = lineBytes / storageType(a.key).bytes(), valueLine = lineBytes / storageType(a.value).bytes(), steps = 4;
+  if (const int turns = a.queries / scored.rows; scored.columns % turns == 0)
+    for (int k = 0; k < scored.columns / turns; k++) {
+      Fetch values{std::string("dot_lanes.s1.dot_lanes_body$") + (paired ? "z" : "y"), "v"};
+      Expr row = number("dot.s0.k.dot_ko") * scored.columns + k;
+      if (turns > 1) row += number("dot.s0.i.dot_io") * (scored.columns / turns);
+      values.first = {row * number("v_stride")}, values.offset = number(values.loop) * (steps * valueLine), values.lines = steps, values.which = k;
+      built.fetches.push_back(values);
+    }
+  auto fetchKeys = [&](int rowsEach, int columnsEach, int which) {
+    const int turns = a.queries / rowsEach, keys = steps / turns;
+    Fetch next{"gathered.s1.gathered_body$y", "k"};
+    next.lines = columnsEach / keyLine, next.which = which, next.offset = number("acc.s1.d.chunk_xo") * columnsEach;
+    if (steps % turns != 0 || next.lines == 0) return;
+    Expr row = a.keys + number("acc.s1.rc$x") * rowsTogether + number(next.loop) * keys;
+    if (turns > 1) row += number("acc.s1.i.chunk_io") * (rowsTogether / turns);
+    for (int k = 0; k < keys; k++) next.first.push_back((row + k) * number("k_stride"));
+    built.fetches.push_back(next);
+  };
+  const bool pairsOfPanels = weighed.rows % 2 == 0;
+  if (pairsOfPanels) fetchKeys(weighed.rows / 2, 2 * weighed.columns, 0);
+  fetchKeys(weighed.rows, weighed.columns, pairsOfPanels);
+}
 
 Expr maskedScore(const AttendStep &step, const Point &point, Expr column, Expr keys) {
   Expr s = evaluate(step.score, point);
@@ -124,9 +154,10 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
   Func maximum("maximum"), sum("sum"), acc("acc");
 
   Expr row = a.partial ? min(i, rows - 1) : Expr(i);
+  const bool paired = a.keyRows && target.dots && a.query == Type::BF16 && a.key == Type::BF16;
+  MicroTile rowsOfKeys{};
   if (a.keyRows) {
-    const bool paired = target.dots && a.query == Type::BF16 && a.key == Type::BF16;
-    dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, paired, BQ, BK, V);
+    rowsOfKeys = dotOfRows(dot, k, i, [&](Expr n) { return asFloat(q(n, row)) * asFloat(key(n, a.partial ? min(k, keys - 1) : Expr(k))); }, head, paired, BQ, BK, V);
   } else if (a.keyPairs) {
     const Expr lines = (head + 2 * V - 1) / (2 * V) * V;
     auto product = [&](Expr n, Expr element) { return asFloat(q(2 * n + element, row)) * asFloat(key(2 * (k % V) + element, k / V * lines + n)); };
@@ -221,6 +252,7 @@ Built buildAttendStep(const LeafSpec &spec, const TargetInfo &target) {
     if (MQ % 2 == 0) inTiles(acc.update().specialize(panels % 2 == 0), MQ / 2, 2 * NK);
     inTiles(acc.update(), MQ, NK);
     gathered.compute_at(acc, cio).vectorize(d, V).unroll(d).unroll(r);
+    fetchRows(a, paired, rowsOfKeys, micro, built);
   } else {
     gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
   }

@@ -112,12 +112,14 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
   const int keyBytes = storageType(a.key).bytes(), valueBytes = storageType(a.value).bytes(), turns = BQ / MQ;
   if (!a.partial && KR % 4 == 0 && BK > KR && BK > 4) {
     auto number = [](const std::string &loop) { return Internal::Variable::make(Int(32), loop); };
-    Fetch ofValues{std::string("dot.s1.dot_body$") + (paired ? "z" : "y"), "v", {}}, ofKeys{"gathered.s1.gathered_body$y", "k", {}};
+    Fetch ofValues{std::string("dot.s1.dot_body$") + (paired ? "z" : "y"), "v"}, ofKeys{"gathered.s1.gathered_body$y", "k"};
     const Expr step = number(ofValues.loop), first = number("score.s0.k.xo") * KR, four = number(ofKeys.loop), panel = number("acc.s0.d.xo");
-    for (int n = 0; n < KR / 4; n++) ofValues.elements.push_back((first + 4 * n + step % 4) * vStride + step / 4 * (64 / valueBytes));
+    for (int n = 0; n < KR / 4; n++) ofValues.first.push_back((first + 4 * n + step % 4) * vStride);
+    ofValues.offset = step / 4 * (lineBytes / valueBytes);
     const int together = keyBytes, passes = 4 / together;
     const Expr turn = turns > 1 ? panel * turns + number("acc.s0.i.io") : panel;
-    for (int n = 0; n < together; n++) ofKeys.elements.push_back((BK + 4 * four + turn % passes * together + n) * kStride + turn / passes * (64 / keyBytes));
+    for (int n = 0; n < together; n++) ofKeys.first.push_back((BK + 4 * four + turn % passes * together + n) * kStride);
+    ofKeys.offset = turn / passes * (lineBytes / keyBytes);
     built.fetches = {ofValues, ofKeys};
   }
 

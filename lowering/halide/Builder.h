@@ -13,10 +13,15 @@
 
 namespace fovea::leaf {
 
-// Elements of an image whose lines are asked for in every turn of a loop, which bears Halide's name.
+constexpr int lineBytes = 64;  // of a cache
+
+// Lines of an image that are asked for in every turn of a loop, which bears Halide's name; of several of that name, in program order, in the `which`-th alone:
+// `lines` lines, one after the other, from each of `first` on, and from the element `offset` on.
 struct Fetch {
   std::string loop, image;
-  std::vector<Halide::Expr> elements;
+  std::vector<Halide::Expr> first = {};
+  Halide::Expr offset = 0;
+  int lines = 1, which = 0;
 };
 
 // A pipeline whose images and parameters bear the names of `signature(spec)`.

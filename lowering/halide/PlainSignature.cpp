@@ -101,22 +101,33 @@ class AddFetches : public IRMutator {
 public:
   explicit AddFetches(const Built &built, const LeafSpec &spec) : built(built), spec(spec) {}
 
+  // A loop that Halide names otherwise would lose its fetches, and nothing but time would tell.
+  void expectAll() const {
+    for (const Fetch &fetch : built.fetches) {
+      const auto loops = seen.find(fetch.loop);
+      if (loops == seen.end() || loops->second <= fetch.which) throw std::logic_error("the leaf has no loop `" + fetch.loop + "` to fetch in");
+    }
+  }
+
 private:
   using IRMutator::visit;
   const Built &built;
   const LeafSpec &spec;
+  std::map<std::string, int> seen;  // loops, by name
 
   Stmt visit(const For *op) override {
+    const int number = seen[op->name]++;
     Stmt body = mutate(op->body);
     for (const Fetch &fetch : built.fetches) {
-      if (fetch.loop != op->name) continue;
+      if (fetch.loop != op->name || fetch.which != number) continue;
       const std::vector<Argument> arguments = signature(spec);
       const auto image = std::find_if(arguments.begin(), arguments.end(), [&](const Argument &a) { return a.name == fetch.image; });
-      for (const Expr &element : fetch.elements) {
-        Expr bytes = cast<uint64_t>(cast<int64_t>(element) * storageType(image->type).bytes());
-        Expr address = reinterpret(type_of<void *>(), reinterpret<uint64_t>(Variable::make(type_of<void *>(), fetch.image)) + bytes);
-        body = Block::make(Evaluate::make(Call::make(Int(32), "llvm.prefetch.p0", {address, 0, 2, 1}, Call::Extern)), body);
-      }
+      const Expr bytes = storageType(image->type).bytes(), base = reinterpret<uint64_t>(Variable::make(type_of<void *>(), fetch.image)), offset = cast<int64_t>(fetch.offset) * bytes;
+      for (auto first = fetch.first.rbegin(); first != fetch.first.rend(); ++first)
+        for (int line = fetch.lines; line-- > 0;) {
+          Expr address = reinterpret(type_of<void *>(), base + cast<uint64_t>(cast<int64_t>(*first) * bytes + offset + line * lineBytes));
+          body = Block::make(Evaluate::make(Call::make(Int(32), "llvm.prefetch.p0", {address, 0, 2, 1}, Call::Extern)), body);
+        }
     }
     return body.same_as(op->body) ? Stmt(op) : For::make(op->name, op->min, op->extent, op->for_type, op->partition_policy, op->device_api, body);
   }
@@ -150,7 +161,9 @@ Module withPlainSignature(const Module &module, const LeafSpec &spec, const Buil
   const LoweredFunc &f = module.functions()[0];
   std::set<std::string> names;
   for (const Argument &a : signature(spec)) names.insert(a.name);
-  Stmt body = AddFetches(built, spec).mutate(MergeGuards().mutate(Overwrite(built.overwrites).mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body)))));
+  AddFetches fetches(built, spec);
+  Stmt body = fetches.mutate(MergeGuards().mutate(Overwrite(built.overwrites).mutate(DropUnused().mutate(Unpack(built, names).mutate(f.body)))));
+  fetches.expectAll();
   FindDescriptors descriptors;
   body.accept(&descriptors);
   for (const std::string &name : descriptors.found) throw std::logic_error("the leaf still reads the descriptor `" + name + "`");
