@@ -121,6 +121,7 @@ struct Tensor {
   // Parameter: how it lies in the weight file. Empty foreign name: `name`, plain layout.
   std::vector<std::string> foreign; // tensor name in the file: the first of these that it has
   std::vector<std::vector<IndexId>> layout;  // one group of axes per dimension of the file's tensor: [(h d), m]
+  TensorId copyOf = none;           // Parameter: the same weight once more, with its axes in the order that products want (lowering/stage/SplitWeights.h)
   IndexId growing = none;           // Cache, Appended
   TensorId base = none;             // Appended
   NodeId value = none;              // Appended: free indices are axes without `growing`

@@ -1,7 +1,8 @@
 // attn-tile-contract: a matrix product on buffers, sum over K of A[M, K] * B[K, N], becomes loops around a Halide leaf. Each of M, N
 // and K may be several axes that lie together. The leaf reads B in panels of its columns. A model's parameter that only such products
-// read is laid out so when the weights are loaded: the module's `attn.panels` says which, as name = [axes of K, columns]. Any other B is
-// packed at each call.
+// read is laid out so when the weights are loaded: the module's `attn.panels` says which, as name = [axes of K, columns]. What reads such a
+// parameter element by element under another name (an embedding that is the output projection too: `attn.copy`) reads the panels, so that it
+// is held once; `attn.stages` says what a stage does not take any more. Any other B is packed at each call.
 #include "dialect/Attn.h"
 #include "lowering/LeafCall.h"
 #include "lowering/Passes.h"
@@ -15,6 +16,7 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallSet.h"
 
 using namespace mlir;
 
@@ -289,8 +291,15 @@ struct TileContractPass : PassWrapper<TileContractPass, OperationPass<ModuleOp>>
         if (auto product = Product::of(op)) products.push_back(*product);
       });
     if (!products.empty() && failed(tile(products, *target))) return signalPassFailure();
-    for (auto function : getOperation().getOps<func::FuncOp>())
-      for (BlockArgument argument : function.getArguments()) function.removeArgAttr(argument.getArgNumber(), parameterAttr);
+    SmallVector<NamedAttribute> stages;
+    Builder b(&getContext());
+    for (auto function : getOperation().getOps<func::FuncOp>()) {
+      SmallVector<Attribute> dropped = readPanels(function);
+      if (!dropped.empty()) stages.push_back(b.getNamedAttr(function.getName(), b.getDictionaryAttr({b.getNamedAttr("added", b.getArrayAttr({})), b.getNamedAttr("dropped", b.getArrayAttr(dropped))})));
+      for (BlockArgument argument : function.getArguments())
+        for (StringRef name : {parameterAttr, copyAttr}) function.removeArgAttr(argument.getArgNumber(), name);
+    }
+    if (!stages.empty()) getOperation()->setAttr("attn.stages", b.getDictionaryAttr(stages));
   }
 
  private:
@@ -308,7 +317,64 @@ struct TileContractPass : PassWrapper<TileContractPass, OperationPass<ModuleOp>>
     return success();
   }
 
-  static constexpr StringLiteral parameterAttr = "attn.parameter";
+  static constexpr StringLiteral parameterAttr = "attn.parameter", copyAttr = "attn.copy";
+
+  // Parameters that a function does not take any more, since it reads them in another one's panels.
+  SmallVector<Attribute> readPanels(func::FuncOp function) {
+    SmallVector<Attribute> dropped;
+    for (unsigned copy = 0; !function.isExternal() && copy < function.getNumArguments(); copy++) {
+      auto what = function.getArgAttrOfType<DictionaryAttr>(copy, copyAttr);
+      auto laid = panels.find(parameterOf(function.getArgument(copy)));
+      auto of = what ? what.getAs<StringAttr>("of") : StringAttr();
+      auto axes = what ? what.getAs<DenseI64ArrayAttr>("axes") : DenseI64ArrayAttr();
+      if (!of || !axes || laid == panels.end()) continue;
+      auto original = llvm::find_if(function.getArguments(), [&](BlockArgument a) { return parameterOf(a) == of; });
+      if (original == function.getArguments().end() || !areAxes(axes, *original, function.getArgument(copy)) || !llvm::all_of(original->getUsers(), llvm::IsaPred<memref::LoadOp>)) continue;
+      unsigned number = original->getArgNumber();
+      for (Operation *user : llvm::make_early_inc_range(original->getUsers()))
+        readPanel(cast<memref::LoadOp>(user), function.getArgument(copy), axes, laid->second.first, laid->second.second);
+      if (failed(function.eraseArgument(number))) continue;
+      dropped.push_back(of);
+      if (number < copy) copy--;
+    }
+    return dropped;
+  }
+
+  // Whether each axis of `copy` is the one of `original` with that number.
+  static bool areAxes(ArrayRef<int64_t> axes, Value original, Value copy) {
+    auto from = dyn_cast<MemRefType>(original.getType()), to = cast<MemRefType>(copy.getType());
+    if (!from || from.getRank() != to.getRank() || from.getElementType() != to.getElementType() || int64_t(axes.size()) != to.getRank()) return false;
+    llvm::SmallSet<int64_t, 4> seen;
+    return llvm::all_of(llvm::enumerate(axes), [&](auto axis) {
+      return axis.value() >= 0 && axis.value() < from.getRank() && seen.insert(axis.value()).second && from.getDimSize(axis.value()) == to.getDimSize(axis.index());
+    });
+  }
+
+  // Element (k, n) of a matrix in panels stands at ((n / columns) * K + k) * columns + n % columns. `axes`: of the load, in the order of the parameter in panels,
+  // whose first `summed` ones are k.
+  static void readPanel(memref::LoadOp load, BlockArgument parameter, ArrayRef<int64_t> axes, int64_t summed, int64_t columns) {
+    ArrayRef<int64_t> shape = cast<MemRefType>(parameter.getType()).getShape();
+    OpBuilder b(load);
+    Location loc = load.getLoc();
+    auto constant = [&](int64_t v) -> Value { return arith::ConstantIndexOp::create(b, loc, v); };
+    auto times = [&](Value x, int64_t n) -> Value { return arith::MulIOp::create(b, loc, x, constant(n)); };
+    auto plus = [&](Value x, Value y) -> Value { return x ? Value(arith::AddIOp::create(b, loc, x, y)) : y; };
+    Value place[2];
+    int64_t extents[2] = {1, 1};
+    for (auto [axis, number] : llvm::enumerate(axes)) {
+      bool kept = int64_t(axis) >= summed;
+      place[kept] = plus(place[kept] ? times(place[kept], shape[axis]) : Value(), load.getIndices()[number]);
+      extents[kept] *= shape[axis];
+    }
+    const auto [K, N] = extents;
+    Value panel = arith::DivUIOp::create(b, loc, place[1], constant(columns)), column = arith::RemUIOp::create(b, loc, place[1], constant(columns));
+    Value at = plus(times(plus(times(panel, K), place[0]), columns), column);
+    auto flat = MemRefType::get({int64_t(llvm::divideCeil(N, columns)) * K * columns}, load.getType());
+    OpBuilder first = OpBuilder::atBlockBegin(parameter.getOwner());
+    Value elements = memref::ReinterpretCastOp::create(first, loc, flat, parameter, 0, flat.getShape(), ArrayRef<int64_t>{1});
+    load.getResult().replaceAllUsesWith(memref::LoadOp::create(b, loc, elements, at));
+    load.erase();
+  }
 
   // The model's parameter that a value is, if it is one.
   static StringAttr parameterOf(Value v) {

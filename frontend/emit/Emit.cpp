@@ -39,6 +39,11 @@ func::FuncOp Emitter::run(const std::string &name) {
     if (p.scalar) continue;
     const core::Tensor &t = f.tensors[p.id];
     if (t.role == core::Tensor::Parameter) function.setArgAttr(k, "attn.parameter", b.getStringAttr(t.name));
+    if (t.copyOf != core::none) {  // which weight, and the numbers that this one's axes have there
+      const core::Tensor &original = f.tensors[t.copyOf];
+      SmallVector<int64_t> axes = llvm::map_to_vector(t.axes, [&](core::IndexId axis) { return int64_t(llvm::find(original.axes, axis) - original.axes.begin()); });
+      function.setArgAttr(k, "attn.copy", b.getDictionaryAttr({b.getNamedAttr("axes", b.getDenseI64ArrayAttr(axes)), b.getNamedAttr("of", b.getStringAttr(original.name))}));
+    }
     // Of floats, a NaN would pass the check on entry.
     if (t.sorted && (t.type == core::Type::I32 || t.type == core::Type::I8 || t.type == core::Type::U8)) function.setArgAttr(k, "attn.sorted", b.getUnitAttr());
   }

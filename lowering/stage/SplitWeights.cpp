@@ -43,6 +43,7 @@ void insertCopy(Function &f, TensorId t, TensorId place) {
   Tensor copy = f.tensors[t];
   if (copy.foreign.empty()) copy.foreign = {copy.name};
   copy.name += "@product";
+  copy.copyOf = t;
   f.tensors.insert(f.tensors.begin() + place, copy);
   auto move = [&](TensorId &id) {
     if (id != none && id >= place) id++;
