@@ -104,9 +104,9 @@ void AttendState::become(Func newAcc, Func newMaximum, Func newSum) const {
   for (size_t n = 1; n < built.outputs.size(); n++) built.outputs[n].output_buffer().dim(0).set_min(0);
 }
 
-void dotOfPairs(Func dot, Var x, Var y, Expr head, const std::function<Expr(Expr, Expr)> &product, int lanes) {
+void dotOfPairs(Func dot, Var x, Var y, Expr head, const std::function<Expr(Expr, Expr)> &product, int lanes, int steps) {
   dot(x, y) = 0.f;
-  accumulatePairs(dot, {x, y}, 2, head / 2, product, lanes);
+  accumulatePairs(dot, {x, y}, 2, head / 2, product, lanes, steps);
   RDom odd(0, head % 2, "dot_odd");
   dot(x, y) += product(head / 2 + odd, 0);
   dot.update(dot.num_update_definitions() - 1).reorder(x, y, odd).vectorize(x, lanes).unroll(x).unroll(y);

@@ -21,6 +21,10 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
   // Keys at a time, and the micro-tile of the second product: many rows, so that a value is widened for all of them.
   const int KR = divisor(BK, std::max(1, accumulators * V / BQ));
   const int MQ = divisor(BQ, 8), NK = divisor(a.panel / V, std::max(1, accumulators / MQ)) * V;
+  // Steps of the first product in one turn. Of pairs LLVM makes all broadcasts of a turn first, more than there are registers: as few steps as the fetches below allow.
+  int steps = 4;
+  while (paired && steps > 1 && KR % (32 / steps) == 0) steps /= 2;
+  const int turnsOfLine = 16 / steps;
   Built built;
   auto &args = built.arguments;
 
@@ -41,7 +45,7 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
   // Beyond the last row and key the last one is read again.
   Expr row = a.partial ? min(i, rows - 1) : Expr(i), column = a.partial ? min(k, keys - 1) : Expr(k);
   if (paired) {
-    dotOfPairs(dot, i, k, head, [&](Expr n, Expr element) { return asFloat(q(2 * i + element, n)) * asFloat(key(2 * n + element, column)); }, V);
+    dotOfPairs(dot, i, k, head, [&](Expr n, Expr element) { return asFloat(q(2 * i + element, n)) * asFloat(key(2 * n + element, column)); }, V, steps);
   } else {
     dot(i, k) = 0.f;
     accumulate(dot, {i, k}, 2, head, [&](Expr n) { return asFloat(q(i, n)) * asFloat(key(n, column)); }, V);
@@ -107,15 +111,15 @@ Built buildAttendLanes(const LeafSpec &spec, const TargetInfo &target) {
   acc.split(i, io, ir, MQ).split(d, xo, xr, NK).reorder(xr, ir, io, xo).vectorize(xr, V).unroll(xr).unroll(ir);
   gathered.compute_at(acc, io).bound_extent(d, NK).bound_extent(r, MQ).vectorize(d, V).unroll(d).unroll(r);
 
-  // Memory works meanwhile: in a turn of the first product, which reads 16 bytes of each of KR keys, a quarter of these keys' next lines of values is asked for, in one of
+  // Memory works meanwhile: in the turns of the first product that go through a line of each of KR keys, a line of these keys' values is asked for, in one of
   // the second the next line of four keys (of two where they are half as long) of the tile to come.
   const int keyBytes = storageType(a.key).bytes(), valueBytes = storageType(a.value).bytes(), turns = BQ / MQ;
-  if (!a.partial && KR % 4 == 0 && BK > KR && BK > 4) {
+  if (!a.partial && KR % turnsOfLine == 0 && BK > KR && BK > 4) {
     auto number = [](const std::string &loop) { return Internal::Variable::make(Int(32), loop); };
     Fetch ofValues{std::string("dot.s1.dot_body$") + (paired ? "z" : "y"), "v"}, ofKeys{"gathered.s1.gathered_body$y", "k"};
     const Expr step = number(ofValues.loop), first = number("score.s0.k.xo") * KR, four = number(ofKeys.loop), panel = number("acc.s0.d.xo");
-    for (int n = 0; n < KR / 4; n++) ofValues.first.push_back((first + 4 * n + step % 4) * vStride);
-    ofValues.offset = step / 4 * (lineBytes / valueBytes);
+    for (int n = 0; n < KR / turnsOfLine; n++) ofValues.first.push_back((first + turnsOfLine * n + step % turnsOfLine) * vStride);
+    ofValues.offset = step / turnsOfLine * (lineBytes / valueBytes);
     const int together = keyBytes, passes = 4 / together;
     const Expr turn = turns > 1 ? panel * turns + number("acc.s0.i.io") : panel;
     for (int n = 0; n < together; n++) ofKeys.first.push_back((BK + 4 * four + turn % passes * together + n) * kStride);

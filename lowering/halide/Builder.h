@@ -105,7 +105,7 @@ struct AttendState {
 };
 
 // dot(x, y) = the sum of product(n, 0) + product(n, 1) over pairs n of `head` features of bf16; of an odd number the last one has its first product alone.
-void dotOfPairs(Halide::Func dot, Halide::Var x, Halide::Var y, Halide::Expr head, const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &product, int lanes);
+void dotOfPairs(Halide::Func dot, Halide::Var x, Halide::Var y, Halide::Expr head, const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &product, int lanes, int steps = 4);
 
 // An image [rows, columns] that is read at `stride` a row; and a scalar parameter.
 Halide::ImageParam matrix(const std::string &name, Type type, Halide::Expr stride, std::vector<Halide::Argument> &arguments);
@@ -117,7 +117,7 @@ Halide::Expr integer(const std::string &name, std::vector<Halide::Argument> &arg
 void accumulate(Halide::Func f, const std::vector<Halide::Var> &vars, int unrolled, Halide::Expr count, const std::function<Halide::Expr(Halide::Expr)> &term, int lanes);
 // The same of term(k, 0) + term(k, 1), products of numbers of bf16: one instruction where the target has it (vdpbf16ps).
 void accumulatePairs(Halide::Func f, const std::vector<Halide::Var> &vars, int unrolled, Halide::Expr count,
-                     const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &term, int lanes);
+                     const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &term, int lanes, int steps = 4);
 
 // The fold over 0 <= l < lanes of f(l, vars...), as halvings of one vector, computed at loop `level` of `at`. (Halide's own
 // reduction of a vector by max takes 45 instructions for NaN's sake.) The result is a Func of vars.

@@ -31,8 +31,7 @@ Expr integer(const std::string &name, std::vector<Halide::Argument> &arguments) 
   return p;
 }
 
-static void addInSteps(Func f, const std::vector<Var> &vars, int unrolled, Expr count, bool paired, const std::function<Expr(Expr, Expr)> &term, int lanes) {
-  const int steps = 4;
+static void addInSteps(Func f, const std::vector<Var> &vars, int unrolled, Expr count, bool paired, const std::function<Expr(Expr, Expr)> &term, int lanes, int steps) {
   const std::vector<Expr> at(vars.begin(), vars.end());
   auto add = [&](const std::string &name, const std::vector<Expr> &extents, const std::function<Expr(const RDom &, int)> &number) {
     Region region;
@@ -57,11 +56,11 @@ static void addInSteps(Func f, const std::vector<Var> &vars, int unrolled, Expr 
 }
 
 void accumulate(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr)> &term, int lanes) {
-  addInSteps(f, vars, unrolled, count, false, [&](const Expr &n, const Expr &) { return term(n); }, lanes);
+  addInSteps(f, vars, unrolled, count, false, [&](const Expr &n, const Expr &) { return term(n); }, lanes, 4);
 }
 
-void accumulatePairs(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr, Expr)> &term, int lanes) {
-  addInSteps(f, vars, unrolled, count, true, term, lanes);
+void accumulatePairs(Func f, const std::vector<Var> &vars, int unrolled, Expr count, const std::function<Expr(Expr, Expr)> &term, int lanes, int steps) {
+  addInSteps(f, vars, unrolled, count, true, term, lanes, steps);
 }
 
 Func foldLanes(Func f, int lanes, const std::vector<Var> &vars, Func at, Var level, Expr (*combine)(Expr, Expr)) {
