@@ -63,8 +63,9 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) {
         NamedAttrList grouped(schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
         Builder b(&getContext());
-        bool broadcast = mayBroadcast(op, *target), pairs = getElementTypeOrSelf(op.getKey().getType()).isBF16();
-        if (broadcast) grouped.set("broadcast", pairs ? b.getDenseI64ArrayAttr({target->lanes / 2 + 1, 2 * target->lanes}) : b.getDenseI64ArrayAttr({target->lanes / 2 + 1}));
+        bool broadcast = queriesMayBeLanes(op, *target), pairs = getElementTypeOrSelf(op.getKey().getType()).isBF16();
+        if (broadcast) grouped.set("broadcast", b.getI64IntegerAttr(target->lanes / 2 + 1));
+        if (broadcast && pairs) grouped.set("broadcast_to", b.getI64IntegerAttr(2 * target->lanes));
         if (!broadcast || pairs) grouped.set("unpacked", b.getI64IntegerAttr(unpackedQueries));
         add("grouped", grouped.getDictionary(&getContext()));
       }
@@ -125,14 +126,6 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
       if (isa<arith::AndIOp, arith::CmpIOp, arith::CmpFOp>(def)) work.append(def->operand_begin(), def->operand_end());
     }
     return both;
-  }
-
-  // Whether all queries of heads that share keys may be lanes, which each number of a key is broadcast to: as it is stored, or a pair of bf16. A model's stage takes the
-  // way of its rows, whatever their number.
-  static bool mayBroadcast(attn::AttendOp op, const leaf::TargetInfo &target) {
-    auto type = [](Value v) { return getElementTypeOrSelf(v.getType()); };
-    bool fits = type(op.getKey()).isF32() || (target.dots && type(op.getKey()).isBF16() && type(op.getQuery()).isBF16());
-    return fits && mayGroupQueries(op) && !op->getParentOfType<func::FuncOp>()->hasAttr("attn.exact_rows");
   }
 
   // Weights in two parts of bf16 are as exact as a softmax's sum needs them, but not as weights for their own sake.
