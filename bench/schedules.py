@@ -21,7 +21,8 @@ sys.path.insert(0, os.path.join(measure.ROOT, "examples", "numpy"))
 import attend as example  # noqa: E402
 
 TYPES = {"f32": (np.float32, (2, 32)), "bf16": (np.uint16, (4, 16))}  # DLPack's type codes and bits
-KEYS, WINDOW, MANY = 4096, 256, 1024
+WINDOW, MANY = 256, 1024
+PARTS = ("products", "loads", "scores", "packing", "state", "starts", "waste", "traffic")  # of an estimate (lowering/Cost.h)
 MASKS = {"none": "", "causal": "mask j <= i + past;", "window": "mask j <= i + past; mask i + past - j < w;"}
 HEADER = """kernel {name}(q: {type}[h,i,d], k: {type}[{g},j,d], v: {type}[{g},j,e], past: i32, w: i32) -> o: {type}[h,i,e]{where} {{
   {mask}
@@ -36,7 +37,7 @@ def candidates(grouped, rows, quick):
     if rows >= MANY:
         tiles = [(24, 128), (48, 128)] if quick else [(q, k) for q in (12, 24, 48, 96) for k in (64, 128, 256)] + [(48, 512)]
         return [("packed", q, k, None) for q, k in tiles]
-    found = [("packed", q, k, None) for q, k in ((48, 128),)] + [("rows", q, k, None) for q in (1, 2, 4, 6, 8) if q <= rows for k in ((128,) if quick else (64, 128, 256))]
+    found = [("packed", q, k, None) for q, k in ((48, 128),)] + [("rows", q, k, None) for q in (1, 2, 4, 6, 8) if q <= rows or q in (4, 8) for k in ((128,) if quick else (64, 128, 256))]
     if grouped:
         found += [(layout, 4, k, None) for layout in ("grouped rows", "grouped tile") for k in ((128,) if quick else (64, 128, 256))]
         found += [("lanes", 16, k, None) for k in ((128,) if quick else (64, 128, 256))]
@@ -85,13 +86,13 @@ def times(options, library, numbers, case):
     """Milliseconds of each candidate, at least."""
     kind, mask, size, rows, heads, groups = (case[n] for n in ("type", "mask", "features", "rows", "heads", "groups"))
     random = np.random.default_rng(0)
-    q, k, v = (values(random, kind, (n, length, size)) for n, length in ((heads, rows), (groups, KEYS), (groups, KEYS)))
+    q, k, v = (values(random, kind, (n, length, size)) for n, length in ((heads, rows), (groups, options.keys), (groups, options.keys)))
     results = {n: np.zeros(q.shape, q.dtype) for n in numbers}
     best, calls = dict.fromkeys(numbers, float("inf")), {}
 
     def call(n, times):
         function, arguments = getattr(library, f"attend_{n}"), [ctypes.byref(dltensor(x, kind)) for x in (q, k, v)]
-        arguments += [ctypes.c_int32(KEYS - rows), ctypes.c_int32(WINDOW), ctypes.byref(dltensor(results[n], kind))]
+        arguments += [ctypes.c_int32(options.keys - rows), ctypes.c_int32(WINDOW), ctypes.byref(dltensor(results[n], kind))]
         began = time.perf_counter()
         for _ in range(times):
             if function(*arguments):
@@ -108,6 +109,47 @@ def times(options, library, numbers, case):
     return [best[n] for n in numbers]
 
 
+def estimates(options, groups):
+    """Adds to each candidate its estimate, in cycles by part."""
+    lanes, panel = {"x86-64-v2": (4, 8), "x86-64-v3": (8, 16)}.get(options.target, (16, 64))
+    lines, places = [], []
+    for g in groups:
+        g["heads_each"] = g["heads"] // g["groups"]
+        visited = {"none": g["keys"], "causal": g["keys"] - (g["rows"] - 1) / 2, "window": WINDOW}[g["mask"]]
+        for c in g["candidates"]:
+            if c["layout"] == "compiler's choice":
+                continue
+            layout = {"grouped rows": "heads", "grouped tile": "tile"}.get(c["layout"], c["layout"])
+            lines.append(f"{options.target} {g['type']} {g['rows']} {g['keys']} {g['features']} {g['features']} {g['groups']} {g['heads_each']} {visited:.0f} "
+                         f"{int(g['mask'] != 'none')} 1 {dict(none=0, causal=2, window=4)[g['mask']]} {layout} {c['queries']} {c['keys']} {c['panel'] or panel}")
+            places.append(c)
+    done = subprocess.run([options.cost], input="\n".join(lines) + "\n", stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
+    for c, line in zip(places, done):
+        c["parts"] = dict(zip(PARTS, map(float, line.split())))
+        c["cycles"] = sum(c["parts"].values())
+
+
+def ranks(numbers):
+    """Of equal numbers, the mean of their ranks."""
+    order = sorted(numbers)
+    return [order.index(n) + (order.count(n) - 1) / 2 for n in numbers]
+
+
+def spearman(a, b):
+    a, b = (np.array(ranks(x)) - (len(x) - 1) / 2 for x in (a, b))
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+
+
+def judged(group):
+    """Spearman's correlation, and by how much the candidate of the least estimate, and the compiler's choice, are slower than the fastest."""
+    of = [c for c in group["candidates"] if "cycles" in c]
+    fastest = min(of, key=lambda c: c["milliseconds"])
+    cheapest = min(of, key=lambda c: c["cycles"])
+    chosen = next((c["milliseconds"] for c in group["candidates"] if "cycles" not in c), None)
+    return {"spearman": spearman([c["cycles"] for c in of], [c["milliseconds"] for c in of]), "regret": cheapest["milliseconds"] / fastest["milliseconds"] - 1,
+            "compiler": chosen and chosen / fastest["milliseconds"] - 1, "fastest": fastest, "cheapest": cheapest}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", required=True)
@@ -117,6 +159,8 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--filter", default="")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keys", type=int, default=4096)
+    parser.add_argument("--sets", type=int, default=8, help="of keys, for a few rows: with how many bytes they are, it says which cache holds them")
     options = parser.parse_args()
     os.makedirs(options.folder, exist_ok=True)
     lines = []
@@ -129,8 +173,8 @@ def main():
             everything += [c for c in candidates(grouped, rows, options.quick) if c not in everything]
         library = compiled(options, kind, mask, grouped, everything)
         for size, rows in itertools.product((64,) if options.quick else (64, 128), row_counts):
-            groups = 1 if rows >= MANY else 8
-            case = {"type": kind, "mask": mask, "features": size, "rows": rows, "groups": groups, "heads": 4 * groups if grouped else groups}
+            groups = 1 if rows >= MANY else options.sets
+            case = {"type": kind, "mask": mask, "features": size, "rows": rows, "keys": options.keys, "groups": groups, "heads": 4 * groups if grouped else groups}
             chosen = [everything[0]] + candidates(grouped, rows, options.quick)
             milliseconds = times(options, library, [everything.index(c) for c in chosen], case)
             lines.append({**case, "candidates": [{"layout": c[0], "queries": c[1], "keys": c[2], "panel": c[3], "milliseconds": m} for c, m in zip(chosen, milliseconds)]})

@@ -1,4 +1,4 @@
-// attn-schedule: puts a schedule on every attn.attend, chosen from the target's table. The schedule is data: printed by
+// attn-schedule: puts a schedule on every attn.attend, the cheapest by the cost model (Cost.h) of the target's table. The schedule is data: printed by
 // --emit=schedule, tested with FileCheck; attn-tile-attend reads it and decides nothing itself.
 //
 //   queries  rows of a tile        keys        columns of a tile
@@ -12,11 +12,13 @@
 //   split    another one for a GPU, used when there are at most `rows` rows and more than `part` keys: keys are cut into parts of so many, or larger ones
 //            where there were more than `parts` (SplitKeys.h); `grouped` there has the same entries
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h); from
-//            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited; `broadcast`: from so many queries of all these heads on, up to so
-//            many if there are two numbers, they are lanes that keys are broadcast to, and nothing is packed
+//            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited; `broadcast`: from so many queries of all these heads on, up to
+//            `broadcast_to`, they are lanes that keys are broadcast to, and nothing is packed
 #include "dialect/Attn.h"
+#include "lowering/Cost.h"
 #include "lowering/GivenSchedule.h"
 #include "lowering/GroupHeads.h"
+#include "lowering/LeafExpression.h"
 #include "lowering/Passes.h"
 #include "lowering/TileProduct.h"
 #include "lowering/halide/DeviceTarget.h"
@@ -24,9 +26,12 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
@@ -50,26 +55,19 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     }
     getOperation().walk([&](attn::AttendOp op) {
       if (op.getSchedule()) return;
-      // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache; 48 x 128 is the best of
-      // what lowering/halide/bench/leaf_bench.cpp measures. Few rows read keys where they lie: packing them would cost more than the
-      // product.
-      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op);
-      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * (boundsBothSides(op) ? 4 : 8), "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
-      if (op.getWeights()) return op.setScheduleAttr(many);  // a second pass over the packed keys
-      SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
-      auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
-      if (!one && contiguous) add("few", few);
-      if (!one && fitsTiles(op, *target)) add("tiles", tiles(op, *target));
-      if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) {
-        NamedAttrList grouped(schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
+      const cost::Choice choice = cost::choose(*target, askedOf(op, *target));
+      NamedAttrList entries(schedule(*target, choice.many, {}));
+      const bool one = op.getDimension("row") < 0;
+      if (choice.few && !one) entries.set("few", schedule(*target, choice.few->tile, choice.few->rows));
+      if (!one && !op.getWeights() && fitsTiles(op, *target)) entries.set("tiles", tiles(op, *target));
+      if (choice.grouped) {
         Builder b(&getContext());
-        bool broadcast = queriesMayBeLanes(op, *target), pairs = getElementTypeOrSelf(op.getKey().getType()).isBF16();
-        if (broadcast) grouped.set("broadcast", b.getI64IntegerAttr(target->lanes / 2 + 1));
-        if (broadcast && pairs) grouped.set("broadcast_to", b.getI64IntegerAttr(2 * target->lanes));
-        if (!broadcast || pairs) grouped.set("unpacked", b.getI64IntegerAttr(unpackedQueries));
-        add("grouped", grouped.getDictionary(&getContext()));
+        NamedAttrList grouped(schedule(*target, choice.grouped->tile, one ? 1 : choice.grouped->rows));
+        for (auto [name, number] : {std::pair{"unpacked", choice.unpacked}, {"broadcast", choice.broadcast}, {"broadcast_to", choice.broadcastTo}})
+          if (number) grouped.set(name, b.getI64IntegerAttr(*number));
+        entries.set("grouped", grouped.getDictionary(&getContext()));
       }
-      op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
+      op.setScheduleAttr(entries.getDictionary(&getContext()));
     });
     if (failed(applyGivenSchedules(getOperation(), *target))) signalPassFailure();
   }
@@ -98,23 +96,64 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     op.setScheduleAttr(entries.getDictionary(&getContext()));
   }
 
-  // Measured on Zen 4, four heads that share 4,096 keys of 128 features: of f32, broadcasting keys takes 2.8 ms for 4 queries and 10.7 for 16, heads as rows 4.1
-  // and, keys of a tile packed, 12.3; of bf16, 2.4 and 9.7 against 3.1 and 8.8.
-  static constexpr int64_t fewQueries = 8, groupedQueries = 16, unpackedQueries = 4, splitQueries = 16, keys = 128;
+  static constexpr int64_t splitQueries = 16, tileKeys = 128;
 
-  DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
+  DictionaryAttr schedule(const leaf::TargetInfo &target, const cost::Candidate &tile, std::optional<int64_t> rows) {
+    return dictionary(target, tile.layout == cost::Layout::Packed ? "packed" : "rows", tile.queries, tile.keys, tile.panel, rows);
+  }
+
+  DictionaryAttr dictionary(const leaf::TargetInfo &target, StringRef layout, int64_t queries, int64_t keys, int64_t panel, std::optional<int64_t> rows) {
     Builder b(&getContext());
-    int64_t panel = layout == "pairs" ? tileBlock : target.columns;
-    SmallVector<NamedAttribute> entries{b.getNamedAttr("key_layout", b.getStringAttr(layout)), b.getNamedAttr("keys", b.getI64IntegerAttr(keys)),
-                                        b.getNamedAttr("panel", b.getI64IntegerAttr(panel)), b.getNamedAttr("queries", b.getI64IntegerAttr(queries)),
-                                        b.getNamedAttr("target", b.getStringAttr(target.name))};
-    if (rows) entries.push_back(b.getNamedAttr("rows", b.getI64IntegerAttr(rows)));
+    auto number = [&](int64_t n) { return b.getI64IntegerAttr(n); };
+    SmallVector<NamedAttribute> entries{b.getNamedAttr("key_layout", b.getStringAttr(layout)), b.getNamedAttr("keys", number(keys)), b.getNamedAttr("panel", number(panel)),
+                                        b.getNamedAttr("queries", number(queries)), b.getNamedAttr("target", b.getStringAttr(target.name))};
+    if (rows) entries.push_back(b.getNamedAttr("rows", number(*rows)));
     return b.getDictionaryAttr(entries);
   }
 
-  // Whether the mask may hold keys from both sides (a window, a document): rows that are close visit much the same keys, so fewer of them
-  // waste less at the ends. Measured over 16,384 keys: a window of 256 takes 21.6 ms with 24 rows, 23.0 with 48; without a mask 24 rows
-  // take 8 % longer than 48, since keys come from further away.
+  // What the cost model asks of an attention.
+  static cost::Asked askedOf(attn::AttendOp op, const leaf::TargetInfo &target) {
+    auto type = [](Value v) {
+      Type t = getElementTypeOrSelf(v.getType());
+      return t.isF16() ? leaf::Type::F16 : t.isBF16() ? leaf::Type::BF16 : leaf::Type::F32;
+    };
+    auto extent = [&](unsigned operand, int64_t dimension) {
+      int axis = axisAlong(op.getMap(operand), dimension);
+      int64_t size = axis < 0 ? ShapedType::kDynamic : cast<ShapedType>(op->getOperand(operand).getType()).getDimSize(axis);
+      return ShapedType::isDynamic(size) ? -1 : size;
+    };
+    auto yield = cast<attn::YieldOp>(op.getBody().front().getTerminator());
+    cost::Asked asked;
+    asked.features = extent(0, op.getDimension("contracted")), asked.columns = extent(2, op.getDimension("value"));
+    if (asked.features < 0) asked.features = extent(1, op.getDimension("contracted"));
+    asked.heads = sharedHeads(op);
+    asked.query = type(op.getQuery()), asked.key = type(op.getKey()), asked.value = type(op.getValue());
+    Attribute constant;
+    asked.masked = !matchPattern(yield.getKeep(), m_Constant(&constant)), asked.bothSides = boundsBothSides(op);
+    asked.scoreWork = workOf(op, yield.getValue()), asked.maskWork = asked.masked ? workOf(op, yield.getKeep()) : 0;
+    asked.pointwise = op.getPointwise(), asked.contiguous = keysLieInRows(op), asked.oneRow = op.getDimension("row") < 0, asked.weights = bool(op.getWeights());
+    asked.lanes = queriesMayBeLanes(op, target);
+    return asked;
+  }
+
+  // Operations of a value of the body that a leaf computes at each point.
+  static double workOf(attn::AttendOp op, Value value) {
+    LeafExpression names(op);
+    double work = 0;
+    llvm::SmallPtrSet<Operation *, 16> seen;
+    SmallVector<Value> left{value};
+    while (!left.empty()) {
+      Value v = left.pop_back_val();
+      Operation *def = v.getDefiningOp();
+      if (!def || def->getBlock() != &op.getBody().front() || !names.varies(v) || !seen.insert(def).second) continue;
+      left.append(def->operand_begin(), def->operand_end());
+      if (isa<attn::IndexOp, arith::IndexCastOp>(def)) continue;
+      work += isa<arith::DivFOp, arith::DivSIOp, arith::RemSIOp, tensor::ExtractOp, memref::LoadOp>(def) || isa<math::MathDialect>(def->getDialect()) ? cost::transcendental : 1;
+    }
+    return work;
+  }
+
+  // Whether the mask may hold keys from both sides (a window, a document): rows that are close visit much the same keys, and no others.
   static bool boundsBothSides(attn::AttendOp op) {
     Value keep = cast<attn::YieldOp>(op.getBody().front().getTerminator()).getKeep();
     bool both = false;
@@ -136,7 +175,7 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
   DictionaryAttr tiles(attn::AttendOp op, const leaf::TargetInfo &target) {
     auto isLong = [](Value v) { return getElementTypeOrSelf(v.getType()).isF32(); };
     bool offered = isLong(op.getKey()) || isLong(op.getValue());
-    NamedAttrList entries(schedule(target, offered && !boundsBothSides(op) ? 2 * tileBlock : tileBlock, "pairs", {}));
+    NamedAttrList entries(dictionary(target, "pairs", offered && !boundsBothSides(op) ? 2 * tileBlock : tileBlock, tileKeys, tileBlock, {}));
     if (offered) entries.set("offered", UnitAttr::get(&getContext()));
     return entries.getDictionary(&getContext());
   }
