@@ -153,7 +153,7 @@ def judged(group):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", required=True)
-    parser.add_argument("--cost")
+    parser.add_argument("--cost", help="the program schedule-cost; without it times alone are measured")
     parser.add_argument("--target", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--quick", action="store_true")
@@ -179,6 +179,10 @@ def main():
             milliseconds = times(options, library, [everything.index(c) for c in chosen], case)
             lines.append({**case, "candidates": [{"layout": c[0], "queries": c[1], "keys": c[2], "panel": c[3], "milliseconds": m} for c, m in zip(chosen, milliseconds)]})
             print(f"bench: {case} " + " ".join(f"{c[0]}/{c[1]}/{c[2]}:{m:.3f}" for c, m in zip(chosen, milliseconds)), file=sys.stderr, flush=True)
+    if options.cost:
+        estimates(options, lines)
+        for g in lines:
+            g["judged"] = judged(g)
     print(json.dumps({"groups": lines}))
 
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <numeric>
 #include <vector>
 
 namespace fovea::cost {
@@ -277,20 +276,14 @@ struct Assumption {
 };
 constexpr Assumption longCache{4096, 8}, shortCache{512, 1};
 constexpr int64_t manyRows = 1024, window = 256, size = 64;
-constexpr int64_t fewRows[] = {1, 2, 4, 8, 16};  // a call has, where there are few: the sum of these counts
+constexpr int64_t fewRows[] = {1, 2, 4, 8, 16};  // of calls where they are few: what these take together counts
 constexpr int64_t mostFew = 32;                  // beyond, rows are many: blocks of them are what threads share,
 constexpr double sharedBandwidth = 0.5;          // and with it what comes from further than their own caches
 // The smallest tile is taken that is so near to the cheapest: a larger one takes more scratch, and shorter calls leave it half empty.
 constexpr double near = 1.01;
 
 Shape assumed(const Asked &a, int64_t rows, const Assumption &assumption) {
-  Shape s;
-  s.rows = rows, s.keys = assumption.keys, s.sets = assumption.sets, s.heads = a.heads;
-  s.features = a.features >= 0 ? a.features : size, s.columns = a.columns >= 0 ? a.columns : size;
-  s.query = a.query, s.key = a.key, s.value = a.value, s.scoreWork = a.scoreWork, s.maskWork = a.maskWork;
-  s.moves = a.masked && !a.oneRow;
-  s.visited = a.bothSides ? std::min(window, s.keys) : a.masked && !a.oneRow ? std::max<int64_t>(1, s.keys - rows / 2) : s.keys;
-  s.pointwise = a.pointwise, s.contiguous = a.contiguous;
+  Shape s = shapeOf(a, rows, assumption.keys, assumption.sets);
   if (rows > mostFew) s.share = sharedBandwidth;
   return s;
 }
@@ -318,7 +311,7 @@ class Chooser {
       choice.many = choice.few->tile;
     } else {
       Version few{best(Layout::Rows, std::initializer_list<int>{1, 2, 4, 8}, fewRows), 0};
-      few.rows = crossing([&](const Shape &s) { return cycles(s, few.tile); }, choice.many, few.tile.queries);
+      few.rows = crossing([&](const Shape &s) { return cycles(s, few.tile); }, choice.many);
       choice.few = few;
     }
     if (asked.heads > 1) group(choice);
@@ -353,20 +346,19 @@ class Chooser {
     return best(Layout::Packed, queries, std::initializer_list<int64_t>{manyRows});
   }
 
-  // Up to how many rows, one at least, a version is cheaper than packed keys, as a mean over the `step` rows that make another tile.
+  // Up to how many rows, one at least, a version is cheaper than packed keys: of 1, 2, 4 and so on the one up to which most is gained, in both assumptions.
   template <typename Cycles>
-  int64_t crossing(Cycles cyclesOf, const Candidate &many, int64_t step) const {
-    int64_t last = mostFew;
-    for (const Assumption &assumption : {longCache, shortCache}) {
-      std::vector<double> ratios;
-      for (int64_t rows = 1; rows <= last; rows++) {
+  int64_t crossing(Cycles cyclesOf, const Candidate &many) const {
+    int64_t last = 1;
+    double gain = 0, most = 0;
+    for (int64_t rows = 2; rows <= mostFew; rows *= 2) {
+      for (const Assumption &assumption : {longCache, shortCache}) {
         const Shape s = assumed(asked, rows, assumption);
-        ratios.push_back(cyclesOf(s) / cycles(s, many));
-        const int64_t over = std::min(step, rows);
-        if (std::accumulate(ratios.end() - over, ratios.end(), 0.0) > double(over)) last = rows - 1;
+        gain += std::log(cycles(s, many) / cyclesOf(s));
       }
+      if (gain > most) most = gain, last = rows;
     }
-    return std::max<int64_t>(1, last);
+    return last;
   }
 
   void group(Choice &choice) const {
@@ -380,7 +372,7 @@ class Chooser {
       choice.grouped = Version{tile, 0};
       return;
     }
-    const int64_t rows = crossing([&](const Shape &s) { return std::min(ofHeads(s, tile), ofLanes(s, tile)); }, choice.many, asked.lanes ? std::max<int64_t>(1, target.lanes / asked.heads) : 1);
+    const int64_t rows = crossing([&](const Shape &s) { return std::min(ofHeads(s, tile), ofLanes(s, tile)); }, choice.many);
     choice.grouped = Version{tile, rows};
     int64_t unpacked = 0, from = 0, to = 0;
     bool packs = false;
@@ -404,6 +396,17 @@ class Chooser {
 };
 
 }  // namespace
+
+Shape shapeOf(const Asked &a, int64_t rows, int64_t keys, int64_t sets) {
+  Shape s;
+  s.rows = rows, s.keys = keys, s.sets = sets, s.heads = a.heads;
+  s.features = a.features >= 0 ? a.features : size, s.columns = a.columns >= 0 ? a.columns : size;
+  s.query = a.query, s.key = a.key, s.value = a.value, s.scoreWork = a.scoreWork, s.maskWork = a.maskWork;
+  s.moves = a.masked && !a.oneRow;
+  s.visited = a.bothSides ? std::min(window, s.keys) : a.masked && !a.oneRow ? std::max((s.keys + 1) / 2, s.keys - rows / 2) : s.keys;
+  s.pointwise = a.pointwise, s.contiguous = a.contiguous;
+  return s;
+}
 
 Shape assumed(const Asked &asked, int64_t rows) { return assumed(asked, rows, longCache); }
 Choice choose(const TargetInfo &target, const Asked &asked) { return Chooser(target, asked).run(); }

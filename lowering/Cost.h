@@ -81,6 +81,8 @@ struct Asked {
   bool weights = false;                     // weights are a result: keys are packed
   bool lanes = false;                       // queries may be lanes
 };
+// The shape of a call; features and columns that are not known are assumed, and so is what a mask keeps.
+Shape shapeOf(const Asked &asked, int64_t rows, int64_t keys, int64_t sets);
 // The shape that a call of `rows` queries is assumed to have.
 Shape assumed(const Asked &asked, int64_t rows);
 Choice choose(const leaf::TargetInfo &target, const Asked &asked);
