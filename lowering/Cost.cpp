@@ -25,6 +25,7 @@ constexpr double onePerKey = 0.12;       // of the second product in a partial t
 constexpr double pairLoads = 1.7;        // loads for each pair that is broadcast: it takes an instruction of its own, and half of the addresses come from the stack
 constexpr double tileStart = 150;        // cycles a tile: its call, arguments, scratch
 constexpr double blockStart = 400;       // cycles a block of rows: what it visits, its state, its results
+constexpr double streamStart = 700;       // cycles a tile whose keys and values come from further than the second cache: both are streams that begin anew
 constexpr double microStart = 10;        // cycles a micro-tile: the first loads, the last sums
 constexpr double stateRow = 12;          // operations a row and tile: two folds and what a row's maximum becomes, beside its accumulators
 constexpr double scalarMove = 1.5;       // cycles an element that is moved alone
@@ -193,8 +194,8 @@ class Model {
     const double starts = tiles * tileStart + microTiles * microStart + blockStart + rows * across * 4 / c.operations;
     // Queries that take their turns over a tile find it in the nearest cache, or in the second.
     const double tileBytes = tile.keys * ((tile.layout == Layout::Tile ? packedBytes() : keyBytes()) + valueBytes());
-    const double once = sum.all() + waste + state + starts, again = tileBytes > usable * c.first ? std::hypot(once, some / tile.keys * tileBytes / c.fromSecond) - once : 0;
-    const double work = inner * once + (inner - 1) * again;
+    const double once = sum.all() + waste + state + starts, revisited = tileBytes > usable * c.first ? std::hypot(once, some / tile.keys * tileBytes / c.fromSecond) - once : 0;
+    const double work = inner * once + (inner - 1) * revisited;
     double packing = tile.layout == Layout::Tile ? packCycles(some) : 0;
 
     // The blocks one after the other: the first finds keys where they are, the others where the first has left them.
@@ -204,8 +205,10 @@ class Model {
     // A partial tile has a key's values between tests, panel by panel, which memory is slow at; packing waits for what it reads.
     const double exposed = tile.layout == Layout::Tile ? 1 : partialKeys / std::max(1.0, some);
     auto waiting = [&](double traffic) { return (1 - exposed) * (std::hypot(work, traffic) - work) + exposed * traffic; };
-    all.traffic += firsts * waiting(reading(bytes, allBytes())) + others * waiting(reading(bytes, std::min(visitedBytes, bytes * 2)));
-    all.traffic += blocks * (inner - 1) * again;
+    auto streams = [&](double inAll) { return inRows && inAll > usable * c.second ? tiles * streamStart : 0; };
+    const double again = std::min(visitedBytes, bytes * 2);
+    all.traffic += firsts * (waiting(reading(bytes, allBytes())) + streams(allBytes())) + others * (waiting(reading(bytes, again)) + streams(again));
+    all.traffic += blocks * (inner - 1) * revisited;
     all.products += blocks * inner * sum.products, all.loads += blocks * inner * sum.loads, all.scores += blocks * inner * sum.scores;
     all.waste += blocks * inner * waste, all.state += blocks * inner * state, all.starts += blocks * inner * starts, all.packing += blocks * packing;
   }
