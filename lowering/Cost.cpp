@@ -282,7 +282,7 @@ constexpr int64_t manyRows = 1024, window = 256, size = 64;
 constexpr int64_t fewRows[] = {1, 2, 4, 8, 16};  // of calls where they are few: what these take together counts
 constexpr int64_t mostFew = 32;                  // beyond, rows are many: blocks of them are what threads share,
 constexpr double sharedBandwidth = 0.5;          // and with it what comes from further than their own caches
-// The smallest tile is taken that is so near to the cheapest: a larger one takes more scratch, and shorter calls leave it half empty.
+// The tile of fewest rows, and then keys, is taken that is so near to the cheapest: shorter calls leave a larger one half empty, and it takes more scratch.
 constexpr double near = 1.01;
 
 Shape assumed(const Asked &a, int64_t rows, const Assumption &assumption) {
@@ -332,7 +332,7 @@ class Chooser {
       for (int keys : {64, 128, 256})
         for (int panel : panels)
           if (keys % panel == 0) list.push_back({layout, n, keys, panel});
-    std::stable_sort(list.begin(), list.end(), [](const Candidate &a, const Candidate &b) { return std::pair(a.queries * a.keys, a.keys) < std::pair(b.queries * b.keys, b.keys); });
+    std::stable_sort(list.begin(), list.end(), [](const Candidate &a, const Candidate &b) { return std::pair(a.queries, a.keys) < std::pair(b.queries, b.keys); });
     std::vector<double> sums;
     for (const Candidate &c : list) {
       sums.push_back(0);
