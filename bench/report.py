@@ -118,6 +118,21 @@ def support(s):
             grid(["kernel", "pairs", "milliseconds", "ratio"], rows))
 
 
+def schedules(s):
+    """A line for each kind of call; candidates are named layout, queries x keys of a tile."""
+    name = lambda c: f"{c['layout']} {c['queries']} x {c['keys']}"
+    percent = lambda x: f"{100 * x:.1f} %"
+    rows, all_rows = [], [(g, g["judged"]) for g in s["groups"]]
+    for g, j in all_rows:
+        rows.append([f"{g['type']}, {g['mask']}, D {g['features']}, {g['rows']} queries" + (f", {g['heads'] // g['groups']} heads share keys" if g["heads"] > g["groups"] else ""),
+                     len(g["candidates"]) - 1, f"{j['spearman']:.2f}", f"{j['fastest']['milliseconds']:.3f}", name(j["fastest"]), name(j["cheapest"]), percent(j["regret"]), percent(j["compiler"])])
+    means = lambda key: sum(j[key] for _, j in all_rows) / len(all_rows)
+    rows.append(["mean", "", f"{means('spearman'):.2f}", "", "", "", percent(means("regret")), percent(means("compiler"))])
+    return ("Schedules of fused attention, one thread, 4,096 keys: the rank correlation (Spearman) of estimates with times; the fastest candidate and the one of the least estimate, which is\n"
+            "slower by its regret; and by how much the compiler's choice is slower than the fastest, for it must do for every number of queries\n\n" +
+            grid(["", "candidates", "correlation", "milliseconds", "fastest", "least estimate", "regret", "compiler's choice"], rows))
+
+
 PHASES = {  # of `--time-passes`: (column, the phases that it adds up); what begins with "emit" is emission
     "front end": ("frontend", "emit", "stages", "check weights"),
     "MLIR": ("load dialects", "fuse", "schedule", "loops", "host"),
@@ -178,7 +193,7 @@ def compile_times(c):
             f"\nfovea --help, warm: minimum {1e3 * c['help']['minimum']:.0f} ms, median {1e3 * c['help']['median']:.0f} ms\n")
 
 
-SECTIONS = {"kernels": kernels, "support": support, "model": model, "searches": searches, "compile": compile_times}
+SECTIONS = {"kernels": kernels, "support": support, "schedules": schedules, "model": model, "searches": searches, "compile": compile_times}
 
 
 def tables(results):
@@ -216,13 +231,31 @@ def plot_kernels(axis, k, colours):
     axis.set_title(f"Compiled kernels against the best of {k['peer']}'s ways (above the line is faster, red is the geometric mean)")
 
 
+def plot_schedules(axis, s, colours):
+    """A point for each candidate of each call: its time against its estimate, both as multiples of the call's least."""
+    for kind, colour in colours.items():
+        x, y = [], []
+        for g in s["groups"]:
+            of = [c for c in g["candidates"] if "cycles" in c]
+            least = [min(c[key] for c in of) for key in ("milliseconds", "cycles")]
+            x += [c["milliseconds"] / least[0] for c in of if g["type"] == kind]
+            y += [c["cycles"] / least[1] for c in of if g["type"] == kind]
+        axis.plot(x, y, ".", markersize=4, color=colour, label=kind, alpha=0.6)
+    axis.plot([1, 100], [1, 100], color="grey", linestyle="--", linewidth=1)
+    axis.set_xscale("log"), axis.set_yscale("log")
+    axis.set_xlabel("time, as a multiple of the fastest's")
+    axis.set_ylabel("estimate, as a multiple of the least")
+    axis.set_title("Schedules of fused attention")
+    axis.legend(fontsize=8)
+
+
 def plot(results, path):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     ours, theirs = "#1f6f8b", "#c9a227"
-    below = [g for g in ("model", "searches", "compile") if g in results] or ["support"] * ("kernels" not in results)
+    below = [g for g in ("schedules", "model", "searches", "compile") if g in results] or ["support"] * ("kernels" not in results)
     shape = [["kernels"] * max(1, len(below))] * ("kernels" in results) + [below] * bool(below)
     figure, axes = pyplot.subplot_mosaic(shape, figsize=(16 if "kernels" in results else 5.5 * len(below), 6.5 * ("kernels" in results) + 4.2 * bool(below)),
                                          height_ratios=[6.5] * ("kernels" in results) + [4.2] * bool(below))
@@ -230,6 +263,8 @@ def plot(results, path):
         r = results[group]
         if group == "kernels":
             plot_kernels(axis, r, {"f32": ours, "bf16": theirs})
+        elif group == "schedules":
+            plot_schedules(axis, r, {"f32": ours, "bf16": theirs})
         elif group == "model":
             batches = sorted(r["batches"], key=lambda b: b["batch"])
             for offset, side, colour, label in ((-0.2, "fovea", ours, "Fovea"), (0.2, "pytorch", theirs, batches[0]["peer"])):

@@ -1,6 +1,6 @@
 """Runs the side-by-side benchmarks; ./dev bench [--quick] [GROUP] calls it.
 
-    run.py [--quick] [--part PART] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support model searches compile
+    run.py [--quick] [--part PART] [--build DIR] [--output DIR] [--docs] [GROUP ...]      groups: kernels support schedules model searches compile
 
 In each group both sides run in turns, their outputs are compared, and minimum and median are kept; nothing is judged by a time limit.
 Tables go to the screen; DIR (build/bench) gets results.json, tables.txt and performance.png. --docs also writes the page of this machine in
@@ -20,7 +20,7 @@ import tempfile
 import measure
 import searches
 
-GROUPS = ("kernels", "support", "model", "searches", "compile")
+GROUPS = ("kernels", "support", "schedules", "model", "searches", "compile")
 PARTS = ("dense", "masks", "decode", "beyond")
 MODEL = os.path.join(measure.ROOT, "examples", "models", "g2p_transformer")
 KERNELS = os.path.join(measure.ROOT, "bench", "kernels.attn")
@@ -70,6 +70,16 @@ def support(options):
                           stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit("support.py failed")
+    return {**json.loads(done.stdout), "failures": []}
+
+
+def schedules(options):
+    """The estimates of schedules against what they take."""
+    command = [sys.executable, os.path.join(measure.ROOT, "bench", "schedules.py"), "--fovea", options.fovea, "--cost", os.path.join(os.path.dirname(options.fovea), "schedule-cost"),
+               "--target", target(options.fovea), "--folder", os.path.join(options.output, "schedules")] + ["--quick"] * options.quick
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise SystemExit("schedules.py failed")
     return {**json.loads(done.stdout), "failures": []}
 
 
@@ -184,7 +194,7 @@ def main():
     results = {"machine": {**measure.machine(), "target": target(options.fovea)}, "quick": options.quick}
     for group in groups:
         say(f"{group} ...")
-        results[group] = {"kernels": kernels, "support": support, "model": model, "searches": searches.run, "compile": compile_times}[group](options)
+        results[group] = {"kernels": kernels, "support": support, "schedules": schedules, "model": model, "searches": searches.run, "compile": compile_times}[group](options)
         results["machine"]["load_average_at_end"] = os.getloadavg()[0]
         with open(os.path.join(options.output, "results.json"), "w", encoding="utf-8") as f:
             json.dump(results, f, indent=1)

@@ -12,6 +12,7 @@ namespace {
 struct Number {
   std::string_view name;
   int64_t least, most;
+  std::string_view version = {};  // the only one that has it, where it may be `none` too
 };
 struct Word {
   std::string_view name, value;
@@ -23,18 +24,21 @@ struct Version {
 #define NUMBER(name, least, most) {#name, least, most},
 #define WORD(name, value)
 #define VERSION(name, hasRows)
+#define CHOICE(version, name, least, most) {#name, least, most, #version},
 const Number numbers[] = {
 #include "frontend/schedule.def"
 };
 #define NUMBER(name, least, most)
 #define WORD(name, value) {#name, #value},
 #define VERSION(name, hasRows)
+#define CHOICE(version, name, least, most)
 const Word words[] = {
 #include "frontend/schedule.def"
 };
 #define NUMBER(name, least, most)
 #define WORD(name, value)
 #define VERSION(name, hasRows) {#name, hasRows},
+#define CHOICE(version, name, least, most)
 const Version versions[] = {
 #include "frontend/schedule.def"
 };
@@ -72,6 +76,7 @@ private:
     if (s.block) return;
     const Version *version = within ? nullptr : find(versions, s.key.text());
     const Number *number = find(numbers, s.key.text());
+    if (number && !number->version.empty() && (!within || within->name != number->version)) number = nullptr;
     std::vector<std::string_view> values;
     for (const Word &word : words)
       if (!within && word.name == s.key.text()) values.push_back(word.value);
@@ -80,8 +85,10 @@ private:
     if (!version && !number && values.empty()) return unknown(s.key, settingNames(within));
     if (!given.insert({s.attend, s.version ? s.version->symbol : nullptr, s.key.symbol}).second) return diagnostics.error(Diag::SettingTwice, s.key.range, {s.key.text()});
     if (version && !(s.word && *s.word == "none")) return diagnostics.error(Diag::SettingValue, s.value, {s.key.text(), "a block of settings, or `none`"});
-    if (number && (s.word || s.number < number->least || s.number > number->most))
-      return diagnostics.error(Diag::SettingValue, s.value, {s.key.text(), "a number from " + std::to_string(number->least) + " to " + std::to_string(number->most)});
+    bool none = number && !number->version.empty() && s.word && *s.word == "none";
+    if (number && !none && (s.word || s.number < number->least || s.number > number->most))
+      return diagnostics.error(Diag::SettingValue, s.value,
+                               {s.key.text(), "a number from " + std::to_string(number->least) + " to " + std::to_string(number->most) + (number->version.empty() ? "" : ", or `none`")});
     if (!values.empty() && !(s.word && std::find(values.begin(), values.end(), *s.word) != values.end())) return diagnostics.error(Diag::SettingValue, s.value, {s.key.text(), choice(values)});
   }
 
@@ -99,7 +106,7 @@ private:
   static std::vector<std::string_view> settingNames(const Version *within) {
     std::vector<std::string_view> names;
     for (const Number &n : numbers)
-      if (n.name != "rows" || (within && within->hasRows)) names.push_back(n.name);
+      if ((n.name != "rows" || (within && within->hasRows)) && (n.version.empty() || (within && within->name == n.version))) names.push_back(n.name);
     if (within) return names;
     for (const Word &word : words)
       if (names.back() != word.name) names.push_back(word.name);

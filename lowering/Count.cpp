@@ -1,4 +1,6 @@
 #include "lowering/Count.h"
+
+#include "lowering/CostOf.h"
 #include "lowering/RuntimeCall.h"
 #include "lowering/halide/LeafSpec.h"
 
@@ -105,9 +107,10 @@ static Attend::Tiles tilesOf(DictionaryAttr schedule) {
   return {target, number("queries"), number("keys"), number("panel"), info ? info->lanes : 1, cast<StringAttr>(schedule.get("key_layout")).getValue() == "packed"};
 }
 
-// Where the extent of an attend's rows stands among the function's arguments.
-static std::optional<std::pair<unsigned, unsigned>> rowsOf(attn::AttendOp op) {
-  AffineExpr row = getAffineDimExpr(op.getDimension("row"), op.getContext());
+// Where the extent of a dimension stands among the function's arguments.
+static Attend::Axis axisOf(attn::AttendOp op, int64_t dimension) {
+  if (dimension < 0) return {};
+  AffineExpr row = getAffineDimExpr(dimension, op.getContext());
   for (unsigned k = 0; k < op->getNumOperands(); k++)
     for (auto [axis, e] : llvm::enumerate(op.getMap(k).getResults())) {
       if (e != row) continue;
@@ -129,10 +132,17 @@ void collectAttends(ModuleOp module, Decisions &out) {
       attend.many = tilesOf(*schedule);
       if (auto few = dyn_cast_or_null<DictionaryAttr>(schedule->get("few"))) attend.few = tilesOf(few), attend.fewRows = cast<IntegerAttr>(few.get("rows")).getInt();
       if (auto grouped = dyn_cast_or_null<DictionaryAttr>(schedule->get("grouped"))) attend.grouped = tilesOf(grouped), attend.groupedRows = cast<IntegerAttr>(grouped.get("rows")).getInt();
+      if (auto grouped = dyn_cast_or_null<DictionaryAttr>(schedule->get("grouped")))
+        for (auto [name, place] : {std::pair{"unpacked", &attend.unpacked}, {"broadcast", &attend.broadcast}, {"broadcast_to", &attend.broadcastTo}})
+          if (auto number = grouped.getAs<IntegerAttr>(name)) *place = number.getInt();
       if (auto tiles = dyn_cast_or_null<DictionaryAttr>(schedule->get("tiles"))) attend.registers = tilesOf(tiles), attend.registersOffered = tiles.contains("offered");
     }
     attend.hasRows = op.getDimension("row") >= 0;
-    if (attend.hasRows) attend.rows = rowsOf(op);
+    attend.rows = axisOf(op, op.getDimension("row")), attend.keys = axisOf(op, op.getDimension("key"));
+    attend.features = axisOf(op, op.getDimension("contracted")), attend.columns = axisOf(op, op.getDimension("value"));
+    for (auto [d, role] : llvm::enumerate(op.getRoles()))
+      if (cast<StringAttr>(role).getValue() == "batch") attend.batch.push_back(axisOf(op, d));
+    if (const leaf::TargetInfo *target = leaf::findTarget(attend.many.target)) attend.asked = askedOf(op, *target);
     out.attends.push_back(std::move(attend));
   });
   module.walk<WalkOrder::PreOrder>([&](scf::ForallOp loop) {

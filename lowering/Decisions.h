@@ -3,6 +3,8 @@
 #ifndef FOVEA_LOWERING_DECISIONS_H
 #define FOVEA_LOWERING_DECISIONS_H
 
+#include "lowering/Cost.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -46,9 +48,13 @@ struct Attend {
   int64_t fewRows = 0;              // up to so many rows `few`; 0: never
   std::optional<Tiles> grouped;     // up to so many rows, where heads share their keys
   int64_t groupedRows = 0;
+  std::optional<int64_t> unpacked, broadcast, broadcastTo;  // of `grouped`, as a schedule has them
   bool hasRows = false;             // else one query
-  // The C argument (results come last) and its axis that has the rows, if that can be told.
-  std::optional<std::pair<unsigned, unsigned>> rows;
+  cost::Asked asked;                // what its cost is estimated from
+  // The C arguments (results come last) and their axes that have the rows, keys, features and value columns, if that can be told, and those of the batch.
+  using Axis = std::optional<std::pair<unsigned, unsigned>>;
+  Axis rows, keys, features, columns;
+  std::vector<Axis> batch;
   std::optional<Tiles> registers;   // more rows, where the process may use AMX's tile registers
   bool registersOffered = false;    // only where the program asks for them
 };

@@ -1,6 +1,7 @@
 #include "lowering/GivenSchedule.h"
 
 #include "dialect/Attn.h"
+#include "lowering/GroupHeads.h"
 #include "lowering/TileProduct.h"
 
 using namespace mlir;
@@ -10,6 +11,7 @@ namespace {
 
 constexpr const char *attributeName = "attn.schedule";
 constexpr StringRef versionNames[] = {"few", "grouped", "tiles"};
+constexpr StringRef choiceNames[] = {"unpacked", "broadcast", "broadcast_to"};  // of `grouped`: a number or `none`
 
 struct Setting {
   int64_t attend;
@@ -27,7 +29,8 @@ std::optional<Setting> read(Attribute attribute) {
   Attribute value = fields.get("value");
   auto place = dyn_cast_or_null<LocationAttr>(fields.get("place"));
   bool layout = key && key.getValue() == "key_layout", none = key && llvm::is_contained(versionNames, key.getValue());
-  if (!attend || !version || !key || !place || !value || (layout || none ? !isa<StringAttr>(value) : !isa<IntegerAttr>(value))) return {};
+  bool choice = key && llvm::is_contained(choiceNames, key.getValue()) && isa_and_nonnull<StringAttr>(value);
+  if (!attend || !version || !key || !place || !value || (layout || none || choice ? !isa<StringAttr>(value) : !isa<IntegerAttr>(value))) return {};
   return Setting{attend.getInt(), version.getValue(), key.getValue(), value, Location(place)};
 }
 
@@ -70,7 +73,10 @@ class Given {
     if (!version) return emitError(s.place) << "this attention has no version `" << s.version << "` for target `" << target.name << "`";
     NamedAttrList changed(version);
     changed.erase("offered");
-    if (!s.key.empty()) changed.set(s.key, s.value);
+    if (StringRef(s.key).starts_with("broadcast") && isa<IntegerAttr>(s.value) && !queriesMayBeLanes(op, target))
+      return emitError(s.place) << "the queries of this attention cannot be lanes for target `" << target.name << "`";
+    if (isa_and_nonnull<StringAttr>(s.value)) changed.erase(s.key);
+    else if (!s.key.empty()) changed.set(s.key, s.value);
     return entries.set(s.version, changed.getDictionary(op.getContext())), success();
   }
 

@@ -1,5 +1,6 @@
 #include "lowering/GroupHeads.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
@@ -55,6 +56,12 @@ bool mayGroupQueries(attn::AttendOp op) {
   for (unsigned k = 1; k < op.firstSink(); k++)
     if (op.getMap(k).isFunctionOfDim(row) || llvm::is_contained(op.getMap(k).getResults(), head)) return false;
   return true;
+}
+
+bool queriesMayBeLanes(attn::AttendOp op, const leaf::TargetInfo &target) {
+  auto type = [](Value v) { return getElementTypeOrSelf(v.getType()); };
+  bool fits = type(op.getKey()).isF32() || (target.dots && type(op.getKey()).isBF16() && type(op.getQuery()).isBF16());
+  return fits && mayGroupQueries(op) && !op->getParentOfType<func::FuncOp>()->hasAttr("attn.exact_rows");
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #define FOVEA_LOWERING_GROUPHEADS_H
 
 #include "dialect/Attn.h"
+#include "lowering/halide/LeafSpec.h"
 
 namespace fovea {
 
@@ -19,6 +20,9 @@ attn::AttendOp groupHeads(attn::AttendOp op, mlir::OpBuilder &b);
 // results and sinks lies along h or i. `group` has one entry more, the old row's axis in the query.
 attn::AttendOp groupQueries(attn::AttendOp op, mlir::OpBuilder &b);
 bool mayGroupQueries(attn::AttendOp op);
+// Whether these may be lanes, which each number of a key is broadcast to: as it is stored, or a pair of bf16. A model's stage takes the way of its rows, whatever
+// their number.
+bool queriesMayBeLanes(attn::AttendOp op, const leaf::TargetInfo &target);
 
 }  // namespace fovea
 

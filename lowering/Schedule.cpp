@@ -1,4 +1,4 @@
-// attn-schedule: puts a schedule on every attn.attend, chosen from the target's table. The schedule is data: printed by
+// attn-schedule: puts a schedule on every attn.attend, the cheapest by the cost model (Cost.h) of the target's table. The schedule is data: printed by
 // --emit=schedule, tested with FileCheck; attn-tile-attend reads it and decides nothing itself.
 //
 //   queries  rows of a tile        keys        columns of a tile
@@ -12,9 +12,10 @@
 //   split    another one for a GPU, used when there are at most `rows` rows and more than `part` keys: keys are cut into parts of so many, or larger ones
 //            where there were more than `parts` (SplitKeys.h); `grouped` there has the same entries
 //   grouped  another one, used when there are at most `rows` rows and heads share their keys: those heads are the rows (GroupHeads.h); from
-//            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited; `broadcast`: from so many queries of all these heads on, up to so
-//            many if there are two numbers, they are lanes that keys are broadcast to, and nothing is packed
+//            `unpacked` + 1 rows on, the keys of a tile are packed where it is visited; `broadcast`: from so many queries of all these heads on, up to
+//            `broadcast_to`, they are lanes that keys are broadcast to, and nothing is packed
 #include "dialect/Attn.h"
+#include "lowering/CostOf.h"
 #include "lowering/GivenSchedule.h"
 #include "lowering/GroupHeads.h"
 #include "lowering/Passes.h"
@@ -23,7 +24,6 @@
 #include "lowering/halide/LeafSpec.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
@@ -50,25 +50,19 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     }
     getOperation().walk([&](attn::AttendOp op) {
       if (op.getSchedule()) return;
-      // Rows: several micro-tiles, so that a packed key block is used often while it is in the nearest cache; 48 x 128 is the best of
-      // what lowering/halide/bench/leaf_bench.cpp measures. Few rows read keys where they lie: packing them would cost more than the
-      // product.
-      bool one = op.getDimension("row") < 0, contiguous = keysLieInRows(op);
-      DictionaryAttr many = schedule(*target, one ? 1 : target->rows * (boundsBothSides(op) ? 4 : 8), "packed", {}), few = schedule(*target, one ? 1 : fewQueries, "rows", one ? 0 : fewQueries);
-      if (op.getWeights()) return op.setScheduleAttr(many);  // a second pass over the packed keys
-      SmallVector<NamedAttribute> entries(one && contiguous ? few.begin() : many.begin(), one && contiguous ? few.end() : many.end());
-      auto add = [&](StringRef entry, DictionaryAttr other) { entries.push_back(NamedAttribute(StringAttr::get(&getContext(), entry), other)); };
-      if (!one && contiguous) add("few", few);
-      if (!one && fitsTiles(op, *target)) add("tiles", tiles(op, *target));
-      if (int64_t heads = sharedHeads(op); heads > 1 && contiguous) {
-        NamedAttrList grouped(schedule(*target, std::min<int64_t>(heads, target->rows * 8), "rows", groupedQueries));
+      const cost::Choice choice = cost::choose(*target, askedOf(op, *target));
+      NamedAttrList entries(schedule(*target, choice.many, {}));
+      const bool one = op.getDimension("row") < 0;
+      if (choice.few && !one) entries.set("few", schedule(*target, choice.few->tile, choice.few->rows));
+      if (!one && !op.getWeights() && fitsTiles(op, *target)) entries.set("tiles", tiles(op, *target));
+      if (choice.grouped) {
         Builder b(&getContext());
-        bool broadcast = mayBroadcast(op, *target), pairs = getElementTypeOrSelf(op.getKey().getType()).isBF16();
-        if (broadcast) grouped.set("broadcast", pairs ? b.getDenseI64ArrayAttr({target->lanes / 2 + 1, 2 * target->lanes}) : b.getDenseI64ArrayAttr({target->lanes / 2 + 1}));
-        if (!broadcast || pairs) grouped.set("unpacked", b.getI64IntegerAttr(unpackedQueries));
-        add("grouped", grouped.getDictionary(&getContext()));
+        NamedAttrList grouped(schedule(*target, choice.grouped->tile, one ? 1 : choice.grouped->rows));
+        for (auto [name, number] : {std::pair{"unpacked", choice.unpacked}, {"broadcast", choice.broadcast}, {"broadcast_to", choice.broadcastTo}})
+          if (number) grouped.set(name, b.getI64IntegerAttr(*number));
+        entries.set("grouped", grouped.getDictionary(&getContext()));
       }
-      op.setScheduleAttr(DictionaryAttr::get(&getContext(), entries));
+      op.setScheduleAttr(entries.getDictionary(&getContext()));
     });
     if (failed(applyGivenSchedules(getOperation(), *target))) signalPassFailure();
   }
@@ -97,42 +91,19 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
     op.setScheduleAttr(entries.getDictionary(&getContext()));
   }
 
-  // Measured on Zen 4, four heads that share 4,096 keys of 128 features: of f32, broadcasting keys takes 2.8 ms for 4 queries and 10.7 for 16, heads as rows 4.1
-  // and, keys of a tile packed, 12.3; of bf16, 2.4 and 9.7 against 3.1 and 8.8.
-  static constexpr int64_t fewQueries = 8, groupedQueries = 16, unpackedQueries = 4, splitQueries = 16, keys = 128;
+  static constexpr int64_t splitQueries = 16, tileKeys = 128;
 
-  DictionaryAttr schedule(const leaf::TargetInfo &target, int64_t queries, StringRef layout, int64_t rows) {
+  DictionaryAttr schedule(const leaf::TargetInfo &target, const cost::Candidate &tile, std::optional<int64_t> rows) {
+    return dictionary(target, tile.layout == cost::Layout::Packed ? "packed" : "rows", tile.queries, tile.keys, tile.panel, rows);
+  }
+
+  DictionaryAttr dictionary(const leaf::TargetInfo &target, StringRef layout, int64_t queries, int64_t keys, int64_t panel, std::optional<int64_t> rows) {
     Builder b(&getContext());
-    int64_t panel = layout == "pairs" ? tileBlock : target.columns;
-    SmallVector<NamedAttribute> entries{b.getNamedAttr("key_layout", b.getStringAttr(layout)), b.getNamedAttr("keys", b.getI64IntegerAttr(keys)),
-                                        b.getNamedAttr("panel", b.getI64IntegerAttr(panel)), b.getNamedAttr("queries", b.getI64IntegerAttr(queries)),
-                                        b.getNamedAttr("target", b.getStringAttr(target.name))};
-    if (rows) entries.push_back(b.getNamedAttr("rows", b.getI64IntegerAttr(rows)));
+    auto number = [&](int64_t n) { return b.getI64IntegerAttr(n); };
+    SmallVector<NamedAttribute> entries{b.getNamedAttr("key_layout", b.getStringAttr(layout)), b.getNamedAttr("keys", number(keys)), b.getNamedAttr("panel", number(panel)),
+                                        b.getNamedAttr("queries", number(queries)), b.getNamedAttr("target", b.getStringAttr(target.name))};
+    if (rows) entries.push_back(b.getNamedAttr("rows", number(*rows)));
     return b.getDictionaryAttr(entries);
-  }
-
-  // Whether the mask may hold keys from both sides (a window, a document): rows that are close visit much the same keys, so fewer of them
-  // waste less at the ends. Measured over 16,384 keys: a window of 256 takes 21.6 ms with 24 rows, 23.0 with 48; without a mask 24 rows
-  // take 8 % longer than 48, since keys come from further away.
-  static bool boundsBothSides(attn::AttendOp op) {
-    Value keep = cast<attn::YieldOp>(op.getBody().front().getTerminator()).getKeep();
-    bool both = false;
-    SmallVector<Value> work{keep};
-    while (!work.empty()) {
-      Operation *def = work.pop_back_val().getDefiningOp();
-      if (!def || def->getBlock() != &op.getBody().front()) continue;
-      both |= isa<arith::AndIOp, arith::MaxSIOp, math::AbsFOp>(def) || (isa<arith::CmpIOp>(def) && cast<arith::CmpIOp>(def).getPredicate() == arith::CmpIPredicate::eq);
-      if (isa<arith::AndIOp, arith::CmpIOp, arith::CmpFOp>(def)) work.append(def->operand_begin(), def->operand_end());
-    }
-    return both;
-  }
-
-  // Whether all queries of heads that share keys may be lanes, which each number of a key is broadcast to: as it is stored, or a pair of bf16. A model's stage takes the
-  // way of its rows, whatever their number.
-  static bool mayBroadcast(attn::AttendOp op, const leaf::TargetInfo &target) {
-    auto type = [](Value v) { return getElementTypeOrSelf(v.getType()); };
-    bool fits = type(op.getKey()).isF32() || (target.dots && type(op.getKey()).isBF16() && type(op.getQuery()).isBF16());
-    return fits && mayGroupQueries(op) && !op->getParentOfType<func::FuncOp>()->hasAttr("attn.exact_rows");
   }
 
   // Weights in two parts of bf16 are as exact as a softmax's sum needs them, but not as weights for their own sake.
@@ -143,14 +114,9 @@ struct SchedulePass : PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
   DictionaryAttr tiles(attn::AttendOp op, const leaf::TargetInfo &target) {
     auto isLong = [](Value v) { return getElementTypeOrSelf(v.getType()).isF32(); };
     bool offered = isLong(op.getKey()) || isLong(op.getValue());
-    NamedAttrList entries(schedule(target, offered && !boundsBothSides(op) ? 2 * tileBlock : tileBlock, "pairs", {}));
+    NamedAttrList entries(dictionary(target, "pairs", offered && !boundsBothSides(op) ? 2 * tileBlock : tileBlock, tileKeys, tileBlock, {}));
     if (offered) entries.set("offered", UnitAttr::get(&getContext()));
     return entries.getDictionary(&getContext());
-  }
-
-  // Whether the contracted dimension is the keys' innermost axis.
-  static bool keysLieInRows(attn::AttendOp op) {
-    return op.getMap(1).getResults().back() == getAffineDimExpr(op.getDimension("contracted"), op.getContext());
   }
 };
 

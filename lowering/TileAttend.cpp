@@ -37,14 +37,14 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
   static int64_t mostRows(Attribute version) { return cast<IntegerAttr>(cast<DictionaryAttr>(version).get("rows")).getInt(); }
 
   // Whether all groups of heads are whole, and a group has as many queries.
-  static Value mayBroadcast(attn::AttendOp op, ArrayRef<int64_t> range, OpBuilder &b) {
+  static Value mayBroadcast(attn::AttendOp op, int64_t from, std::optional<int64_t> to, OpBuilder &b) {
     Location loc = op.getLoc();
     auto index = [&](int64_t n) -> Value { return arith::ConstantIndexOp::create(b, loc, n); };
     auto extent = [&](unsigned d) -> Value { return memref::DimOp::create(b, loc, op.getQuery(), axisAlong(op.getMap(0), d)); };
     Value size = index(sharedHeads(op)), queries = arith::MulIOp::create(b, loc, extent(op.getDimension("row")), size);
     Value may = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::RemUIOp::create(b, loc, extent(sharedHead(op)), size), index(0));
-    may = arith::AndIOp::create(b, loc, may, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, queries, index(range[0])));
-    if (range.size() > 1) may = arith::AndIOp::create(b, loc, may, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, queries, index(range[1])));
+    may = arith::AndIOp::create(b, loc, may, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, queries, index(from)));
+    if (to) may = arith::AndIOp::create(b, loc, may, arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, queries, index(*to)));
     return may;
   }
 
@@ -99,8 +99,9 @@ struct TileAttendPass : PassWrapper<TileAttendPass, OperationPass<ModuleOp>> {
         packed.setScheduleAttr(changed.getDictionary(b.getContext()));
         return tile(packed);
       };
-      if (auto range = other.getAs<DenseI64ArrayAttr>("broadcast")) {
-        auto chooseAgain = scf::IfOp::create(b, loc, mayBroadcast(op, range, b), /*withElse=*/true);
+      if (auto from = other.getAs<IntegerAttr>("broadcast")) {
+        auto to = other.getAs<IntegerAttr>("broadcast_to");
+        auto chooseAgain = scf::IfOp::create(b, loc, mayBroadcast(op, from.getInt(), to ? std::optional(to.getInt()) : std::nullopt, b), /*withElse=*/true);
         b.setInsertionPointToStart(chooseAgain.thenBlock());
         if (failed(inLayout(groupQueries(op, b), "lanes"))) return failure();
         b.setInsertionPointToStart(chooseAgain.elseBlock());

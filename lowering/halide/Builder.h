@@ -124,12 +124,6 @@ void accumulatePairs(Halide::Func f, const std::vector<Halide::Var> &vars, int u
 Halide::Func foldLanes(Halide::Func f, int lanes, const std::vector<Halide::Var> &vars, Halide::Func at, Halide::Var level,
                        Halide::Expr (*combine)(Halide::Expr, Halide::Expr));
 
-// The micro-tile for a block of rows x columns (multiples of the result): the most multiplications a load within the registers.
-struct MicroTile {
-  int rows, columns;
-};
-MicroTile microTile(int rows, int columns, const TargetInfo &target);
-
 }  // namespace fovea::leaf
 
 #endif  // FOVEA_LOWERING_HALIDE_BUILDER_H

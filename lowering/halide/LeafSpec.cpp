@@ -478,11 +478,32 @@ std::optional<Type> typeOf(const Expression &e, const LeafSpec &spec, std::strin
 std::string contentHash(const LeafSpec &s) { return contentHash(contentJson(s).dump()); }
 
 const std::vector<TargetInfo> &targets() {
-  static const std::vector<TargetInfo> table = {
-#define LEAF_TARGET(name, halide, lanes, rows, columns, dots, needs) {name, halide, lanes, rows, columns, dots, needs},
+  static const std::vector<TargetInfo> table = [] {
+    std::vector<TargetInfo> rows = {
+#define LEAF_TARGET(name, halide, lanes, rows, columns, dots, needs) {name, halide, lanes, rows, columns, dots, needs, {}},
 #include "lowering/halide/Targets.def"
-  };
+    };
+#define LEAF_COSTS(target, ...) \
+  for (TargetInfo &row : rows)  \
+    if (std::string_view(row.name) == target) row.costs = {__VA_ARGS__};
+#include "lowering/halide/Targets.def"
+    return rows;
+  }();
   return table;
+}
+
+MicroTile microTile(int rows, int columns, const TargetInfo &target) {
+  const int budget = target.rows * target.columns / target.lanes;
+  MicroTile best{1, target.lanes};
+  auto merit = [&](int r, int c) { return double(r * c) / (r + c) + 1e-3 * r * c; };
+  double bestMerit = 0;
+  for (int r = 1; r <= rows && r <= budget; r++)
+    for (int c = 1; r * c <= budget; c++) {
+      if (rows % r != 0 || columns % (c * target.lanes) != 0 || merit(r, c) <= bestMerit) continue;
+      best = {r, c * target.lanes};
+      bestMerit = merit(r, c);
+    }
+  return best;
 }
 
 const TargetInfo *findTarget(std::string_view name) {

@@ -115,6 +115,11 @@ struct TargetInfo {
   int lanes, rows, columns;         // f32 lanes of a vector; micro-tile
   bool dots;                        // the sum of two products of bf16 takes as long as one product of f32
   const char *needs;
+  struct Costs {
+    double loads, fmas, operations, latency;     // vectors a cycle; cycles
+    int64_t first, second, third;                // bytes of the caches
+    double fromSecond, fromThird, fromMemory;    // bytes a cycle
+  } costs;
 };
 const TargetInfo *findTarget(std::string_view name);
 const std::vector<TargetInfo> &targets();
@@ -122,6 +127,12 @@ const std::vector<TargetInfo> &targets();
 const TargetInfo *bestTarget(const std::vector<std::string> &features);
 // This CPU's flags.
 std::vector<std::string> hostFeatures();
+
+// The micro-tile for a block of rows x columns (multiples of the result): the most multiplications a load within the registers.
+struct MicroTile {
+  int rows, columns;
+};
+MicroTile microTile(int rows, int columns, const TargetInfo &target);
 
 // The type of an expression that uses no "let", or nothing and a sentence in `error`.
 std::optional<Type> typeOf(const Expression &e, const LeafSpec &spec, std::string &error);

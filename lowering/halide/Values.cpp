@@ -83,20 +83,6 @@ Func foldLanes(Func f, int lanes, const std::vector<Var> &vars, Func at, Var lev
   return result;
 }
 
-MicroTile microTile(int rows, int columns, const TargetInfo &target) {
-  const int budget = target.rows * target.columns / target.lanes;
-  MicroTile best{1, target.lanes};
-  auto merit = [&](int r, int c) { return double(r * c) / (r + c) + 1e-3 * r * c; };
-  double bestMerit = 0;
-  for (int r = 1; r <= rows && r <= budget; r++)
-    for (int c = 1; r * c <= budget; c++) {
-      if (rows % r != 0 || columns % (c * target.lanes) != 0 || merit(r, c) <= bestMerit) continue;
-      best = {r, c * target.lanes};
-      bestMerit = merit(r, c);
-    }
-  return best;
-}
-
 Values::Values(const LeafSpec &spec, std::vector<Halide::Argument> &arguments)
     : spec(spec), images(spec.inputs.size()), scalars(spec.inputs.size()), staged(spec.inputs.size()) {
   for (size_t n = 0; n < spec.inputs.size(); n++) {

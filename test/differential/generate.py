@@ -280,7 +280,8 @@ class Generator(Expressions, Masks, Attention, Forms):
 
         version = lambda name, inside: r.choice(["", f"{name} = none;", f"{name} {{ {inside} }}"])
         rows = lambda: f"rows = {r.choice([1, 4, 20])}; {sizes()}"
-        parts = [sizes(), r.choice(["", "", "key_layout = rows;"]), version("few", rows()), version("grouped", rows()),
+        ways = r.choice(["", " unpacked = 0;", " unpacked = none;", " broadcast = none; unpacked = 1;", " broadcast = 1; broadcast_to = none;"])
+        parts = [sizes(), r.choice(["", "", "key_layout = rows;"]), version("few", rows()), version("grouped", rows() + ways),
                  version("tiles", f"queries = {r.choice([32, 64])}; keys = {r.choice([32, 96, 256])};")]
         return " ".join(p for p in parts if p)
 

@@ -175,7 +175,7 @@ func.func @grouped_and_packed(%q: memref<?x?x?xf32>, %k: memref<?x?x?xf32>, %v: 
 
 // From five queries of whole groups on, all of them are lanes: nothing is packed but the queries, and a head and a query are a lane's remainder and quotient.
 #lanes = {key_layout = "packed", keys = 128 : i64, panel = 16 : i64, queries = 48 : i64, target = "x86-64-v3",
-          grouped = {broadcast = array<i64: 5>, key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 3 : i64, rows = 8 : i64, target = "x86-64-v3"}}
+          grouped = {broadcast = 5 : i64, key_layout = "rows", keys = 128 : i64, panel = 16 : i64, queries = 3 : i64, rows = 8 : i64, target = "x86-64-v3"}}
 // CHECK-LABEL: func.func @grouped_lanes
 // CHECK: %[[FEW:.*]] = arith.cmpi sle, %{{.*}}, %c8
 // CHECK: scf.if %[[FEW]]

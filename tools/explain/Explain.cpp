@@ -72,6 +72,15 @@ std::vector<std::string> scheduleWords(const std::vector<Attend> &attends) {
   };
   for (const Attend &a : attends) {
     std::string line = fmt::format("{}: {}", a.many.target, words(a.many));
+    if (const leaf::TargetInfo *target = leaf::findTarget(a.many.target)) {
+      const cost::Shape call = cost::assumed(a.asked, a.hasRows ? 1024 : 1);
+      const cost::Candidate tile{a.many.packed ? cost::Layout::Packed : cost::Layout::Rows, int(a.many.queries), int(a.many.keys), int(a.many.panel)};
+      line += fmt::format(" (bound by {})", cost::estimate(*target, call, tile).bound());
+    }
+    if (a.grouped) {
+      line += fmt::format("; up to {} queries: heads that share keys are the rows of a tile, {} keys a tile", a.hasRows ? a.groupedRows : 1, a.grouped->keys);
+      if (a.broadcast) line += fmt::format(", or, from {} queries of these heads on{}, the lanes of a vector", *a.broadcast, a.broadcastTo ? fmt::format(" up to {}", *a.broadcastTo) : "");
+    }
     if (a.fewRows) line += fmt::format("; up to {} queries: {}", a.fewRows, words(a.few));
     if (a.registers) line += fmt::format("; {}where a process may use AMX's tile registers: {} queries x {} keys a tile, keys packed as pairs", a.registersOffered ? "if the program asks for it (tiles), " : "", a.registers->queries, a.registers->keys);
     if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);

@@ -78,6 +78,17 @@ std::vector<Route> routes(const Attend &attend, int64_t rows, const leaf::Target
     Settings settings = without;
     if (!runs) settings[name + ".rows"] = std::to_string(rows);
     list.push_back(route(settings, name, tiles, few, target));
+    // The ways of heads that share keys: as rows, as rows over keys that are packed tile by tile, all their queries as lanes.
+    if (name == "grouped" && rows >= 0) {
+      const std::pair<const char *, const char *> none{"broadcast", "none"}, read{"unpacked", "none"}, packed{"unpacked", "0"}, lanes{"broadcast", "1"}, all{"broadcast_to", "none"};
+      std::vector<std::vector<std::pair<const char *, const char *>>> ways{{none, read}, {none, packed}};
+      if (attend.asked.lanes) ways.push_back({lanes, all});
+      for (const auto &way : ways) {
+        Settings changed = settings;
+        for (const auto &[key, value] : way) changed[name + "." + key] = value;
+        list.push_back(route(changed, name, tiles, few, target));
+      }
+    }
     if (runs && rows >= 0) leaveOut(without, name, rows);
   };
   if (attend.grouped) version("grouped", *attend.grouped, attend.groupedRows);
@@ -93,6 +104,34 @@ std::vector<Route> routes(const Attend &attend, int64_t rows, const leaf::Target
   auto own = std::find_if(list.begin(), list.end(), [](const Route &r) { return r.settings.empty(); });
   if (own != list.end()) std::rotate(list.begin(), own, own + 1);
   return list;
+}
+
+std::optional<double> estimated(const Attend &attend, const cost::Shape &shape, const Settings &settings, const leaf::TargetInfo &target) {
+  auto said = [&](const std::string &path, int64_t otherwise) {
+    auto it = settings.find(path);
+    return it == settings.end() ? otherwise : it->second == "none" ? 0 : std::stoll(it->second);
+  };
+  auto tile = [&](const std::string &version, const Attend::Tiles &own, cost::Layout layout) {
+    return cost::Candidate{layout, int(said(version + "queries", own.queries)), int(said(version + "keys", own.keys)), int(said(version + "panel", own.panel))};
+  };
+  auto has = [&](const char *version, int64_t most) { return (!attend.hasRows || shape.rows <= said(version + std::string(".rows"), most)) && !settings.count(version); };
+  using cost::Layout;
+  cost::Candidate candidate;
+  if (attend.grouped && has("grouped", attend.groupedRows)) {
+    const int64_t queries = shape.rows * shape.heads, from = said("grouped.broadcast", attend.broadcast.value_or(0)), to = said("grouped.broadcast_to", attend.broadcastTo.value_or(0));
+    auto unpacked = settings.find("grouped.unpacked");
+    const bool packs = unpacked == settings.end() ? attend.unpacked.has_value() : unpacked->second != "none";
+    const bool lanes = attend.hasRows && from && queries >= from && (!to || queries <= to);
+    candidate = tile("grouped.", *attend.grouped, lanes ? Layout::Lanes : attend.hasRows && packs && shape.rows > said("grouped.unpacked", attend.unpacked.value_or(0)) ? Layout::Tile : Layout::Heads);
+    if (lanes) candidate.queries = target.lanes;
+  } else if (attend.fewRows && has("few", attend.fewRows)) {
+    candidate = tile("few.", attend.few, Layout::Rows);
+  } else {
+    if (attend.registers && !settings.count("tiles") && (!attend.registersOffered || settings.count("tiles.queries"))) return {};
+    auto layout = settings.find("key_layout");
+    candidate = tile("", attend.many, (layout == settings.end() ? attend.many.packed : layout->second == "packed") ? Layout::Packed : Layout::Rows);
+  }
+  return cost::estimate(target, shape, candidate).total();
 }
 
 }  // namespace fovea::tune

@@ -7,6 +7,7 @@
 #include "lowering/halide/LeafSpec.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct Route {
 
 // The routes that are open to an attention of `rows` queries (-1: not known), the compiler's own first.
 std::vector<Route> routes(const Attend &attend, int64_t rows, const leaf::TargetInfo &target);
+
+// What a call of that shape is estimated to take under the settings, in cycles (lowering/Cost.h); nothing where AMX's tile registers compute it.
+std::optional<double> estimated(const Attend &attend, const cost::Shape &shape, const Settings &settings, const leaf::TargetInfo &target);
 
 }  // namespace fovea::tune
 

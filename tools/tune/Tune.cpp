@@ -97,9 +97,13 @@ class Tuner {
       if (!c.samples.empty()) list.push_back(&c);
     fmt::print(stderr, "{} on {}, {}: {} tried in {:.0f} s\n", kernel.name, target.name, shapes(), several(list.size(), "schedule"),
                std::chrono::duration<double>(Race::Clock::now() - began).count());
-    fmt::print(stderr, "        ms   faster  schedule\n");
+    fmt::print(stderr, "        ms   faster  estimate  schedule\n");
     std::stable_sort(list.begin(), list.end(), [](const Candidate *a, const Candidate *b) { return a->best() < b->best(); });
-    for (const Candidate *c : list) fmt::print(stderr, "{:10.4f}   {:6.2f}  {}\n", c->best(), now->best() / c->best(), line(*c));
+    const std::optional<double> own = estimateOf(Plan(attends.size()));
+    for (const Candidate *c : list) {
+      std::optional<double> one = c->asItIs && !kernel.schedules.empty() ? std::nullopt : estimateOf(c->plan);
+      fmt::print(stderr, "{:10.4f}   {:6.2f}  {:>8}  {}\n", c->best(), now->best() / c->best(), own && one ? fmt::format("{:.2f}", *own / *one) : "", line(*c));
+    }
     if (found()) fmt::print(stderr, "best: {:.2f} times as fast as the program as it is (noise {:.1f} %)\n", gain, 100 * noise);
     else fmt::print(stderr, "nothing is faster than the program as it is by more than the noise ({:.1f} %)\n", 100 * noise);
   }
@@ -135,23 +139,48 @@ class Tuner {
     if (!compileKernels({&plain}, files, options, compiled, error, internal)) return complain(error, internal ? 3 : 1);
     attends = compiled.decisions.attends;
     if (attends.empty()) return complain(fmt::format("`{}` has no fused attention, so it has no schedule to tune (`fovea explain` says how it is computed)", kernel.name));
-    for (const Attend &a : attends) rows.push_back(rowsOf(a));
+    for (const Attend &a : attends) rows.push_back(a.hasRows ? extentOf(a.rows) : -1), calls.push_back(shapeOf(a, rows.back()));
     return 0;
   }
 
-  int64_t rowsOf(const Attend &a) const {
-    if (!a.rows) return -1;
-    auto [argument, axis] = *a.rows;
+  // What the input has along an axis of an argument; -1: not known.
+  int64_t extentOf(const Attend::Axis &place) const {
+    if (!place) return -1;
+    auto [argument, axis] = *place;
     size_t parameters = kernel.parameters.size();
     if (argument >= parameters) return argument - parameters < kernel.results.size() ? extents[kernel.results[argument - parameters].axes[axis]] : -1;
     return extents[kernel.tensors[kernel.parameters[argument].id].axes[axis]];
   }
 
-  // The best of `plans` and of what was best before, which it becomes.
+  // The shape of a call on the input, as far as it can be told.
+  std::optional<cost::Shape> shapeOf(const Attend &a, int64_t rowsOfIt) const {
+    int64_t keys = extentOf(a.keys), features = extentOf(a.features), columns = extentOf(a.columns), batch = 1;
+    for (const Attend::Axis &axis : a.batch) batch = std::max<int64_t>(0, extentOf(axis)) * batch;
+    if (keys < 0 || batch <= 0 || (a.hasRows && rowsOfIt < 0)) return {};
+    cost::Asked asked = a.asked;
+    if (features >= 0) asked.features = features;
+    if (columns >= 0) asked.columns = columns;
+    return cost::shapeOf(asked, a.hasRows ? rowsOfIt : 1, keys, std::max<int64_t>(1, batch / asked.heads));
+  }
+
+  // Cycles of all attentions under a plan.
+  std::optional<double> estimateOf(const Plan &plan) const {
+    double sum = 0;
+    for (size_t k = 0; k < attends.size(); k++) {
+      std::optional<double> one = calls[k] ? estimated(attends[k], *calls[k], plan[k], target) : std::nullopt;
+      if (!one) return {};
+      sum += *one;
+    }
+    return sum;
+  }
+
+  // The best of `plans` and of what was best before, which it becomes. The cheapest by the estimates are compiled first.
   bool tryOut(const std::vector<Plan> &plans, const std::string &what, std::string &error) {
     Progress progress(fmt::format("fovea tune: {}", what));
+    std::vector<Plan> ordered = plans;
+    std::stable_sort(ordered.begin(), ordered.end(), [&](const Plan &a, const Plan &b) { return estimateOf(a).value_or(0) < estimateOf(b).value_or(0); });
     std::vector<Candidate *> list{best};
-    for (const Plan &plan : plans)
+    for (const Plan &plan : ordered)
       if (Candidate *c = race.add(plan); std::find(list.begin(), list.end(), c) == list.end()) list.push_back(c);
     if (!race.prepare(list, error)) return false;
     if (Candidate *c = race.fastest(list)) best = c;
@@ -237,6 +266,7 @@ class Tuner {
   const std::vector<int64_t> &extents;
   std::vector<Attend> attends;
   std::vector<int64_t> rows;      // of each, -1: not known
+  std::vector<std::optional<cost::Shape>> calls;
   Candidate *now = nullptr;       // the program as it is
   Candidate *best = nullptr;
   double gain = 1, noise = 0;
