@@ -101,6 +101,7 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
   }
 
   LogicalResult launchAttend(attn::AttendOp op, func::FuncOp function) {
+    const Location loc = op.getLoc();  // the first of several versions is the op itself, which goes
     bool failure = false;
     chooseKeyParts(op, [&](attn::AttendOp plain) { failure |= failed(launch(plain, function)); },
                    [&](KeyParts parts) {
@@ -111,10 +112,10 @@ struct LaunchPass : PassWrapper<LaunchPass, OperationPass<ModuleOp>> {
                      OpBuilder b(parts.whole);
                      // Extents: the result's, and of the state's last axis but one the parts.
                      SmallVector<Value> extents;
-                     for (int64_t axis = 0; axis < cast<MemRefType>(parts.whole.getInits()[0].getType()).getRank(); axis++) extents.push_back(memref::DimOp::create(b, op.getLoc(), parts.whole.getInits()[0], axis));
-                     extents.push_back(memref::DimOp::create(b, op.getLoc(), state, cast<MemRefType>(state.getType()).getRank() - 2));
+                     for (int64_t axis = 0; axis < cast<MemRefType>(parts.whole.getInits()[0].getType()).getRank(); axis++) extents.push_back(memref::DimOp::create(b, loc, parts.whole.getInits()[0], axis));
+                     extents.push_back(memref::DimOp::create(b, loc, state, cast<MemRefType>(state.getType()).getRank() - 2));
                      failure |= failed(merge.build(parts)) || failed(launch(parts.states, function)) || failed(launch(merge, {merge.spec, std::nullopt, {}, 0}, extents, parts.whole, function));
-                     memref::DeallocOp::create(b, op.getLoc(), state);
+                     memref::DeallocOp::create(b, loc, state);
                      parts.whole->erase();
                    });
     return success(!failure);
