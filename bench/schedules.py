@@ -111,7 +111,6 @@ def times(options, library, numbers, case):
 
 def estimates(options, groups):
     """Adds to each candidate its estimate, in cycles by part."""
-    lanes, panel = {"x86-64-v2": (4, 8), "x86-64-v3": (8, 16)}.get(options.target, (16, 64))
     lines, places = [], []
     for g in groups:
         g["heads_each"] = g["heads"] // g["groups"]
@@ -121,7 +120,7 @@ def estimates(options, groups):
                 continue
             layout = {"grouped rows": "heads", "grouped tile": "tile"}.get(c["layout"], c["layout"])
             lines.append(f"{options.target} {g['type']} {g['rows']} {g['keys']} {g['features']} {g['features']} {g['groups']} {g['heads_each']} {visited:.0f} "
-                         f"{int(g['mask'] != 'none')} 1 {dict(none=0, causal=2, window=4)[g['mask']]} {layout} {c['queries']} {c['keys']} {c['panel'] or panel}")
+                         f"{int(g['mask'] != 'none')} 1 {dict(none=0, causal=2, window=4)[g['mask']]} {layout} {c['queries']} {c['keys']} {c['panel'] or 0}")
             places.append(c)
     done = subprocess.run([options.cost], input="\n".join(lines) + "\n", stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
     for c, line in zip(places, done):
